@@ -1,0 +1,3 @@
+//! Everything of Backlot in one binary.
+
+fn main() {}

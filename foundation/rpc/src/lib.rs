@@ -1,0 +1,1 @@
+//! The rpc of foundation.

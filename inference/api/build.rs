@@ -1,0 +1,12 @@
+//! Compiles the contract's protobuf files without an installed protoc.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let files = [
+        "proto/backlot/inference/v1/control.proto",
+        "proto/backlot/inference/v1/agents.proto",
+    ];
+    println!("cargo:rerun-if-changed=proto");
+    let descriptors = protox::compile(files, ["proto"])?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    Ok(())
+}
