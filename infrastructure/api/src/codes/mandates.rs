@@ -1,0 +1,6 @@
+//! Error codes of mandates.
+
+use backlot_foundation_errors::Code;
+
+/// All codes of mandates.
+pub const ALL: &[&Code] = &[];
