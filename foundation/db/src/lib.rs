@@ -14,8 +14,8 @@ use std::time::Duration;
 use backlot_foundation_errors::{Problem, codes};
 use fs4::fs_std::FileExt;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DatabaseTransaction,
+    DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
 use serde::{Deserialize, Serialize};
@@ -78,14 +78,14 @@ pub enum DbError {
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::Database(DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) => {
-                Self::new(&codes::UNAVAILABLE, "The database cannot be reached. Nothing was changed; try again.")
-                    .retry_after(1)
+            DbError::Database(DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) => Self::new(
+                &codes::UNAVAILABLE,
+                "The database cannot be reached. Nothing was changed; try again.",
+            )
+            .retry_after(1),
+            DbError::UnknownScheme(_) | DbError::File { .. } | DbError::InUse(_) | DbError::Database(_) => {
+                Self::internal(&error)
             }
-            DbError::UnknownScheme(_)
-            | DbError::File { .. }
-            | DbError::InUse(_)
-            | DbError::Database(_) => Self::internal(&error),
         }
     }
 }
@@ -185,7 +185,9 @@ impl Db {
     ) -> Self {
         let writer = (backend == DatabaseBackend::Sqlite).then(|| Arc::new(Semaphore::new(1)));
         let (committed, _) = watch::channel(0);
-        Self { inner: Arc::new(Inner { connection, backend, system, writer, committed, _file_lock: file_lock }) }
+        Self {
+            inner: Arc::new(Inner { connection, backend, system, writer, committed, _file_lock: file_lock }),
+        }
     }
 
     /// The system that owns this database.
@@ -312,7 +314,9 @@ mod tests {
     }
 
     async fn count(db: &Db) -> i64 {
-        let row = db.read().query_one_raw(sea_orm::Statement::from_string(db.backend(), "SELECT count(*) AS n FROM t"));
+        let row = db
+            .read()
+            .query_one_raw(sea_orm::Statement::from_string(db.backend(), "SELECT count(*) AS n FROM t"));
         row.await.unwrap().unwrap().try_get("", "n").unwrap()
     }
 

@@ -101,8 +101,12 @@ impl Tasks {
                     break;
                 }
                 match outcome {
-                    Ok(()) => tracing::warn!(task = name, "a background task ended early and is started again"),
-                    Err(error) => tracing::error!(task = name, %error, "a background task failed and is started again"),
+                    Ok(()) => {
+                        tracing::warn!(task = name, "a background task ended early and is started again")
+                    }
+                    Err(error) => {
+                        tracing::error!(task = name, %error, "a background task failed and is started again")
+                    }
                 }
                 stop.sleep(RESTART_PAUSE).await;
             }

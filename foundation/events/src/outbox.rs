@@ -1,0 +1,164 @@
+//! The outbox: events written in the transaction of the change, read in commit order.
+//!
+//! On SQLite there is one writer, so the sequence is the commit order. On PostgreSQL a row carries its
+//! transaction's id; readers order by (transaction id, sequence) and read only below the oldest
+//! transaction that still runs, so that nothing can later appear behind a cursor.
+
+use std::fmt;
+use std::str::FromStr;
+
+use backlot_foundation_db::{Db, DbError, WriteTx};
+use backlot_foundation_ids::Uuid;
+use backlot_foundation_time::Timestamp;
+use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement};
+
+use crate::{EventType, v1};
+
+/// Who, whose, when: the envelope of an event.
+#[derive(Debug, Clone, Default)]
+pub struct EventMeta {
+    /// Pseudonymous id of the thing that changed.
+    pub subject: String,
+    /// Pseudonymous id of the tenant; may be empty.
+    pub organisation: String,
+    /// Pseudonymous id of the person or service; may be empty.
+    pub actor: String,
+    /// When it happened.
+    pub time: Timestamp,
+}
+
+/// Writes an event in the transaction of its change.
+pub async fn publish<E: EventType>(tx: &WriteTx, meta: EventMeta, data: &E) -> Result<(), DbError> {
+    let json = serde_json::to_string(data).map_err(|error| DbErr::Json(error.to_string()))?;
+    publish_raw(tx, meta, E::TYPE, E::VERSION, json).await
+}
+
+/// Writes an event whose type is known only at run time.
+pub async fn publish_raw(
+    tx: &WriteTx,
+    meta: EventMeta,
+    event_type: &str,
+    version: u32,
+    data_json: String,
+) -> Result<(), DbError> {
+    let txid = match tx.backend() {
+        DatabaseBackend::Postgres => "CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)",
+        _ => "0",
+    };
+    let sql = format!(
+        "INSERT INTO outbox (txid, id, type, version, subject, organisation, actor, time_us, data, traceparent)
+         VALUES ({txid}, $1, $2, $3, $4, $5, $6, $7, $8, $9)"
+    );
+    let values: [sea_orm::Value; 9] = [
+        Uuid::now_v7().to_string().into(),
+        event_type.into(),
+        i32::try_from(version).unwrap_or(i32::MAX).into(),
+        meta.subject.into(),
+        meta.organisation.into(),
+        meta.actor.into(),
+        meta.time.into(),
+        data_json.into(),
+        backlot_foundation_telemetry::traceparent().into(),
+    ];
+    tx.execute_raw(Statement::from_sql_and_values(tx.backend(), sql, values)).await?;
+    Ok(())
+}
+
+/// A position in an outbox. Opaque to others; its text is `txid.seq`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Cursor {
+    txid: i64,
+    seq: i64,
+}
+
+/// A text that no outbox gave out.
+#[derive(Debug, thiserror::Error)]
+#[error("\"{0}\" is not a cursor of this stream")]
+pub struct CursorError(String);
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}", self.txid, self.seq)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = CursorError;
+
+    fn from_str(text: &str) -> Result<Self, CursorError> {
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        let wrong = || CursorError(text.chars().take(64).collect());
+        let (txid, seq) = text.split_once('.').ok_or_else(wrong)?;
+        Ok(Self { txid: txid.parse().map_err(|_| wrong())?, seq: seq.parse().map_err(|_| wrong())? })
+    }
+}
+
+/// What may be read now: rows of transactions older than every one that still runs.
+fn settled(backend: DatabaseBackend) -> &'static str {
+    match backend {
+        DatabaseBackend::Postgres => {
+            "txid < CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)"
+        }
+        _ => "1 = 1",
+    }
+}
+
+/// Reads up to `limit` settled events after `cursor`, in commit order.
+pub(crate) async fn read_after(
+    db: &Db,
+    cursor: Cursor,
+    limit: u32,
+) -> Result<Vec<(Cursor, v1::Event)>, DbError> {
+    let sql = format!(
+        "SELECT txid, seq, id, type, version, subject, organisation, actor, time_us, data, traceparent
+         FROM outbox WHERE (txid, seq) > ($1, $2) AND {} ORDER BY txid, seq LIMIT {limit}",
+        settled(db.backend())
+    );
+    let statement =
+        Statement::from_sql_and_values(db.backend(), sql, [cursor.txid.into(), cursor.seq.into()]);
+    let rows = db.read().query_all_raw(statement).await?;
+    rows.iter().map(|row| decode(row, db.system()).map_err(DbError::from)).collect()
+}
+
+/// Whether committed events wait behind a transaction that still runs. Always false on SQLite.
+pub(crate) async fn has_unsettled(db: &Db, cursor: Cursor) -> Result<bool, DbError> {
+    if db.backend() != DatabaseBackend::Postgres {
+        return Ok(false);
+    }
+    let sql = "SELECT 1 AS one FROM outbox WHERE (txid, seq) > ($1, $2) LIMIT 1";
+    let statement =
+        Statement::from_sql_and_values(db.backend(), sql, [cursor.txid.into(), cursor.seq.into()]);
+    Ok(db.read().query_one_raw(statement).await?.is_some())
+}
+
+/// The position after everything that is settled now.
+pub(crate) async fn end(db: &Db) -> Result<Cursor, DbError> {
+    let sql = format!(
+        "SELECT txid, seq FROM outbox WHERE {} ORDER BY txid DESC, seq DESC LIMIT 1",
+        settled(db.backend())
+    );
+    let row = db.read().query_one_raw(Statement::from_string(db.backend(), sql)).await?;
+    let Some(row) = row else { return Ok(Cursor::default()) };
+    Ok(Cursor { txid: row.try_get("", "txid")?, seq: row.try_get("", "seq")? })
+}
+
+fn decode(row: &QueryResult, system: &str) -> Result<(Cursor, v1::Event), DbErr> {
+    let cursor = Cursor { txid: row.try_get("", "txid")?, seq: row.try_get("", "seq")? };
+    let version: i32 = row.try_get("", "version")?;
+    let event = v1::Event {
+        id: row.try_get("", "id")?,
+        r#type: row.try_get("", "type")?,
+        version: u32::try_from(version).unwrap_or_default(),
+        source: system.to_owned(),
+        subject: row.try_get("", "subject")?,
+        organisation: row.try_get("", "organisation")?,
+        actor: row.try_get("", "actor")?,
+        time_us: row.try_get("", "time_us")?,
+        data_json: row.try_get("", "data")?,
+        cursor: cursor.to_string(),
+        traceparent: row.try_get("", "traceparent")?,
+    };
+    Ok((cursor, event))
+}
