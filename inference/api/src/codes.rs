@@ -1,0 +1,44 @@
+//! The error codes of inference. Each has a page `docs/errors/<code>.md`.
+
+use backlot_foundation_errors::{Code, Kind};
+
+/// The input of a job is not what the model takes.
+pub const JOB_INPUT_INVALID: Code =
+    Code::new("job_input_invalid", Kind::Unprocessable, "The input is not what the model takes");
+/// The input of a job is larger than 256 KiB.
+pub const JOB_INPUT_TOO_LARGE: Code =
+    Code::new("job_input_too_large", Kind::TooLarge, "The input of the job is too large");
+/// A job names a model version that was never registered.
+pub const MODEL_UNKNOWN: Code = Code::new("model_unknown", Kind::NotFound, "There is no such model version");
+/// A model version was registered with another body before.
+pub const MODEL_IMMUTABLE: Code =
+    Code::new("model_immutable", Kind::Conflict, "A model version never changes: register a new version");
+/// A model's specification breaks a rule.
+pub const MODEL_INVALID: Code = Code::new("model_invalid", Kind::Unprocessable, "The model cannot be registered");
+/// An idempotency key came again with another body.
+pub const IDEMPOTENCY_KEY_REUSED: Code =
+    Code::new("idempotency_key_reused", Kind::Conflict, "This idempotency key was used for another request");
+/// An idempotency key came again after its job was deleted.
+pub const JOB_DELETED: Code = Code::new("job_deleted", Kind::Gone, "The job of this idempotency key was deleted");
+/// The tenant has as many jobs waiting as it may.
+pub const QUEUE_FULL: Code = Code::new("queue_full", Kind::TooMany, "Too many jobs are waiting");
+/// The queue's leader is starting, busy beyond its limits, or was replaced.
+pub const QUEUE_UNAVAILABLE: Code =
+    Code::new("queue_unavailable", Kind::Unavailable, "The queue cannot take this now: try again in a moment");
+/// The token that opens an agent's stream is not this fleet's.
+pub const AGENT_REFUSED: Code =
+    Code::new("agent_refused", Kind::Unauthenticated, "The join token is not this fleet's");
+
+/// All of the above.
+pub const ALL: &[&Code] = &[
+    &JOB_INPUT_INVALID,
+    &JOB_INPUT_TOO_LARGE,
+    &MODEL_UNKNOWN,
+    &MODEL_IMMUTABLE,
+    &MODEL_INVALID,
+    &IDEMPOTENCY_KEY_REUSED,
+    &JOB_DELETED,
+    &QUEUE_FULL,
+    &QUEUE_UNAVAILABLE,
+    &AGENT_REFUSED,
+];

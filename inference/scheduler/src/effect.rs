@@ -1,0 +1,139 @@
+//! What the scheduler decides. The driver makes each effect durable first and then carries it out.
+
+use crate::types::{AgentKey, FailureClass, Fence, JobKey, ModelKey, TimeUs, WorkerKey};
+
+/// One decision. The order matters: an eviction comes before the assignment that needs its room, and an attempt's
+/// end before what follows for its job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Lease the job to a worker: write the attempt, then tell the agent.
+    Assign(Assignment),
+    /// Load a model where no job has asked for it yet.
+    Prefetch {
+        /// The worker.
+        worker: WorkerKey,
+        /// The model.
+        model: ModelKey,
+    },
+    /// Unload a model.
+    Evict {
+        /// The worker.
+        worker: WorkerKey,
+        /// The model.
+        model: ModelKey,
+    },
+    /// The agent may go on with this attempt: part of the answer to
+    /// [`Event::AgentJoined`](crate::Event::AgentJoined).
+    Keep {
+        /// The job.
+        job: JobKey,
+        /// The attempt's fence.
+        fence: Fence,
+        /// The worker.
+        worker: WorkerKey,
+    },
+    /// Tell the agent to stop this attempt.
+    StopAttempt {
+        /// The job.
+        job: JobKey,
+        /// The attempt's fence.
+        fence: Fence,
+        /// The worker.
+        worker: WorkerKey,
+        /// Why.
+        why: StopReason,
+    },
+    /// The attempt that held the job's lease has ended; nothing under its fence counts from here on.
+    AttemptEnded {
+        /// The job.
+        job: JobKey,
+        /// The attempt's fence.
+        fence: Fence,
+        /// How.
+        end: AttemptEnd,
+    },
+    /// A report about an attempt that holds no lease (any more): answer it, record it, use nothing of it.
+    LateReport {
+        /// The job.
+        job: JobKey,
+        /// The attempt's fence.
+        fence: Fence,
+    },
+    /// The job waits again.
+    Requeue {
+        /// The job.
+        job: JobKey,
+        /// It may run from then on.
+        ready_at: TimeUs,
+    },
+    /// The job's end: the result under `fence` is the one that counts.
+    Succeeded {
+        /// The job.
+        job: JobKey,
+        /// The fence of the attempt that counts.
+        fence: Fence,
+    },
+    /// The job's end: no further attempt.
+    Failed {
+        /// The job.
+        job: JobKey,
+        /// Why.
+        class: FailureClass,
+    },
+    /// The job's end: nothing of it runs any more.
+    Canceled {
+        /// The job.
+        job: JobKey,
+    },
+    /// The job's end: it waited longer than its time to live.
+    Expired {
+        /// The job.
+        job: JobKey,
+    },
+    /// The agent has been away for so long that it is no longer part of the fleet.
+    AgentForgotten {
+        /// The agent.
+        agent: AgentKey,
+    },
+}
+
+/// A lease to be made durable and sent to the agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// The job.
+    pub job: JobKey,
+    /// The fence of the new attempt, never used before.
+    pub fence: Fence,
+    /// The worker.
+    pub worker: WorkerKey,
+    /// How long the lease lives without a heartbeat, milliseconds.
+    pub lease_ms: i64,
+    /// How long the attempt may take, milliseconds.
+    pub timeout_ms: i64,
+    /// Whether the model should be resident there already.
+    pub warm: bool,
+}
+
+/// Why an attempt is to be stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// The caller asked for the job's end.
+    Canceled,
+    /// It took too long.
+    TimedOut,
+    /// Its lease is gone: another attempt may run.
+    Stale,
+}
+
+/// How an attempt that held a lease ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptEnd {
+    /// With the result that counts.
+    Succeeded,
+    /// It failed.
+    Failed(FailureClass),
+    /// It was stopped on request.
+    Canceled,
+    /// Nobody answers for it any more.
+    Lost,
+}

@@ -1,0 +1,247 @@
+//! What happens to the scheduler.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use crate::types::{
+    AgentKey, FailureClass, Fence, JobKey, ModelKey, Phase, RegionKey, TenantKey, Tier, TimeUs, WorkerKey,
+};
+
+/// One thing that happened. The driver applies them one by one, in the order in which they become durable.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Only time has passed: answer to [`Scheduler::next_wakeup`](crate::Scheduler::next_wakeup).
+    Tick,
+    /// A tenant is new, or its weight, limits or regions changed.
+    TenantChanged(TenantSpec),
+    /// A model's version is known from now on. Jobs name only known ones.
+    ModelChanged(ModelProfile),
+    /// A job was accepted. The driver has asked [`Scheduler::admit`](crate::Scheduler::admit) first.
+    Submitted(JobSpec),
+    /// A job that was accepted earlier, read again at the driver's start, before any agent joins.
+    Restored(Restored),
+    /// The caller wants the job to end. Nothing where it is unknown or already ended.
+    CancelRequested {
+        /// The job.
+        job: JobKey,
+    },
+    /// An agent connected, or connected again. What it finished while away was applied as
+    /// [`Event::Finished`] before this; leases it holds that it does not name in `running` are lost.
+    AgentJoined(AgentSpec),
+    /// The agent's stream ended. Its leases go on until they expire or it joins again.
+    AgentLost {
+        /// The agent.
+        agent: AgentKey,
+    },
+    /// The agent finishes what it runs and takes nothing new.
+    AgentDraining {
+        /// The agent.
+        agent: AgentKey,
+    },
+    /// The agent lives and runs these attempts: their leases are extended.
+    Heartbeat {
+        /// The agent.
+        agent: AgentKey,
+        /// All attempts that run there now.
+        running: Vec<RunningAttempt>,
+    },
+    /// Which models are resident on a worker now; replaces what was believed.
+    WorkerReport {
+        /// The worker.
+        worker: WorkerKey,
+        /// The resident models.
+        resident: BTreeSet<ModelKey>,
+    },
+    /// What a worker can take has changed.
+    CapacityChanged {
+        /// The worker.
+        worker: WorkerKey,
+        /// Attempts at once.
+        concurrency: u32,
+        /// Models that may be resident at once.
+        slots: u32,
+        /// What an hour of it costs, in micro-dollars.
+        price_micro_per_hour: i64,
+    },
+    /// An attempt began to compute.
+    AttemptStarted {
+        /// The job.
+        job: JobKey,
+        /// The attempt's fence.
+        fence: Fence,
+    },
+    /// An attempt moved on.
+    Progress {
+        /// The job.
+        job: JobKey,
+        /// The attempt's fence.
+        fence: Fence,
+        /// What it does.
+        phase: Phase,
+        /// How much of the compute is done, in thousandths.
+        done_permille: u32,
+    },
+    /// An attempt ended on its worker.
+    Finished {
+        /// The job.
+        job: JobKey,
+        /// The attempt's fence.
+        fence: Fence,
+        /// How.
+        outcome: AttemptOutcome,
+        /// Milliseconds that the model's load took, 0 where it was warm.
+        load_ms: i64,
+        /// Milliseconds of compute.
+        compute_ms: i64,
+    },
+    /// A load without a job ended: the answer to [`Effect::Prefetch`](crate::Effect::Prefetch).
+    LoadFinished {
+        /// The worker.
+        worker: WorkerKey,
+        /// The model.
+        model: ModelKey,
+        /// Milliseconds that it took.
+        load_ms: i64,
+        /// Whether the model is resident now.
+        loaded: bool,
+    },
+}
+
+/// A tenant's share and limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantSpec {
+    /// The tenant.
+    pub tenant: TenantKey,
+    /// Share of the fleet against other tenants, in thousandths; 1000 is normal.
+    pub weight_milli: u32,
+    /// Jobs that may wait at once.
+    pub queued_max: u32,
+    /// Where its jobs may run; empty: anywhere.
+    pub regions: BTreeSet<RegionKey>,
+}
+
+/// What the scheduler must know of a model's version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelProfile {
+    /// The version.
+    pub model: ModelKey,
+    /// Expected milliseconds to load; 0: nothing stays resident and nothing is loaded.
+    pub load_ms: i64,
+    /// Expected milliseconds of compute for a typical input.
+    pub run_ms: i64,
+    /// Memory while resident, MiB.
+    pub memory_mib: i64,
+    /// GPUs that it needs; 0: runs on a CPU.
+    pub gpus: u32,
+    /// The longest attempt in milliseconds; 0: [`limits::ATTEMPT_TIMEOUT_MS`](crate::limits::ATTEMPT_TIMEOUT_MS).
+    pub timeout_ms: i64,
+}
+
+/// A job as the scheduler sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobSpec {
+    /// The job.
+    pub job: JobKey,
+    /// Who it counts for.
+    pub tenant: TenantKey,
+    /// What it runs.
+    pub model: ModelKey,
+    /// How soon.
+    pub tier: Tier,
+    /// When it was accepted.
+    pub created_at: TimeUs,
+    /// It expires after waiting this long, milliseconds.
+    pub ttl_ms: i64,
+    /// The caller's guess of the compute in milliseconds; 0: the model's.
+    pub predicted_ms: i64,
+    /// Where it may run; empty: anywhere.
+    pub regions: BTreeSet<RegionKey>,
+}
+
+/// A job read again after the driver's restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// The job.
+    pub spec: JobSpec,
+    /// Attempts that have ended without a result that counts.
+    pub attempts_ended: u32,
+    /// Whether its caller has asked for its end.
+    pub cancel_requested: bool,
+    /// Where it stood.
+    pub state: RestoredState,
+}
+
+/// Where a restored job stood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RestoredState {
+    /// It waited, since `queued_at`.
+    Queued {
+        /// When it began to wait.
+        queued_at: TimeUs,
+    },
+    /// An attempt held its lease. The lease gets a full length again: the agent had no chance to extend it.
+    Leased {
+        /// The fence, of an earlier epoch.
+        fence: Fence,
+        /// The worker.
+        worker: WorkerKey,
+        /// When it was assigned.
+        assigned_at: TimeUs,
+    },
+}
+
+/// An agent that connects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentSpec {
+    /// Its id, stable across restarts.
+    pub agent: AgentKey,
+    /// Where it is.
+    pub region: RegionKey,
+    /// What it can run on.
+    pub workers: Vec<WorkerSpec>,
+    /// What runs there now.
+    pub running: Vec<RunningAttempt>,
+}
+
+/// A worker of an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerSpec {
+    /// Its name, unique within the agent.
+    pub worker: Arc<str>,
+    /// Its GPUs; 0: a CPU worker.
+    pub gpus: u32,
+    /// Its memory, MiB; 0: not said, not counted.
+    pub memory_mib: i64,
+    /// Models that may be resident at once, at least 1.
+    pub slots: u32,
+    /// Attempts at once, at least 1.
+    pub concurrency: u32,
+    /// Names ("owner/name", any version) of models that it can run; empty: any.
+    pub models: BTreeSet<Arc<str>>,
+}
+
+/// An attempt that an agent says it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningAttempt {
+    /// The job.
+    pub job: JobKey,
+    /// The attempt's fence.
+    pub fence: Fence,
+    /// The worker, by its name within the agent.
+    pub worker: Arc<str>,
+}
+
+/// How an attempt ended on its worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptOutcome {
+    /// Its outputs are where they belong.
+    Succeeded,
+    /// It failed.
+    Failed {
+        /// Why.
+        class: FailureClass,
+        /// Whether another attempt may succeed.
+        retryable: bool,
+    },
+    /// The work was stopped on request.
+    Canceled,
+}
