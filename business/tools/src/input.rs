@@ -1,0 +1,296 @@
+//! A tool's input: JSON Schema with assets.
+//!
+//! The schema is of an object whose properties are flat. A property with `"format": "asset"` holds an
+//! asset's id; its `x-asset` says which media it takes. Everything is checked at the door, and every
+//! fault names its field by JSON pointer.
+
+use backlot_infrastructure_api::AssetId;
+use jsonschema::{Validator, error::ValidationErrorKind};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// Largest input as JSON text: inference takes 256 KiB, signed URLs included.
+const INPUT_BYTES_MAX: usize = 64 << 10;
+/// Most assets in one input.
+const ASSETS_MAX: usize = 16;
+/// Most faults that are reported at once.
+const FAULTS_MAX: usize = 16;
+
+/// A compiled schema.
+#[derive(Debug)]
+pub struct InputSchema {
+    validator: Validator,
+    properties: Map<String, Value>,
+    assets: Vec<AssetField>,
+}
+
+/// A property that holds an asset's id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssetField {
+    /// The property.
+    pub property: String,
+    /// What it takes.
+    pub limits: AssetLimits,
+}
+
+/// What a property with `format: asset` takes; `None` or empty: anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AssetLimits {
+    /// Media types, as sniffed.
+    pub content_types: Vec<String>,
+    /// Bytes.
+    pub max_bytes: Option<i64>,
+    /// Pixels.
+    pub max_width_px: Option<i32>,
+    /// Pixels.
+    pub max_height_px: Option<i32>,
+    /// Width × height.
+    pub max_pixels: Option<i64>,
+    /// Milliseconds.
+    pub max_duration_ms: Option<i64>,
+}
+
+/// A fault in the input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// JSON pointer into the input.
+    pub pointer: String,
+    /// For people.
+    pub message: String,
+}
+
+/// Why a schema cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// It is not a JSON Schema.
+    #[error("{0}")]
+    Schema(String),
+    /// It is not an object's schema with `properties`.
+    #[error("it must be of type object, with properties")]
+    NotAnObject,
+    /// Unknown properties would pass unseen.
+    #[error("additionalProperties must be false")]
+    Open,
+    /// `x-asset` cannot be read.
+    #[error("x-asset of \"{property}\" cannot be read")]
+    AssetLimits {
+        /// Which property.
+        property: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Too many assets.
+    #[error("at most {ASSETS_MAX} assets")]
+    TooManyAssets,
+}
+
+impl InputSchema {
+    /// Compiles a schema and reads its asset fields.
+    pub fn compile(schema: &Value) -> Result<Self, InputError> {
+        let properties = schema.get("properties").and_then(Value::as_object).cloned();
+        let properties = properties.ok_or(InputError::NotAnObject)?;
+        if schema.get("type").and_then(Value::as_str) != Some("object") {
+            return Err(InputError::Schema("the input schema is of type object".to_owned()));
+        }
+        if schema.get("additionalProperties") != Some(&Value::Bool(false)) {
+            return Err(InputError::Open);
+        }
+        let validator = jsonschema::options()
+            .with_format("asset", |text: &str| AssetId::parse(text).is_ok())
+            .should_validate_formats(true)
+            .build(schema)
+            .map_err(|error| InputError::Schema(error.to_string()))?;
+        let assets = asset_fields(&properties)?;
+        Ok(Self { validator, properties, assets })
+    }
+
+    /// Whether the schema has this property.
+    #[must_use]
+    pub fn declares(&self, property: &str) -> bool {
+        self.properties.contains_key(property)
+    }
+
+    /// The properties that hold assets.
+    #[must_use]
+    pub fn assets(&self) -> &[AssetField] {
+        &self.assets
+    }
+
+    /// The input with its defaults filled in, or its faults.
+    pub fn validate(&self, input: &Value) -> Result<Value, Vec<Fault>> {
+        let root = |message: &str| vec![Fault { pointer: String::new(), message: message.to_owned() }];
+        let Value::Object(given) = input else {
+            return Err(root("the input is an object"));
+        };
+        if input.to_string().len() > INPUT_BYTES_MAX {
+            return Err(root("the input is larger than 64 KiB"));
+        }
+        let mut filled = given.clone();
+        for (property, schema) in &self.properties {
+            if let Some(default) = schema.get("default") {
+                filled.entry(property.clone()).or_insert_with(|| default.clone());
+            }
+        }
+        let filled = Value::Object(filled);
+        let faults: Vec<Fault> = self
+            .validator
+            .iter_errors(&filled)
+            .take(FAULTS_MAX)
+            .flat_map(|error| faults_of(&error))
+            .collect();
+        if faults.is_empty() { Ok(filled) } else { Err(faults) }
+    }
+}
+
+fn asset_fields(properties: &Map<String, Value>) -> Result<Vec<AssetField>, InputError> {
+    let mut fields = Vec::new();
+    for (property, schema) in properties {
+        if schema.get("format").and_then(Value::as_str) != Some("asset") {
+            continue;
+        }
+        let limits = match schema.get("x-asset") {
+            None => AssetLimits::default(),
+            Some(limits) => AssetLimits::deserialize(limits)
+                .map_err(|source| InputError::AssetLimits { property: property.clone(), source })?,
+        };
+        fields.push(AssetField { property: property.clone(), limits });
+    }
+    if fields.len() > ASSETS_MAX { Err(InputError::TooManyAssets) } else { Ok(fields) }
+}
+
+/// Names the field that a person can change, which is not always where the validator stood.
+fn faults_of(error: &jsonschema::ValidationError<'_>) -> Vec<Fault> {
+    let at = error.instance_path().to_string();
+    match error.kind() {
+        ValidationErrorKind::Required { property } => {
+            let name = property.as_str().unwrap_or_default();
+            vec![Fault { pointer: format!("{at}/{name}"), message: "is required".to_owned() }]
+        }
+        ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
+            .iter()
+            .map(|name| Fault {
+                pointer: format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")),
+                message: "is not a field of this tool".to_owned(),
+            })
+            .collect(),
+        ValidationErrorKind::Format { format } if format == "asset" => {
+            vec![Fault { pointer: at, message: "is not an asset's id".to_owned() }]
+        }
+        _ => vec![Fault { pointer: at, message: error.masked_with("this").to_string() }],
+    }
+}
+
+/// What storage says about an asset, as far as a tool's limits need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssetView<'a> {
+    /// Whether it is complete.
+    pub ready: bool,
+    /// As sniffed.
+    pub content_type: &'a str,
+    /// Bytes.
+    pub size_bytes: i64,
+    /// Pixels.
+    pub width_px: i32,
+    /// Pixels.
+    pub height_px: i32,
+    /// Milliseconds.
+    pub duration_ms: i64,
+}
+
+impl AssetField {
+    /// The first rule that the asset breaks.
+    #[must_use]
+    pub fn fault(&self, asset: &AssetView<'_>) -> Option<Fault> {
+        let limits = &self.limits;
+        let too_much = |value: i64, limit: Option<i64>| limit.is_some_and(|limit| value > limit);
+        let pixels = i64::from(asset.width_px) * i64::from(asset.height_px);
+        let types = &limits.content_types;
+        let message = if !asset.ready {
+            "is not complete: finish its upload first".to_owned()
+        } else if !types.is_empty() && !types.iter().any(|wanted| wanted == asset.content_type) {
+            format!("is {}; this tool takes {}", asset.content_type, types.join(", "))
+        } else if too_much(asset.size_bytes, limits.max_bytes) {
+            format!("is larger than {} bytes", limits.max_bytes.unwrap_or_default())
+        } else if too_much(i64::from(asset.width_px), limits.max_width_px.map(i64::from)) {
+            format!("is wider than {} pixels", limits.max_width_px.unwrap_or_default())
+        } else if too_much(i64::from(asset.height_px), limits.max_height_px.map(i64::from)) {
+            format!("is higher than {} pixels", limits.max_height_px.unwrap_or_default())
+        } else if too_much(pixels, limits.max_pixels) {
+            format!("has more than {} pixels", limits.max_pixels.unwrap_or_default())
+        } else if too_much(asset.duration_ms, limits.max_duration_ms) {
+            format!("is longer than {} ms", limits.max_duration_ms.unwrap_or_default())
+        } else {
+            return None;
+        };
+        Some(Fault { pointer: format!("/{}", self.property), message })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use serde_json::json;
+
+    use super::*;
+    use crate::manifest::Tool;
+
+    fn check(input: &Value, expected: &Expect) {
+        let tool = Tool::parse("t", include_str!("../catalogue/upscale-1.0.0.yaml")).unwrap();
+        let text = match tool.input.validate(input) {
+            Ok(filled) => filled.to_string(),
+            Err(faults) => {
+                let lines: Vec<String> =
+                    faults.iter().map(|f| format!("{} {}", f.pointer, f.message)).collect();
+                lines.join("; ")
+            }
+        };
+        expected.assert_eq(&text);
+    }
+
+    const ID: &str = "019298e4-7c1e-7b6a-9a55-0d2f4d3c2b1a";
+
+    #[test]
+    fn defaults_are_filled_in() {
+        check(
+            &json!({"image": ID}),
+            &expect![[r#"{"image":"019298e4-7c1e-7b6a-9a55-0d2f4d3c2b1a","scale":2}"#]],
+        );
+    }
+
+    #[test]
+    fn faults_name_their_field() {
+        check(&json!({}), &expect!["/image is required"]);
+        check(
+            &json!({"image": "x", "scale": 3}),
+            &expect!["/image is not an asset's id; /scale this is not one of 2 or 4"],
+        );
+        check(&json!({"image": ID, "prompt/x": 1}), &expect!["/prompt~1x is not a field of this tool"]);
+        check(&json!([]), &expect![" the input is an object"]);
+        check(&json!({"image": "x".repeat(70_000)}), &expect![" the input is larger than 64 KiB"]);
+    }
+
+    #[test]
+    fn an_asset_must_be_ready_of_the_right_kind_and_small_enough() {
+        let tool = Tool::parse("t", include_str!("../catalogue/upscale-1.0.0.yaml")).unwrap();
+        let field = &tool.input.assets()[0];
+        let good = AssetView {
+            ready: true,
+            content_type: "image/png",
+            size_bytes: 1_000,
+            width_px: 100,
+            height_px: 100,
+            duration_ms: 0,
+        };
+        let fault = |asset: AssetView<'_>| field.fault(&asset).map(|fault| fault.message);
+        assert_eq!(fault(good.clone()), None);
+        assert!(fault(AssetView { ready: false, ..good.clone() }).unwrap().contains("upload"));
+        assert!(
+            fault(AssetView { content_type: "video/mp4", ..good.clone() }).unwrap().contains("image/png")
+        );
+        assert!(fault(AssetView { size_bytes: 1 << 40, ..good.clone() }).unwrap().contains("bytes"));
+        assert!(fault(AssetView { width_px: 5_000, ..good.clone() }).unwrap().contains("wider"));
+        assert!(fault(AssetView { width_px: 4_000, height_px: 4_000, ..good }).unwrap().contains("pixels"));
+    }
+}
