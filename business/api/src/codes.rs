@@ -1,0 +1,23 @@
+//! The error codes of business. Each has a page `docs/errors/<code>.md`.
+//!
+//! A refused hold is answered with billing's own problem, and a reused idempotency key with
+//! `idempotency_key_reused`, which is inference's code for the same mistake.
+
+use backlot_foundation_errors::{Code, Kind};
+
+/// No tool has this name, or none in this version.
+pub const TOOL_UNKNOWN: Code = Code::new("tool_unknown", Kind::NotFound, "There is no such tool or version");
+/// The input breaks a rule of the tool's schema, or names an asset that cannot be used.
+pub const TOOL_INPUT_INVALID: Code =
+    Code::new("tool_input_invalid", Kind::Unprocessable, "The input is not what the tool takes");
+/// The price is above the maximum that the request names.
+pub const PRICE_ABOVE_MAXIMUM: Code =
+    Code::new("price_above_maximum", Kind::Conflict, "The price is above your maximum");
+/// No run of this organisation has this id.
+pub const RUN_UNKNOWN: Code = Code::new("run_unknown", Kind::NotFound, "There is no such run");
+/// The organisation has as many open runs as it may.
+pub const TOO_MANY_RUNS: Code = Code::new("too_many_runs", Kind::TooMany, "Too many runs are open");
+
+/// All of the above.
+pub const ALL: &[&Code] =
+    &[&TOOL_UNKNOWN, &TOOL_INPUT_INVALID, &PRICE_ABOVE_MAXIMUM, &RUN_UNKNOWN, &TOO_MANY_RUNS];
