@@ -1,1 +1,40 @@
-//! The scheduler of inference.
+//! The scheduler of inference: a pure state machine.
+//!
+//! [`Scheduler::apply`] takes the time and one [`Event`] and pushes [`Effect`]s, which the caller makes durable and
+//! then carries out; [`Scheduler::next_wakeup`] says when to call again with [`Event::Tick`]. The state machine
+//! (`scheduler.rs`) keeps these invariants whatever the policy decides; [`Scheduler::check`] states them in code:
+//!
+//! - nothing is assigned to a worker that is gone, draining, full or unable to run the model;
+//! - a job has at most one live lease, and only a result under that lease's fence counts;
+//! - a job ends exactly once.
+//!
+//! The policy (`policy.rs`) only ranks and places.
+
+mod agents;
+mod effect;
+mod estimate;
+mod event;
+mod fleet;
+mod invariants;
+mod jobs;
+pub mod limits;
+mod policy;
+mod predict;
+mod queue;
+mod scheduler;
+mod state;
+mod timers;
+mod types;
+
+pub use effect::{Assignment, AttemptEnd, Effect, StopReason};
+pub use estimate::{Estimate, Impossible};
+pub use event::{
+    AgentSpec, AttemptOutcome, Event, JobSpec, ModelProfile, Restored, RestoredState, RunningAttempt,
+    TenantSpec, WorkerSpec,
+};
+pub use invariants::Violation;
+pub use scheduler::{Refusal, Scheduler};
+pub use types::{
+    AgentKey, FailureClass, Fence, FenceError, JobKey, ModelKey, Phase, RegionKey, TenantKey, Tier, TimeUs,
+    WorkerKey,
+};
