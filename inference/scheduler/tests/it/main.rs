@@ -1,0 +1,5 @@
+//! Tests of the scheduler: cases, and invariants under random events.
+
+mod cases;
+mod invariants;
+mod script;

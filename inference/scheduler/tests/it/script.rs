@@ -1,0 +1,107 @@
+//! A scheduler that is driven step by step, and its effects as text.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use backlot_inference_scheduler::{
+    AgentKey, AgentSpec, AttemptOutcome, Effect, Event, Fence, JobKey, JobSpec, ModelKey, ModelProfile,
+    RegionKey, RunningAttempt, Scheduler, TenantKey, Tier, TimeUs, WorkerSpec,
+};
+use expect_test::Expect;
+
+pub(crate) struct Script {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) now: TimeUs,
+}
+
+pub(crate) fn job(n: u128) -> JobSpec {
+    JobSpec {
+        job: JobKey(n),
+        tenant: TenantKey::from("studio/t1"),
+        model: ModelKey::from("own/a:1"),
+        tier: Tier::Standard,
+        created_at: TimeUs(0),
+        ttl_ms: 3_600_000,
+        predicted_ms: 0,
+        regions: BTreeSet::new(),
+    }
+}
+
+fn model(name: &str, load_ms: i64) -> ModelProfile {
+    let model = ModelKey::from(name);
+    ModelProfile { model, load_ms, run_ms: 1_000, memory_mib: 100, gpus: 0, timeout_ms: 60_000 }
+}
+
+pub(crate) fn worker(name: &str) -> WorkerSpec {
+    let worker = Arc::from(name);
+    WorkerSpec { worker, gpus: 0, memory_mib: 0, slots: 1, concurrency: 1, models: BTreeSet::new() }
+}
+
+pub(crate) fn agent(name: &str, workers: Vec<WorkerSpec>, running: Vec<RunningAttempt>) -> Event {
+    let (agent, region) = (AgentKey::from(name), RegionKey::from("local"));
+    Event::AgentJoined(AgentSpec { agent, region, workers, running })
+}
+
+pub(crate) fn running(job: u128, fence: Fence, worker: &str) -> RunningAttempt {
+    RunningAttempt { job: JobKey(job), fence, worker: Arc::from(worker) }
+}
+
+pub(crate) fn fence(sequence: u64) -> Fence {
+    Fence { epoch: 1, sequence }
+}
+
+pub(crate) fn finished(job: u128, sequence: u64, outcome: AttemptOutcome) -> Event {
+    Event::Finished { job: JobKey(job), fence: fence(sequence), outcome, load_ms: 0, compute_ms: 10 }
+}
+
+impl Script {
+    pub(crate) fn new() -> Self {
+        let mut script = Self { scheduler: Scheduler::new(1), now: TimeUs(1_000_000) };
+        for (name, load_ms) in [("own/a:1", 500), ("own/b:1", 500), ("own/free:1", 0)] {
+            script.apply(Event::ModelChanged(model(name, load_ms)));
+        }
+        script
+    }
+
+    pub(crate) fn apply(&mut self, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.scheduler.apply(self.now, event, &mut effects);
+        self.scheduler.check().expect("invariants hold");
+        effects
+    }
+
+    pub(crate) fn submit(&mut self, n: u128) -> Vec<Effect> {
+        let spec = JobSpec { created_at: self.now, ..job(n) };
+        self.apply(Event::Submitted(spec))
+    }
+
+    pub(crate) fn after_ms(&mut self, ms: i64) -> Vec<Effect> {
+        self.now = self.now.plus_ms(ms);
+        self.apply(Event::Tick)
+    }
+}
+
+fn text(effects: &[Effect]) -> String {
+    let line = |effect: &Effect| match effect {
+        Effect::Assign(a) => {
+            format!("assign {} {} {}{}", a.job.0, a.fence, a.worker, if a.warm { " warm" } else { "" })
+        }
+        Effect::Prefetch { worker, model } => format!("prefetch {worker} {model}"),
+        Effect::Evict { worker, model } => format!("evict {worker} {model}"),
+        Effect::Keep { job, fence, .. } => format!("keep {} {fence}", job.0),
+        Effect::StopAttempt { job, fence, why, .. } => format!("stop {} {fence} {why:?}", job.0),
+        Effect::AttemptEnded { job, fence, end } => format!("ended {} {fence} {end:?}", job.0),
+        Effect::LateReport { job, fence } => format!("late {} {fence}", job.0),
+        Effect::Requeue { job, ready_at } => format!("requeue {} at {}", job.0, ready_at.0 / 1000),
+        Effect::Succeeded { job, fence } => format!("succeeded {} {fence}", job.0),
+        Effect::Failed { job, class } => format!("failed {} {class:?}", job.0),
+        Effect::Canceled { job } => format!("canceled {}", job.0),
+        Effect::Expired { job } => format!("expired {}", job.0),
+        Effect::AgentForgotten { agent } => format!("forgotten {agent}"),
+    };
+    effects.iter().map(line).collect::<Vec<_>>().join("; ")
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "an expectation is written where it is used")]
+pub(crate) fn check(effects: &[Effect], expected: Expect) {
+    expected.assert_eq(&text(effects));
+}
