@@ -3,6 +3,7 @@
 //! Other systems depend on this crate and on nothing else of inference.
 
 pub mod codes;
+pub mod events;
 
 backlot_foundation_ids::typed_id!(
     /// Names a job. Where the caller's idempotency key is a UUID, the job has that UUID.
