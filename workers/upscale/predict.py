@@ -38,6 +38,8 @@ class InvalidInput(ValueError):
 
 class Predictor(BasePredictor):
     def setup(self) -> None:
+        # One folder for all predictions: the server lives long, and each result replaces the one before.
+        self.folder = tempfile.mkdtemp(prefix="upscale-")
         self.networks = {scale: Realesrgan(gpuid=-1, model=model) for scale, model in MODEL_BY_SCALE.items()}
         # The first call allocates; a user should not wait for it.
         for network in self.networks.values():
@@ -56,8 +58,7 @@ class Predictor(BasePredictor):
         if alpha is not None:
             result.putalpha(alpha.resize(result.size, Image.Resampling.LANCZOS))
         report(0.95, "encoding")
-        folder = tempfile.mkdtemp(prefix="upscale-")
-        path = f"{folder}/upscaled.png"
+        path = f"{self.folder}/upscaled.png"
         result.save(path, compress_level=PNG_COMPRESS_LEVEL, icc_profile=profile)
         print(f"{picture.width}x{picture.height} to {result.width}x{result.height} in {time.monotonic() - started:.1f} s")
         return Path(path)

@@ -1,0 +1,53 @@
+//! What the tests of real processes share.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use backlot_inference_runtimes::{Environment, Manifest, Supervisor, Work};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A bench with a supervisor and folders of its own.
+pub(crate) struct Bench {
+    pub(crate) root: TempDir,
+    pub(crate) supervisor: Arc<Supervisor>,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let root = tempfile::tempdir().expect("a folder");
+        let supervisor = Arc::new(Supervisor::new(root.path()).expect("a supervisor"));
+        Self { root, supervisor }
+    }
+
+    /// Writes a worker's folder with these files and reads its description.
+    pub(crate) fn worker(&self, files: &[(&str, &str)]) -> Manifest {
+        let folder = self.root.path().join("worker");
+        for (name, text) in files {
+            let path = folder.join(name);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+            std::fs::write(path, text).expect("written");
+        }
+        Manifest::read(&folder).expect("a description")
+    }
+
+    pub(crate) fn work(&self, id: &str, input: Value) -> Work {
+        let folder = self.root.path().join("jobs").join(id);
+        std::fs::create_dir_all(&folder).expect("made");
+        Work { id: id.to_owned(), input, files: Vec::new(), folder, timeout: Duration::from_secs(30) }
+    }
+}
+
+/// The workers' Python where it is set up, else the system's.
+pub(crate) fn environment() -> Environment {
+    let python = std::env::var_os("BACKLOT_WORKERS_PYTHON")
+        .map_or_else(|| PathBuf::from("/usr/bin/python3"), PathBuf::from);
+    Environment { python }
+}
+
+/// Whether a process runs; one that ended and was not waited for does not.
+pub(crate) fn is_running(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+}
