@@ -38,7 +38,9 @@ impl Server {
     /// Puts the layers around a contract's services.
     #[must_use]
     pub fn layer(&self, routes: Routes) -> axum::Router {
-        routes.prepare().into_axum_router().layer(axum::middleware::from_fn_with_state(self.clone(), carry))
+        // Without tonic's own fallback, so that the contracts of several systems merge into one socket.
+        let router = routes.prepare().into_axum_router().reset_fallback();
+        router.layer(axum::middleware::from_fn_with_state(self.clone(), carry))
     }
 }
 
