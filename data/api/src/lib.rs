@@ -10,6 +10,6 @@ pub use definition::{
     Agg, Definition, Exclusion, ExclusionRule, MetricType, Named, Unit, Weekday, WindowKind,
 };
 pub use numbers::{
-    Excluded, Metric, MetricList, MetricRows, MetricSummary, OrganisationBurn, Part, Point, Quarantined, QuarantinedList,
-    Reconciliation, Replayed, Total,
+    Excluded, Metric, MetricList, MetricRows, MetricSummary, OrganisationBurn, Part, Point, Quarantined,
+    QuarantinedList, Reconciliation, Replayed, Total,
 };

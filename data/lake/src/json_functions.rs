@@ -12,7 +12,8 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use deltalake::arrow::array::{
-    Array, ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, StringArray, StringBuilder, StringViewArray,
+    Array, ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, StringArray, StringBuilder,
+    StringViewArray,
 };
 use deltalake::arrow::compute::cast;
 use deltalake::arrow::datatypes::DataType;
@@ -30,7 +31,8 @@ enum Kind {
 
 /// The functions, ready to be registered.
 pub(crate) fn all() -> [ScalarUDF; 4] {
-    [Kind::Text, Kind::Integer, Kind::Float, Kind::Boolean].map(|kind| ScalarUDF::from(JsonFunction::new(kind)))
+    [Kind::Text, Kind::Integer, Kind::Float, Kind::Boolean]
+        .map(|kind| ScalarUDF::from(JsonFunction::new(kind)))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -68,7 +68,12 @@ impl Lake {
     /// Appends `rows` and records, in the same commit, that `application` has delivered everything up to
     /// `position`. Where the table already says so, nothing is written: calling again after a crash
     /// neither loses nor doubles. Positions of an application only rise.
-    pub async fn append(&self, application: &str, position: i64, rows: &[EventRow]) -> Result<Appended, Error> {
+    pub async fn append(
+        &self,
+        application: &str,
+        position: i64,
+        rows: &[EventRow],
+    ) -> Result<Appended, Error> {
         let mut slot = self.inner.table.lock().await;
         let table = self.fresh(&mut slot, true).await?;
         if committed_position(table, application).await? >= position || rows.is_empty() {
@@ -160,7 +165,11 @@ impl Lake {
     }
 
     /// The table, brought up to its newest version; opened, and where asked created, on first use.
-    async fn fresh<'a>(&self, slot: &'a mut Option<DeltaTable>, create: bool) -> Result<&'a mut DeltaTable, Error> {
+    async fn fresh<'a>(
+        &self,
+        slot: &'a mut Option<DeltaTable>,
+        create: bool,
+    ) -> Result<&'a mut DeltaTable, Error> {
         let mut table = match slot.take() {
             Some(table) if table.version().is_some() => table,
             Some(_) | None => self.open().await?,

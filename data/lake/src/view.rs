@@ -116,7 +116,8 @@ impl View {
     /// How the engine would run it, for people.
     pub async fn explain(&self, sql: &str) -> Result<String, Error> {
         let rows = self.query_any(&format!("EXPLAIN {sql}")).await?;
-        let lines = rows.iter().map(|row| row.values().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"));
+        let lines =
+            rows.iter().map(|row| row.values().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"));
         Ok(lines.collect::<Vec<_>>().join("\n"))
     }
 
@@ -140,9 +141,8 @@ pub(crate) fn context(config: &Config) -> Result<SessionContext, Error> {
         .with_target_partitions(config.query_threads.max(1))
         .with_batch_size(config.query_batch_rows.max(64))
         .with_information_schema(false);
-    let runtime = RuntimeEnvBuilder::new()
-        .with_memory_limit(config.query_memory_mib.max(16) << 20, 1.0)
-        .build_arc()?;
+    let runtime =
+        RuntimeEnvBuilder::new().with_memory_limit(config.query_memory_mib.max(16) << 20, 1.0).build_arc()?;
     Ok(SessionContext::new_with_config_rt(session, runtime))
 }
 

@@ -133,7 +133,9 @@ impl Compiler<'_> {
         if grain == Grain::Total {
             return format!("days AS (SELECT DATE '{to}' AS day)");
         }
-        format!("days AS (SELECT unnest(generate_series(DATE '{from}', DATE '{to}', INTERVAL '1 day')) AS day)")
+        format!(
+            "days AS (SELECT unnest(generate_series(DATE '{from}', DATE '{to}', INTERVAL '1 day')) AS day)"
+        )
     }
 
     /// One relation for each exclusion that is told by events.
@@ -184,7 +186,9 @@ impl Compiler<'_> {
         let conditions = conditions.join(" AND ");
         let matches = self.fill(base.filter.as_deref().unwrap_or("TRUE"));
         let actor = &base.actor;
-        let events = format!("SELECT *, ({actor}) AS own_actor, coalesce(({matches}), FALSE) AS matches FROM events WHERE {conditions}");
+        let events = format!(
+            "SELECT *, ({actor}) AS own_actor, coalesce(({matches}), FALSE) AS matches FROM events WHERE {conditions}"
+        );
         if base.actor_from.is_empty() {
             return format!(
                 "{name}_seen AS (\n  SELECT *, own_actor AS person\n  FROM ({events})\n)",
@@ -204,7 +208,8 @@ impl Compiler<'_> {
         let mut joins = String::new();
         for exclusion in [Exclusion::Staff, Exclusion::Service] {
             let name = exclusion.name();
-            let rule = base.exclusions.contains(&exclusion).then(|| self.catalogue.exclusion(exclusion)).flatten();
+            let rule =
+                base.exclusions.contains(&exclusion).then(|| self.catalogue.exclusion(exclusion)).flatten();
             let mut reasons = Vec::new();
             if let Some(rule) = rule {
                 if let Some(person_is) = &rule.person_is {
@@ -228,9 +233,13 @@ impl Compiler<'_> {
             Grain::Total if self.definition.metric_type == MetricType::Cumulative => "date".to_owned(),
             Grain::Total => format!("DATE '{}'", self.range.to),
         };
-        let mut columns = format!("{day} AS day, id, person, ({}) AS x", self.fill(base.expr.as_deref().unwrap_or("id")));
+        let mut columns =
+            format!("{day} AS day, id, person, ({}) AS x", self.fill(base.expr.as_deref().unwrap_or("id")));
         if base.agg == Some(Agg::Percentile) {
-            let reached = base.censored.as_deref().map_or("TRUE".to_owned(), |text| format!("NOT coalesce(({text}), FALSE)"));
+            let reached = base
+                .censored
+                .as_deref()
+                .map_or("TRUE".to_owned(), |text| format!("NOT coalesce(({text}), FALSE)"));
             let _ = write!(columns, ", {reached} AS reached");
         }
         for part in &base.parts {
@@ -267,7 +276,9 @@ impl Compiler<'_> {
             )
         };
         match base.agg.unwrap_or(Agg::Count) {
-            Agg::Count => vec![group(&format!("{name}_counted"), "count(c.x)", &parts(|x| format!("count({x})")))],
+            Agg::Count => {
+                vec![group(&format!("{name}_counted"), "count(c.x)", &parts(|x| format!("count({x})")))]
+            }
             Agg::Sum => vec![group(
                 &format!("{name}_counted"),
                 "coalesce(sum(c.x), 0)",
@@ -291,8 +302,9 @@ impl Compiler<'_> {
     fn percentiles(&self, base: &Definition) -> Vec<String> {
         let name = &base.name;
         let part = base.percentile.unwrap_or(0.5);
-        let columns = std::iter::once(("x".to_owned(), "value".to_owned()))
-            .chain(base.parts.iter().map(|part| (format!("part_{}", part.name), format!("part_{}", part.name))));
+        let columns = std::iter::once(("x".to_owned(), "value".to_owned())).chain(
+            base.parts.iter().map(|part| (format!("part_{}", part.name), format!("part_{}", part.name))),
+        );
         let mut ranked = String::new();
         let mut picked = String::new();
         let mut outputs = String::new();
@@ -314,7 +326,9 @@ impl Compiler<'_> {
                  WHERE x IS NOT NULL OR NOT reached\n)"
             ),
             format!("{name}_picked AS (SELECT day, {picked} FROM {name}_ranked GROUP BY day)"),
-            format!("{name} AS (SELECT d.day{outputs} FROM days d LEFT JOIN {name}_picked p ON p.day = d.day)"),
+            format!(
+                "{name} AS (SELECT d.day{outputs} FROM days d LEFT JOIN {name}_picked p ON p.day = d.day)"
+            ),
         ]
     }
 
@@ -325,7 +339,8 @@ impl Compiler<'_> {
         let input = |field: &Option<String>| field.clone().unwrap_or_default();
         let (mut relations, columns, from) = match definition.metric_type {
             MetricType::Simple => {
-                let parts: String = definition.parts.iter().map(|part| format!(", v.part_{}", part.name)).collect();
+                let parts: String =
+                    definition.parts.iter().map(|part| format!(", v.part_{}", part.name)).collect();
                 (vec![], format!("v.day, v.value{parts}"), format!("{name} v"))
             }
             MetricType::Cumulative => {
@@ -341,7 +356,9 @@ impl Compiler<'_> {
             MetricType::Derived => {
                 let mut names = definition.input_metrics.iter();
                 let first = names.next().cloned().unwrap_or_default();
-                let joins = names.fold(first.clone(), |text, name| format!("{text} JOIN {name} ON {name}.day = {first}.day"));
+                let joins = names.fold(first.clone(), |text, name| {
+                    format!("{text} JOIN {name} ON {name}.day = {first}.day")
+                });
                 let values = definition
                     .input_metrics
                     .iter()
@@ -395,11 +412,19 @@ impl Compiler<'_> {
             Grain::Total => format!("DATE '{}'", self.range.to),
         };
         let count = |named: &Named| {
-            format!(", count(*) FILTER (WHERE coalesce(({}), FALSE)) AS part_{}", self.fill(&named.expr), named.name)
+            format!(
+                ", count(*) FILTER (WHERE coalesce(({}), FALSE)) AS part_{}",
+                self.fill(&named.expr),
+                named.name
+            )
         };
         let counts: String = self.definition.apart.iter().map(count).collect();
-        let columns: String =
-            self.definition.apart.iter().map(|named| format!(", coalesce(p.part_{0}, 0) AS part_{0}", named.name)).collect();
+        let columns: String = self
+            .definition
+            .apart
+            .iter()
+            .map(|named| format!(", coalesce(p.part_{0}, 0) AS part_{0}", named.name))
+            .collect();
         let relation = format!(
             "apart AS (\n  SELECT day{counts}\n  FROM (SELECT *, {day} AS day FROM {base}_judged WHERE NOT matches AND NOT is_staff \
              AND NOT is_service)\n  GROUP BY day\n)"
@@ -411,7 +436,9 @@ impl Compiler<'_> {
         let base = self.main_base();
         let mut relations = self.exclusion_relations();
         relations.extend(self.base_relations(base, Grain::Daily).into_iter().filter(|text| {
-            ["_actors", "_seen", "_judged"].iter().any(|end| text.starts_with(&format!("{}{end} AS", base.name)))
+            ["_actors", "_seen", "_judged"]
+                .iter()
+                .any(|end| text.starts_with(&format!("{}{end} AS", base.name)))
         }));
         statement(
             &relations,
@@ -428,7 +455,9 @@ impl Compiler<'_> {
         let base = self.main_base();
         let mut relations = self.exclusion_relations();
         relations.extend(self.base_relations(base, Grain::Daily).into_iter().filter(|text| {
-            ["_actors", "_seen", "_judged"].iter().any(|end| text.starts_with(&format!("{}{end} AS", base.name)))
+            ["_actors", "_seen", "_judged"]
+                .iter()
+                .any(|end| text.starts_with(&format!("{}{end} AS", base.name)))
         }));
         let value = self.fill(base.expr.as_deref().unwrap_or("id"));
         statement(

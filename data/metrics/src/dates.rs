@@ -52,7 +52,8 @@ impl Day {
         if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
             return None;
         }
-        let number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok())?;
+        let number =
+            |part: &str| part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok())?;
         let (year, month, day): (i64, i64, i64) =
             (number(text.get(0..4)?)?, number(text.get(5..7)?)?, number(text.get(8..10)?)?);
         if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
@@ -76,7 +77,8 @@ impl Day {
         let shifted = i64::from(self.0) + EPOCH_SHIFT_DAYS;
         let era = shifted.div_euclid(ERA_DAYS);
         let day_of_era = shifted.rem_euclid(ERA_DAYS);
-        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let month_index = (5 * day_of_year + 2) / 153;
         let day = day_of_year - (153 * month_index + 2) / 5 + 1;
@@ -112,7 +114,17 @@ mod tests {
 
     #[test]
     fn what_is_no_day_is_refused() {
-        for text in ["", "2024-02-30", "2023-02-29", "2024-13-01", "2024-00-10", "2024-1-01", "24-01-01", "2024-01-0x", "２024-1-1"] {
+        for text in [
+            "",
+            "2024-02-30",
+            "2023-02-29",
+            "2024-13-01",
+            "2024-00-10",
+            "2024-1-01",
+            "24-01-01",
+            "2024-01-0x",
+            "２024-1-1",
+        ] {
             assert_eq!(Day::parse(text), None, "{text}");
         }
     }

@@ -167,11 +167,8 @@ fn parse<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Result<T, De
 }
 
 fn read_folder(folder: &Path) -> Result<Vec<(String, String, bool)>, DefinitionError> {
-    let failed = |path: &Path, message: String| DefinitionError {
-        file: path.display().to_string(),
-        line: 1,
-        message,
-    };
+    let failed =
+        |path: &Path, message: String| DefinitionError { file: path.display().to_string(), line: 1, message };
     let entries = std::fs::read_dir(folder).map_err(|error| failed(folder, error.to_string()))?;
     let mut paths: Vec<_> = entries
         .filter_map(Result::ok)
@@ -262,10 +259,9 @@ mod tests {
 
     #[test]
     fn a_name_given_twice_is_an_error() {
-        let files = |own| vec![
-            ("x.yaml".to_owned(), GOOD.to_owned(), false),
-            ("y.yaml".to_owned(), GOOD.to_owned(), own),
-        ];
+        let files = |own| {
+            vec![("x.yaml".to_owned(), GOOD.to_owned(), false), ("y.yaml".to_owned(), GOOD.to_owned(), own)]
+        };
         let twice = Catalogue::from_files(files(false), BTreeMap::new()).unwrap_err();
         assert_eq!(twice.to_string(), "y.yaml:1: the metric \"x\" is already in x.yaml");
         let replaced = Catalogue::from_files(files(true), BTreeMap::new()).unwrap();

@@ -57,7 +57,8 @@ fn check_common(document: &Document, catalogue: &Catalogue) -> Result<(), Defini
     if !is_name(&definition.name) {
         return Err(document.error_at("name", "a name is snake case, at most 64 characters"));
     }
-    for (field, text) in [("label", &definition.label), ("description", &definition.description), ("actor", &definition.actor)]
+    for (field, text) in
+        [("label", &definition.label), ("description", &definition.description), ("actor", &definition.actor)]
     {
         if text.trim().is_empty() {
             return Err(document.error_at(field, format!("\"{field}\" must not be empty")));
@@ -127,7 +128,13 @@ fn check_fields(document: &Document) -> Result<(), DefinitionError> {
     if definition.percentile.is_some_and(|part| !(part > 0.0 && part < 1.0)) {
         return Err(document.error_at("percentile", "a percentile is between 0 and 1"));
     }
-    if cumulative && definition.window.as_deref().and_then(|text| amount(text, &["day", "days"], WINDOW_DAYS_MAX)).is_none() {
+    if cumulative
+        && definition
+            .window
+            .as_deref()
+            .and_then(|text| amount(text, &["day", "days"], WINDOW_DAYS_MAX))
+            .is_none()
+    {
         return Err(document.error_at("window", format!("write it as \"7 days\", 1 to {WINDOW_DAYS_MAX}")));
     }
     if conversion && !definition.conversion_day.is_some_and(|day| (1..=WINDOW_DAYS_MAX).contains(&day)) {
@@ -156,7 +163,9 @@ fn check_references(document: &Document, catalogue: &Catalogue) -> Result<(), De
             return Err(document.error_at(field, format!("\"{name}\" is not a simple metric")));
         }
         if definition.metric_type == MetricType::Cumulative && input.agg == Some(Agg::Percentile) {
-            return Err(document.error_at(field, format!("\"{name}\" is a percentile, which does not accumulate")));
+            return Err(
+                document.error_at(field, format!("\"{name}\" is a percentile, which does not accumulate"))
+            );
         }
         // A ratio of two populations is not a number of either.
         if input.exclusions != definition.exclusions {
@@ -174,7 +183,9 @@ fn check_parameters(document: &Document, catalogue: &Catalogue) -> Result<(), De
     let definition = &document.definition;
     for name in &definition.parameters {
         if !catalogue.parameter(name).is_some_and(f64::is_finite) {
-            return Err(document.error_at("parameters", format!("the parameter \"{name}\" is not configured")));
+            return Err(
+                document.error_at("parameters", format!("the parameter \"{name}\" is not configured"))
+            );
         }
     }
     for (field, text) in [("expr", &definition.expr), ("filter", &definition.filter)] {

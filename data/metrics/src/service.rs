@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backlot_data_api::{
-    Definition, Excluded, Metric, MetricList, MetricRows, MetricSummary, MetricType, Named, OrganisationBurn, Part, Point,
-    Reconciliation, Total,
+    Definition, Excluded, Metric, MetricList, MetricRows, MetricSummary, MetricType, Named, OrganisationBurn,
+    Part, Point, Reconciliation, Total,
 };
 use backlot_data_lake::{Lake, MICROS_PER_DAY, View, WaitingSource};
 use backlot_foundation_time::{SharedClock, Timestamp};
@@ -77,7 +77,8 @@ impl Service {
     ) -> Result<Self, Error> {
         let parameters = Config::default().parameters.into_iter().chain(config.parameters.clone()).collect();
         let catalogue = Catalogue::load(config.definitions.as_deref(), parameters)?;
-        let inner = Inner { catalogue, config, lake, waiting, clock, running: Semaphore::new(QUERIES_AT_ONCE) };
+        let inner =
+            Inner { catalogue, config, lake, waiting, clock, running: Semaphore::new(QUERIES_AT_ONCE) };
         let service = Self { inner: Arc::new(inner) };
         let own: Vec<String> = service
             .inner
@@ -100,7 +101,10 @@ impl Service {
         for document in names.iter().filter_map(|name| self.inner.catalogue.get(name)) {
             let range = Range { from: today, to: today };
             let compiled = compile::compile(document, &self.inner.catalogue, range);
-            for sql in [Some(&compiled.points), compiled.total.as_ref(), Some(&compiled.excluded)].into_iter().flatten() {
+            for sql in [Some(&compiled.points), compiled.total.as_ref(), Some(&compiled.excluded)]
+                .into_iter()
+                .flatten()
+            {
                 if let Err(error) = view.check(sql).await {
                     return Err(document.error_at("expr", error.to_string()).into());
                 }
@@ -118,7 +122,8 @@ impl Service {
     /// All metrics; those that are only inputs of others where asked.
     #[must_use]
     pub fn list(&self, components: bool) -> MetricList {
-        let shown = self.inner.catalogue.documents().filter(|document| components || !document.definition.component);
+        let shown =
+            self.inner.catalogue.documents().filter(|document| components || !document.definition.component);
         let items = shown
             .map(|Document { definition, .. }| MetricSummary {
                 name: definition.name.clone(),
@@ -147,13 +152,27 @@ impl Service {
                 None => weighted_mean(&points),
             };
             let excluded = excluded(&view, &compiled.excluded).await?;
-            Ok(self.answer(document, compiled.points.clone(), range, points, (total, total_detail), excluded, &view, as_of))
+            Ok(self.answer(
+                document,
+                compiled.points.clone(),
+                range,
+                points,
+                (total, total_detail),
+                excluded,
+                &view,
+                as_of,
+            ))
         })
         .await
     }
 
     /// The events behind one day of a metric, today's where none is named.
-    pub async fn rows(&self, name: &str, date: Option<&str>, limit: Option<usize>) -> Result<MetricRows, Error> {
+    pub async fn rows(
+        &self,
+        name: &str,
+        date: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<MetricRows, Error> {
         let document = self.document(name)?;
         let day = self.range(date, date)?.to;
         let limit = limit.unwrap_or(ROWS_DEFAULT).clamp(1, ROWS_MAX);
@@ -169,7 +188,11 @@ impl Service {
 
     /// What the lake knows of settled and refunded credits, with nobody left out, to be held against the
     /// ledger by whoever knows both.
-    pub async fn reconciliation(&self, from: Option<&str>, to: Option<&str>) -> Result<Reconciliation, Error> {
+    pub async fn reconciliation(
+        &self,
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> Result<Reconciliation, Error> {
         let range = self.range(from, to)?;
         let sql = compile::reconciliation(range);
         self.within_limits(async {
@@ -198,7 +221,8 @@ impl Service {
     }
 
     fn range(&self, from: Option<&str>, to: Option<&str>) -> Result<Range, Error> {
-        let day = |text: &str| Day::parse(text).ok_or_else(|| Error::NotADate(text.chars().take(64).collect()));
+        let day =
+            |text: &str| Day::parse(text).ok_or_else(|| Error::NotADate(text.chars().take(64).collect()));
         let to = to.map_or_else(|| Ok(Day::of(self.inner.clock.now())), day)?;
         let from = from.map_or_else(|| Ok(to.plus(1 - RANGE_DAYS_DEFAULT)), day)?;
         let days = to.since(from).saturating_add(1);
@@ -217,7 +241,13 @@ impl Service {
         tokio::time::timeout(limit, limited).await.map_err(|_| Error::TooSlow(QUERY_SECONDS_MAX))?
     }
 
-    async fn points(&self, view: &View, document: &Document, sql: &str, as_of: Timestamp) -> Result<Vec<Point>, Error> {
+    async fn points(
+        &self,
+        view: &View,
+        document: &Document,
+        sql: &str,
+        as_of: Timestamp,
+    ) -> Result<Vec<Point>, Error> {
         let definition = &document.definition;
         let limit = usize::try_from(RANGE_DAYS_MAX).unwrap_or(usize::MAX);
         let rows = view.query(sql, limit).await?;
@@ -255,7 +285,9 @@ impl Service {
         let rows = view.query(sql, 1).await?;
         let row = rows.first().ok_or_else(|| Error::Answer("value".to_owned()))?;
         let meaning = match document.definition.metric_type {
-            MetricType::Simple | MetricType::Derived => "all days as one; not the sum of the points".to_owned(),
+            MetricType::Simple | MetricType::Derived => {
+                "all days as one; not the sum of the points".to_owned()
+            }
             MetricType::Ratio => "all days as one; not the mean of the points".to_owned(),
             MetricType::Cumulative => format!("the window that ends with {}", range.to),
             MetricType::Conversion => String::new(),
@@ -344,7 +376,11 @@ fn weighted_mean(points: &[Point]) -> (Option<Number>, Total) {
 async fn excluded(view: &View, sql: &str) -> Result<Excluded, Error> {
     let rows = view.query(sql, 1).await?;
     let row = rows.first().ok_or_else(|| Error::Answer("staff".to_owned()))?;
-    Ok(Excluded { staff: whole(row, "staff")?, service: whole(row, "service")?, events: whole(row, "events")? })
+    Ok(Excluded {
+        staff: whole(row, "staff")?,
+        service: whole(row, "service")?,
+        events: whole(row, "events")?,
+    })
 }
 
 fn burn(row: &Map<String, Value>) -> Result<OrganisationBurn, Error> {
