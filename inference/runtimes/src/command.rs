@@ -103,6 +103,10 @@ impl Runtime for CommandRuntime {
 
     async fn unload(&self) {}
 
+    fn takes_room(&self) -> bool {
+        false
+    }
+
     fn is_resident(&self) -> bool {
         false
     }

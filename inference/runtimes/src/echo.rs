@@ -52,6 +52,10 @@ impl Runtime for EchoRuntime {
 
     async fn unload(&self) {}
 
+    fn takes_room(&self) -> bool {
+        false
+    }
+
     fn is_resident(&self) -> bool {
         false
     }

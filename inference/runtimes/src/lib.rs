@@ -121,7 +121,10 @@ pub trait Runtime: Send + Sync {
     /// Removes the model from memory. Waits for work that runs.
     async fn unload(&self);
 
-    /// Whether the model is in memory and costs room there. A runtime without state never is.
+    /// Whether its model stays in memory between two pieces of work, and takes room there.
+    fn takes_room(&self) -> bool;
+
+    /// Whether the model is in memory now. One that takes no room never is.
     fn is_resident(&self) -> bool;
 }
 

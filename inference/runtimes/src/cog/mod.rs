@@ -103,6 +103,10 @@ impl Runtime for CogRuntime {
         self.remove(&mut slot).await;
     }
 
+    fn takes_room(&self) -> bool {
+        true
+    }
+
     fn is_resident(&self) -> bool {
         self.is_resident.load(Ordering::Acquire)
     }
