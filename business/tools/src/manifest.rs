@@ -233,7 +233,8 @@ impl Tool {
         Self::check(manifest)
     }
 
-    fn check(manifest: Manifest) -> Result<Self, ManifestError> {
+    /// Checks a manifest.
+    pub fn check(manifest: Manifest) -> Result<Self, ManifestError> {
         let tool = format!("{} {}", manifest.name, manifest.version);
         check_fields(&manifest, &tool)?;
         let input = InputSchema::compile(&manifest.input)

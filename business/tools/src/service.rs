@@ -1,0 +1,634 @@
+//! The rules: what a run costs, what may be run, and what is said about it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use backlot_business_api::RunId;
+use backlot_business_api::codes;
+use backlot_business_api::events::ToolPublished;
+use backlot_foundation_db::{Db, DbError};
+use backlot_foundation_errors::Problem;
+use backlot_foundation_rpc::Channel;
+use backlot_foundation_time::{SharedClock, Timestamp};
+use backlot_infrastructure_api::{AssetId, MandateId, OrganisationId, ProjectId};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{Notify, broadcast};
+
+use crate::catalogue::Catalogue;
+use crate::driver::{Busy, DriveError};
+use crate::facts::{Estimate, Job, Permission};
+use crate::input::Fault;
+use crate::machine::Stage;
+use crate::manifest::{Manifest, ManifestError, OutputTarget, Tool, canonical_json};
+use crate::price::{AssetFacts, PriceError, QuoteLine};
+use crate::row::{Model as Row, RowError};
+use crate::store::{Change, Inserted, Key, NewLine, PublishedVersion, Store};
+use crate::systems::Systems;
+use crate::who_pays::{Overrides, TableError, WhoPays};
+
+/// Longest a request waits for hold and submission before it answers with what there is.
+const INLINE: Duration = Duration::from_secs(10);
+/// Changes that a slow reader may be behind; then it reads the row.
+const CHANGES_MAX: usize = 1_024;
+/// Organisations that are remembered as tenants.
+const TENANTS_MAX: usize = 100_000;
+/// Characters of a digest that are kept.
+const DIGEST_CHARS: usize = 32;
+
+/// Settings of tools.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How often a waiting run is looked at although nothing was heard, in milliseconds.
+    pub poll_ms: u64,
+    /// After how long a run is looked at whose driver may have died, in milliseconds.
+    pub lease_ms: u64,
+    /// How often the reconciler looks for due runs, in milliseconds.
+    pub sweep_ms: u64,
+    /// Runs that are driven at once.
+    pub drivers_max: usize,
+    /// Open runs that one organisation may have.
+    pub open_runs_max: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { poll_ms: 10_000, lease_ms: 5_000, sweep_ms: 1_000, drivers_max: 16, open_runs_max: 1_000 }
+    }
+}
+
+impl Config {
+    pub(crate) const fn poll(&self) -> Duration {
+        Duration::from_millis(self.poll_ms)
+    }
+
+    pub(crate) const fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease_ms)
+    }
+
+    pub(crate) const fn sweep(&self) -> Duration {
+        Duration::from_millis(self.sweep_ms)
+    }
+}
+
+/// What can go wrong with a request.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Our own database.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// Our own row.
+    #[error(transparent)]
+    Row(#[from] RowError),
+    /// A manifest that ships cannot be used.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The who-pays table cannot be used.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// Another system refused, or does not answer.
+    #[error("{0}")]
+    Call(#[from] Problem),
+    /// No such tool or version.
+    #[error("there is no tool {0}")]
+    ToolUnknown(String),
+    /// The input breaks rules.
+    #[error("the input is not what the tool takes")]
+    Input(Vec<Fault>),
+    /// Above the caller's maximum.
+    #[error("the price of {price_micro} is above the maximum of {max_micro}")]
+    PriceAboveMaximum {
+        /// What it costs.
+        price_micro: i64,
+        /// What the caller allows.
+        max_micro: i64,
+    },
+    /// No such run of this organisation.
+    #[error("there is no run {0}")]
+    RunUnknown(String),
+    /// The limit of open runs.
+    #[error("{0} runs are open")]
+    TooManyRuns(u64),
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key was used for run {0}")]
+    KeyReused(RunId),
+    /// Billing refused to hold the price.
+    #[error("{0}")]
+    Refused(Problem),
+}
+
+impl From<DriveError> for Error {
+    fn from(error: DriveError) -> Self {
+        match error {
+            DriveError::Db(error) => Self::Db(error),
+            DriveError::Row(error) => Self::Row(error),
+        }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Db(error) => error.into(),
+            Error::Row(_) | Error::Manifest(_) | Error::Table(_) => Self::internal(&error),
+            Error::Call(problem) => problem,
+            Error::ToolUnknown(name) => {
+                Self::new(&codes::TOOL_UNKNOWN, format!("There is no tool {name}. GET /v1/tools lists the tools."))
+            }
+            Error::Input(faults) => {
+                let problem = Self::new(
+                    &codes::TOOL_INPUT_INVALID,
+                    "Correct the fields named in \"errors\" and send it again. Nothing was held.",
+                );
+                faults.into_iter().fold(problem, |problem, fault| {
+                    problem.with_field(format!("/input{}", fault.pointer), fault.message)
+                })
+            }
+            Error::PriceAboveMaximum { price_micro, max_micro } => Self::new(
+                &codes::PRICE_ABOVE_MAXIMUM,
+                "The run costs more than your maximum. Choose a smaller input or a higher maximum. Nothing was held.",
+            )
+            .with_extra("price_micro", price_micro)
+            .with_extra("max_price_micro", max_micro),
+            Error::RunUnknown(id) => {
+                Self::new(&codes::RUN_UNKNOWN, format!("Your organisation has no run {id}. GET /v1/runs lists yours."))
+            }
+            Error::TooManyRuns(open) => Self::new(
+                &codes::TOO_MANY_RUNS,
+                format!("{open} runs are open. Wait until some have ended, or cancel some. Nothing was held."),
+            )
+            .with_extra("open_runs", open)
+            .retry_after(10),
+            Error::KeyReused(run) => Self::new(
+                &backlot_inference_api::codes::IDEMPOTENCY_KEY_REUSED,
+                "This key was used for another request. Use a new key for a new request. Nothing was held.",
+            )
+            .with_extra("run_id", run.to_string()),
+            Error::Refused(problem) => problem,
+        }
+    }
+}
+
+/// Who asks, and for whom.
+#[derive(Debug, Clone)]
+pub struct Actor {
+    /// The tenant.
+    pub organisation: OrganisationId,
+    /// A user, or `service:NAME`.
+    pub id: String,
+}
+
+/// What is asked for: a quote, or a run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Order {
+    /// Name of the tool.
+    pub tool: String,
+    /// `None`: the newest.
+    pub version: Option<String>,
+    /// As sent.
+    pub input: Value,
+    /// Where it belongs.
+    pub project: Option<ProjectId>,
+    /// The mandate that is to pay; `None`: the nearest that allows it.
+    pub mandate: Option<MandateId>,
+    /// Refuse above this price.
+    pub max_price_micro: Option<i64>,
+}
+
+/// What a run would cost, and what would happen to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quote {
+    /// Version that was quoted.
+    pub version: String,
+    /// Micro-credits.
+    pub price_micro: i64,
+    /// What it is made of.
+    pub lines: Vec<QuoteLine>,
+    /// Compute as predicted.
+    pub predicted_ms: i64,
+    /// From inference.
+    pub estimate: Estimate,
+    /// From mandates.
+    pub permission: Permission,
+    /// Credits that can be spent.
+    pub available_micro: i64,
+}
+
+/// An order that was checked.
+struct Prepared {
+    tool: Arc<Tool>,
+    input: Value,
+    assets: Vec<(String, AssetId)>,
+    price_micro: i64,
+    lines: Vec<QuoteLine>,
+    predicted_ms: i64,
+}
+
+/// Tools. Cheap to clone.
+#[derive(Clone)]
+pub struct Service(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    systems: Systems,
+    catalogue: Catalogue,
+    who_pays: WhoPays,
+    clock: SharedClock,
+    config: Config,
+    busy: Busy,
+    tenants: Mutex<HashSet<OrganisationId>>,
+    wakes: Mutex<HashSet<RunId>>,
+    waked: Notify,
+    changes: broadcast::Sender<RunId>,
+}
+
+impl Service {
+    /// Over business's migrated database. Records the shipped manifests and keeps to what was recorded first.
+    pub async fn new(
+        db: Db,
+        infrastructure: Channel,
+        inference: Channel,
+        clock: SharedClock,
+        config: Config,
+    ) -> Result<Self, Error> {
+        let store = Store::new(db);
+        let catalogue = publish(&store, &Catalogue::shipped()?, clock.now()).await?;
+        Ok(Self(Arc::new(Inner {
+            store,
+            systems: Systems::new(infrastructure, inference),
+            catalogue,
+            who_pays: WhoPays::shipped()?,
+            clock,
+            config,
+            busy: Busy::default(),
+            tenants: Mutex::default(),
+            wakes: Mutex::default(),
+            waked: Notify::new(),
+            changes: broadcast::Sender::new(CHANGES_MAX),
+        })))
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    pub(crate) fn systems(&self) -> &Systems {
+        &self.0.systems
+    }
+
+    pub(crate) fn busy(&self) -> &Busy {
+        &self.0.busy
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    pub(crate) fn who_pays(&self) -> &WhoPays {
+        &self.0.who_pays
+    }
+
+    /// Every published version of every tool.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.0.catalogue
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    pub(crate) fn overrides(&self, row: &Row) -> Overrides {
+        let tool = self.catalogue().version(&row.tool, &row.tool_version);
+        tool.map(|tool| tool.manifest.who_pays.clone()).unwrap_or_default()
+    }
+
+    /// Asks the reconciler to look at a run soon.
+    pub(crate) fn nudge(&self, ids: impl IntoIterator<Item = RunId>) {
+        self.0.wakes.lock().extend(ids);
+        self.0.waked.notify_one();
+    }
+
+    pub(crate) fn take_wakes(&self) -> HashSet<RunId> {
+        std::mem::take(&mut *self.0.wakes.lock())
+    }
+
+    pub(crate) async fn waked(&self) {
+        self.0.waked.notified().await;
+    }
+
+    pub(crate) fn changed(&self, id: RunId) {
+        // An error only says that nobody listens.
+        let _ = self.0.changes.send(id);
+    }
+
+    pub(crate) fn changes(&self) -> broadcast::Receiver<RunId> {
+        self.0.changes.subscribe()
+    }
+
+    pub(crate) async fn make_tenant(&self, organisation: OrganisationId) -> Result<(), Problem> {
+        if self.0.tenants.lock().contains(&organisation) {
+            return Ok(());
+        }
+        self.systems().put_tenant(organisation).await?;
+        let mut tenants = self.0.tenants.lock();
+        if tenants.len() >= TENANTS_MAX {
+            tenants.clear();
+        }
+        tenants.insert(organisation);
+        Ok(())
+    }
+
+    /// The tool in this version, or in the newest.
+    pub fn tool(&self, name: &str, version: Option<&str>) -> Result<Arc<Tool>, Error> {
+        let tool = match version {
+            Some(version) => self.catalogue().version(name, version),
+            None => self.catalogue().newest(name),
+        };
+        let named = || version.map_or_else(|| name.to_owned(), |version| format!("{name} {version}"));
+        tool.cloned().ok_or_else(|| Error::ToolUnknown(named().chars().take(100).collect()))
+    }
+
+    /// What a run would cost and when it would start. Holds nothing.
+    pub async fn quote(&self, actor: &Actor, order: &Order) -> Result<Quote, Error> {
+        let prepared = self.prepare(actor, order).await?;
+        let manifest = &prepared.tool.manifest;
+        let text = |id: Option<String>| id.unwrap_or_default();
+        let project = text(order.project.map(|id| id.to_string()));
+        let mandate = text(order.mandate.map(|id| id.to_string()));
+        let systems = self.systems();
+        let (estimate, permission, available_micro) = tokio::join!(
+            systems.estimate(actor.organisation, &manifest.model, prepared.predicted_ms),
+            systems.check(
+                actor.organisation,
+                &actor.id,
+                &project,
+                &mandate,
+                &manifest.name,
+                prepared.price_micro
+            ),
+            systems.available_micro(actor.organisation),
+        );
+        Ok(Quote {
+            version: manifest.version.clone(),
+            price_micro: prepared.price_micro,
+            lines: prepared.lines,
+            predicted_ms: prepared.predicted_ms,
+            estimate: estimate?,
+            permission: permission?,
+            available_micro: available_micro?,
+        })
+    }
+
+    /// Accepts a run: writes it, holds its price and submits it. Refused orders leave nothing held.
+    pub async fn submit(&self, actor: &Actor, order: &Order, key: Option<&str>) -> Result<Row, Error> {
+        let key = key.map(|key| Key { key_digest: digest(key), body_digest: digest(&order_text(order)) });
+        if let Some(key) = &key
+            && let Some(before) = self.store().replay(actor.organisation, key).await?
+        {
+            return self.answer_replay(actor, before).await;
+        }
+        let prepared = self.prepare(actor, order).await?;
+        if let Some(max_micro) = order.max_price_micro
+            && prepared.price_micro > max_micro
+        {
+            return Err(Error::PriceAboveMaximum { price_micro: prepared.price_micro, max_micro });
+        }
+        let open = self.store().open_runs(actor.organisation).await?;
+        if open >= self.config().open_runs_max {
+            return Err(Error::TooManyRuns(open));
+        }
+        let row = self.new_row(actor, order, &prepared);
+        let line = NewLine {
+            at: row.created_at,
+            system: "business",
+            what: "accepted",
+            detail: format!("{} {}, {} micro-credits", row.tool, row.tool_version, row.price_micro),
+        };
+        let change = Change { lines: vec![line], ..Change::default() };
+        match self.store().insert(&row, key.as_ref(), &change).await? {
+            Inserted::New => (),
+            before @ (Inserted::Replay(_) | Inserted::KeyReused(_)) => {
+                return self.answer_replay(actor, before).await;
+            }
+        }
+        // Where this takes too long, or the caller goes away, the reconciler carries on.
+        if tokio::time::timeout(INLINE, self.drive(row.id)).await.is_err() {
+            self.nudge([row.id]);
+        }
+        self.accepted(actor, row.id).await
+    }
+
+    async fn answer_replay(&self, actor: &Actor, before: Inserted) -> Result<Row, Error> {
+        match before {
+            Inserted::Replay(id) => self.accepted(actor, id).await,
+            Inserted::KeyReused(id) => Err(Error::KeyReused(id)),
+            Inserted::New => Err(Error::RunUnknown(String::new())),
+        }
+    }
+
+    async fn accepted(&self, actor: &Actor, id: RunId) -> Result<Row, Error> {
+        let row = self.run(actor, id).await?;
+        match row.refusal() {
+            Some(problem) if row.stage()? == Stage::Refused => {
+                Err(Error::Refused(problem.with_extra("run_id", id.to_string())))
+            }
+            Some(_) | None => Ok(row),
+        }
+    }
+
+    /// The organisation's run.
+    pub async fn run(&self, actor: &Actor, id: RunId) -> Result<Row, Error> {
+        let row = self.store().run_of(actor.organisation, id).await?;
+        row.ok_or_else(|| Error::RunUnknown(id.to_string()))
+    }
+
+    /// The organisation's runs, newest first.
+    pub async fn runs(&self, actor: &Actor, before: Option<RunId>, limit: u64) -> Result<Vec<Row>, Error> {
+        Ok(self.store().runs_of(actor.organisation, before, limit).await?)
+    }
+
+    /// Asks a run to stop. One that has ended stays as it is.
+    pub async fn cancel(&self, actor: &Actor, id: RunId) -> Result<Row, Error> {
+        self.run(actor, id).await?;
+        if self.request_cancel(id).await? && tokio::time::timeout(INLINE, self.drive(id)).await.is_err() {
+            self.nudge([id]);
+        }
+        self.run(actor, id).await
+    }
+
+    /// The run's job as it is now, where there is one that still moves. `None` too where inference does not answer.
+    pub async fn live_job(&self, row: &Row) -> Option<Job> {
+        if !row.accepted || row.outcome.is_some() {
+            return None;
+        }
+        let job = self.systems().job(row.id).await;
+        job.inspect_err(|problem| tracing::debug!(run = %row.id, %problem, "no progress is known")).ok().flatten()
+    }
+
+    async fn prepare(&self, actor: &Actor, order: &Order) -> Result<Prepared, Error> {
+        let tool = self.tool(&order.tool, order.version.as_deref())?;
+        let input = tool.input.validate(&order.input).map_err(Error::Input)?;
+        let mut facts = BTreeMap::new();
+        let mut assets = Vec::new();
+        let mut faults = Vec::new();
+        for field in tool.input.assets() {
+            let Some(id) = input.get(&field.property).and_then(Value::as_str) else { continue };
+            let unknown = || Fault {
+                pointer: format!("/{}", field.property),
+                message: "is not an asset of your organisation".to_owned(),
+            };
+            let Ok(id) = AssetId::parse(id) else {
+                faults.push(unknown());
+                continue;
+            };
+            let Some(asset) = self.systems().asset(actor.organisation, id).await? else {
+                faults.push(unknown());
+                continue;
+            };
+            faults.extend(field.fault(&asset.view()));
+            facts.insert(
+                field.property.clone(),
+                AssetFacts {
+                    width_px: asset.width_px,
+                    height_px: asset.height_px,
+                    duration_ms: asset.duration_ms,
+                },
+            );
+            assets.push((field.property.clone(), id));
+        }
+        if !faults.is_empty() {
+            return Err(Error::Input(faults));
+        }
+        let worked = tool.manifest.price.work_out(&input, &facts).map_err(price_fault)?;
+        let predicted = tool.manifest.predicted_ms.work_out(&input, &facts).map_err(price_fault)?;
+        Ok(Prepared {
+            input,
+            assets,
+            price_micro: worked.total,
+            lines: worked.lines,
+            predicted_ms: predicted.total,
+            tool,
+        })
+    }
+
+    fn new_row(&self, actor: &Actor, order: &Order, prepared: &Prepared) -> Row {
+        let manifest = &prepared.tool.manifest;
+        let now = self.now();
+        let input = canonical_json(&prepared.input);
+        let request = format!("{}\n{}\n{input}", actor.organisation, manifest.name);
+        Row {
+            id: RunId::generate(),
+            version: 0,
+            organisation_id: actor.organisation,
+            project_id: order.project,
+            actor_id: actor.id.clone(),
+            mandate_id: order.mandate,
+            tool: manifest.name.clone(),
+            tool_version: manifest.version.clone(),
+            category: manifest.category.clone(),
+            input: prepared.input.to_string(),
+            input_assets: serde_json::to_string(&prepared.assets).unwrap_or_default(),
+            request_digest: digest(&request).chars().take(DIGEST_CHARS).collect(),
+            price_micro: prepared.price_micro,
+            quote_lines: serde_json::to_string(&prepared.lines).unwrap_or_default(),
+            predicted_ms: prepared.predicted_ms,
+            cost_micro_per_compute_second: manifest.cost.micro_per_compute_second,
+            uses_storage: manifest.output.target == OutputTarget::Storage,
+            stage: Stage::Intent.as_str().to_owned(),
+            held_micro: 0,
+            held_by_mandate: String::new(),
+            cancel_reason: None,
+            accepted: false,
+            cancel_sent: false,
+            outcome: None,
+            failure_class: None,
+            failure_detail: String::new(),
+            delivered_ppm: 0,
+            compute_ms: 0,
+            load_ms: 0,
+            queue_ms: 0,
+            job_attempts: 0,
+            has_outputs: false,
+            job_outputs: "[]".to_owned(),
+            winning_fence: String::new(),
+            outputs: "[]".to_owned(),
+            charge_micro: None,
+            absorbed_micro: 0,
+            cost_micro: 0,
+            settled_micro: 0,
+            refusal: None,
+            tries: 0,
+            due_at: Some(now.plus(self.config().lease())),
+            last_error: String::new(),
+            created_at: now,
+            cancel_requested_at: None,
+            started_at: None,
+            ended_at: None,
+            finalised_at: None,
+            closed_at: None,
+        }
+    }
+}
+
+/// Records what ships, the first time that it is seen; what was recorded first stays in force.
+async fn publish(store: &Store, shipped: &Catalogue, now: Timestamp) -> Result<Catalogue, Error> {
+    let mut tools = Vec::new();
+    for tool in shipped.all() {
+        let manifest = &tool.manifest;
+        let offered = PublishedVersion {
+            hash: tool.hash.clone(),
+            manifest: serde_json::to_string(manifest).unwrap_or_default(),
+        };
+        let event = ToolPublished {
+            tool: manifest.name.clone(),
+            tool_version: manifest.version.clone(),
+            category: manifest.category.clone(),
+            model: manifest.model.name.clone(),
+            model_version: manifest.model.version.clone(),
+            manifest_hash: tool.hash.clone(),
+        };
+        let recorded = store.publish(&manifest.name, &manifest.version, &offered, &event, now).await?;
+        if recorded.hash != tool.hash {
+            tracing::error!(
+                tool = manifest.name,
+                version = manifest.version,
+                "a published manifest was changed: the published one stays in force; give the change a new version"
+            );
+        }
+        let in_force: Manifest = serde_json::from_str(&recorded.manifest)
+            .map_err(|error| DbError::Database(sea_orm::DbErr::Json(error.to_string())))?;
+        tools.push(Tool::check(in_force)?);
+    }
+    Ok(Catalogue::of(tools)?)
+}
+
+fn price_fault(error: PriceError) -> Error {
+    let pointer = match &error {
+        PriceError::NotANumber(property) | PriceError::NoFacts(property) | PriceError::UnknownProperty(property) => {
+            format!("/{property}")
+        }
+        PriceError::Shape | PriceError::Amount(_) | PriceError::TooLarge => String::new(),
+    };
+    Error::Input(vec![Fault { pointer, message: error.to_string() }])
+}
+
+/// The same order always has the same text.
+fn order_text(order: &Order) -> String {
+    canonical_json(&json!({
+        "tool": order.tool,
+        "version": order.version,
+        "input": order.input,
+        "project": order.project,
+        "mandate": order.mandate,
+        "max_price_micro": order.max_price_micro,
+    }))
+}
+
+fn digest(text: &str) -> String {
+    hex::encode(Sha256::digest(text))
+}
