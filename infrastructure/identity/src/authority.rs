@@ -102,13 +102,7 @@ pub struct RolesAlone;
 
 #[async_trait]
 impl OrganisationObserver for RolesAlone {
-    async fn created(
-        &self,
-        _: &WriteTx,
-        _: OrganisationId,
-        _: UserId,
-        _: Timestamp,
-    ) -> Result<(), Problem> {
+    async fn created(&self, _: &WriteTx, _: OrganisationId, _: UserId, _: Timestamp) -> Result<(), Problem> {
         Ok(())
     }
 }

@@ -72,7 +72,9 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in ["", "ada", "@example.com", "ada@", "a b@example.com", "ada@ex..com", "a@b@c.com", "a@-x.com"] {
+        for text in
+            ["", "ada", "@example.com", "ada@", "a b@example.com", "ada@ex..com", "a@b@c.com", "a@-x.com"]
+        {
             check(text, None);
         }
         check(&format!("{}@example.com", "a".repeat(65)), None);

@@ -118,35 +118,38 @@ impl From<DbErr> for Error {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
-            Error::EmailTaken => Self::new(&own::EMAIL_TAKEN, "Sign in with this e-mail, or use another one.")
-                .with_field("/email", "is taken"),
+            Error::EmailTaken => {
+                Self::new(&own::EMAIL_TAKEN, "Sign in with this e-mail, or use another one.")
+                    .with_field("/email", "is taken")
+            }
             Error::Email(error) => Self::new(&codes::INVALID_FIELDS, "Correct the e-mail and send it again.")
                 .with_field("/email", error.to_string()),
             Error::Field { pointer, message } => {
                 Self::new(&codes::INVALID_FIELDS, format!("Correct {pointer} and send it again."))
                     .with_field(pointer, message)
             }
-            Error::WeakPassword(weak) => {
-                Self::new(&own::WEAK_PASSWORD, format!("The password {weak}. Several plain words make a good one."))
-                    .with_field("/password", weak.to_string())
-            }
-            Error::InvalidCredentials => {
-                Self::new(&own::INVALID_CREDENTIALS, "Check both and try again.")
-            }
+            Error::WeakPassword(weak) => Self::new(
+                &own::WEAK_PASSWORD,
+                format!("The password {weak}. Several plain words make a good one."),
+            )
+            .with_field("/password", weak.to_string()),
+            Error::InvalidCredentials => Self::new(&own::INVALID_CREDENTIALS, "Check both and try again."),
             Error::RateLimited(wait) => {
                 let seconds = u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX);
                 Self::new(&codes::RATE_LIMITED, format!("Too many tries. Wait {seconds} seconds."))
                     .retry_after(seconds)
             }
-            Error::UnknownCredential => {
-                Self::new(&codes::UNAUTHENTICATED, "This session or API key is unknown. Sign in, or make a new key.")
-            }
+            Error::UnknownCredential => Self::new(
+                &codes::UNAUTHENTICATED,
+                "This session or API key is unknown. Sign in, or make a new key.",
+            ),
             Error::SessionEnded => Self::new(&own::SESSION_ENDED, "Sign in again."),
             Error::KeyExpired => Self::new(&own::KEY_EXPIRED, "Make a new API key and use that one."),
             Error::KeyRevoked => Self::new(&own::KEY_REVOKED, "Make a new API key and use that one."),
-            Error::Suspended => {
-                Self::new(&own::ACCOUNT_SUSPENDED, "Write to the people who run this service to find out why.")
-            }
+            Error::Suspended => Self::new(
+                &own::ACCOUNT_SUSPENDED,
+                "Write to the people who run this service to find out why.",
+            ),
             Error::ScopeMissing(scope) => {
                 Self::new(&own::SCOPE_MISSING, format!("Use a key that has the scope \"{scope}\"."))
                     .with_extra("scope", scope)
@@ -166,9 +169,10 @@ impl From<Error> for Problem {
                 &own::INVITATION_FOR_ANOTHER,
                 "Sign in with the e-mail that was invited, or ask for an invitation to yours.",
             ),
-            Error::SignUpClosed => {
-                Self::new(&codes::FORBIDDEN, "New accounts need an invitation here. Ask someone who has an account.")
-            }
+            Error::SignUpClosed => Self::new(
+                &codes::FORBIDDEN,
+                "New accounts need an invitation here. Ask someone who has an account.",
+            ),
             Error::Limit { limit, things } => Self::new(
                 &own::IDENTITY_LIMIT,
                 format!("There are {limit} {things} already. Remove one that is not needed, then try again."),

@@ -20,14 +20,16 @@ mod service;
 mod store;
 mod tasks;
 
-pub use authority::{AuthorityCheck, AuthorityQuestion, MembershipChange, OrganisationObserver, RolesAlone, actions};
+pub use authority::{
+    AuthorityCheck, AuthorityQuestion, MembershipChange, OrganisationObserver, RolesAlone, actions,
+};
 pub use config::Config;
+pub use email::InvalidEmail;
 pub use error::Error;
 pub use http::{CLIENT_ADDRESS_HEADER, SESSION_COOKIE};
 pub use limiter::Rate;
 pub use migrations::Migrator;
 pub use password::{HashError, PasswordCost, WeakPassword};
-pub use email::InvalidEmail;
 pub use roles::{Role, UnknownRole};
 pub use secrets::{API_KEY_MARK, RandomError};
 pub use service::*;

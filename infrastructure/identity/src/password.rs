@@ -20,14 +20,57 @@ const DECOY_PASSWORD: &str = "no account has this password";
 
 /// Long enough, and still among the first guesses of every attacker.
 const COMMON: &[&str] = &[
-    "1234567890", "0123456789", "12345678910", "123456789a", "1234567891", "9876543210", "0987654321",
-    "1111111111", "0000000000", "1q2w3e4r5t", "1qaz2wsx3edc", "qwertyuiop", "qwerty12345", "qwerty123456",
-    "qwertyuiop123", "asdfghjkl123", "password123", "password1234", "password12", "passwordpassword",
-    "passw0rd123", "p@ssw0rd123", "iloveyou123", "iloveyou12", "letmein123", "letmein1234", "welcome123",
-    "welcome1234", "administrator", "admin12345", "admin123456", "changeme123", "changemeplease",
-    "abcdefghij", "abcdefghijk", "abc1234567", "abcd1234567", "football123", "baseball123", "superman123",
-    "sunshine123", "princess123", "trustno1trustno1", "correcthorsebatterystaple", "qazwsxedcrfv",
-    "zaq12wsxcde3", "q1w2e3r4t5y6", "aaaaaaaaaa", "michael123", "dragon12345", "monkey12345",
+    "1234567890",
+    "0123456789",
+    "12345678910",
+    "123456789a",
+    "1234567891",
+    "9876543210",
+    "0987654321",
+    "1111111111",
+    "0000000000",
+    "1q2w3e4r5t",
+    "1qaz2wsx3edc",
+    "qwertyuiop",
+    "qwerty12345",
+    "qwerty123456",
+    "qwertyuiop123",
+    "asdfghjkl123",
+    "password123",
+    "password1234",
+    "password12",
+    "passwordpassword",
+    "passw0rd123",
+    "p@ssw0rd123",
+    "iloveyou123",
+    "iloveyou12",
+    "letmein123",
+    "letmein1234",
+    "welcome123",
+    "welcome1234",
+    "administrator",
+    "admin12345",
+    "admin123456",
+    "changeme123",
+    "changemeplease",
+    "abcdefghij",
+    "abcdefghijk",
+    "abc1234567",
+    "abcd1234567",
+    "football123",
+    "baseball123",
+    "superman123",
+    "sunshine123",
+    "princess123",
+    "trustno1trustno1",
+    "correcthorsebatterystaple",
+    "qazwsxedcrfv",
+    "zaq12wsxcde3",
+    "q1w2e3r4t5y6",
+    "aaaaaaaaaa",
+    "michael123",
+    "dragon12345",
+    "monkey12345",
 ];
 
 /// Why a new password is refused.
@@ -124,8 +167,7 @@ impl Hasher {
     /// # Errors
     /// Where the cost is out of Argon2's range.
     pub(crate) fn new(cost: PasswordCost) -> Result<Self, HashError> {
-        let params =
-            Params::new(cost.memory_kib, cost.passes, 1, None).map_err(HashError::Params)?;
+        let params = Params::new(cost.memory_kib, cost.passes, 1, None).map_err(HashError::Params)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let decoy = hash_now(&argon2, DECOY_PASSWORD)?.into();
         Ok(Self { argon2, permits: Arc::new(Semaphore::new(cost.concurrent_max.max(1))), decoy })

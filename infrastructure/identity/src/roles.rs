@@ -4,9 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A person's place in an organisation, strongest first.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Holds the root mandate; at least one in every organisation.

@@ -56,7 +56,9 @@ impl Identity for Service {
         let claims = caller(&request)?;
         claims.require_service()?;
         if claims.sub != ADMIN_SUBJECT || claims.iss != "admin" {
-            return Err(Problem::new(&codes::FORBIDDEN, "Only the operator's command line may call this.").into());
+            return Err(
+                Problem::new(&codes::FORBIDDEN, "Only the operator's command line may call this.").into()
+            );
         }
         let request = request.into_inner();
         let made = self.create_key_for(&request.email, &request.name, ADMIN_SUBJECT).await?;

@@ -3,7 +3,8 @@
 use backlot_foundation_errors::{Code, Kind};
 
 /// The actor holds no mandate in this organisation.
-pub const MANDATE_MISSING: Code = Code::new("mandate_missing", Kind::Forbidden, "You hold no mandate for this");
+pub const MANDATE_MISSING: Code =
+    Code::new("mandate_missing", Kind::Forbidden, "You hold no mandate for this");
 /// The mandate, or an ancestor, was taken back.
 pub const MANDATE_REVOKED: Code = Code::new("mandate_revoked", Kind::Forbidden, "The mandate was revoked");
 /// The mandate, or an ancestor, ran out.
@@ -51,7 +52,8 @@ pub const MANDATE_REVOKE_REFUSED: Code =
 pub const GRANTEE_NOT_MEMBER: Code =
     Code::new("grantee_not_member", Kind::Unprocessable, "The receiver is no member of the organisation");
 /// The organisation has as many mandates as it may.
-pub const MANDATE_LIMIT: Code = Code::new("mandate_limit", Kind::Conflict, "The limit of mandates is reached");
+pub const MANDATE_LIMIT: Code =
+    Code::new("mandate_limit", Kind::Conflict, "The limit of mandates is reached");
 
 /// All codes of mandates.
 pub const ALL: &[&Code] = &[

@@ -1,7 +1,9 @@
 //! Accounts, sessions, organisations, projects, memberships, invitations, API keys, audit.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::schema::{big_integer, big_integer_null, boolean, integer, string_len, string_len_null, text, text_null};
+use sea_orm_migration::schema::{
+    big_integer, big_integer_null, boolean, integer, string_len, string_len_null, text, text_null,
+};
 
 /// Characters of an id's text.
 const ID: u32 = 36;

@@ -270,9 +270,7 @@ impl Service {
         let organisations = self.organisations_of(actor.user).await?;
         let organisation = organisations.iter().find(|o| Some(o.id) == actor.organisation).cloned();
         let projects = match &organisation {
-            Some(organisation) => {
-                store::organisations::projects(c, organisation.id, ME_PROJECTS_MAX).await?
-            }
+            Some(organisation) => store::organisations::projects(c, organisation.id, ME_PROJECTS_MAX).await?,
             None => Vec::new(),
         };
         Ok(Me {

@@ -91,7 +91,8 @@ impl Service {
             return Err(Error::KeyExpired);
         }
         let user = self.acting_user(row.user_id, Error::KeyRevoked).await?;
-        let (organisation, authority_version) = self.acting_organisation(row.organisation_id, user.id).await?;
+        let (organisation, authority_version) =
+            self.acting_organisation(row.organisation_id, user.id).await?;
         if organisation.is_none() {
             return Err(Error::KeyRevoked);
         }

@@ -17,7 +17,7 @@ use crate::roles::Role;
 use crate::{secrets, store};
 
 /// How long an invitation can be accepted.
-pub(crate) const INVITATION_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const INVITATION_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Open invitations of one organisation.
 const INVITATIONS_MAX: u64 = 500;
 /// Members of one organisation.
@@ -60,7 +60,9 @@ impl Service {
         let tx = self.db().begin_write().await?;
         let own = self.lock_for_change(&tx, organisation, actor.user).await?;
         if !own.may_change(None, Some(role)) {
-            return Err(Error::NotHeld("Only owners and admins invite, and only into roles that theirs contains."));
+            return Err(Error::NotHeld(
+                "Only owners and admins invite, and only into roles that theirs contains.",
+            ));
         }
         let change = Change::new(&tx, actor.user, Some(organisation), now);
         self.require_authority(&change, organisation, actor.user, own, actions::MEMBERS_INVITE).await?;
@@ -90,11 +92,8 @@ impl Service {
             revoked_at: None,
         };
         store::organisations::insert_invitation(&*tx, row.clone()).await?;
-        let created = InvitationCreated {
-            invitation_id: row.id,
-            organisation_id: organisation,
-            role: role.into(),
-        };
+        let created =
+            InvitationCreated { invitation_id: row.id, organisation_id: organisation, role: role.into() };
         change.record(row.id, &created).await?;
         tx.commit().await?;
         Ok(NewInvitation { listed: listed(row)?, token: secret.text })
@@ -105,7 +104,8 @@ impl Service {
         organisation: OrganisationId,
         id: InvitationId,
     ) -> Result<bool, Error> {
-        let revoked = store::organisations::revoke_invitation(&**change.tx, organisation, id, change.at).await?;
+        let revoked =
+            store::organisations::revoke_invitation(&**change.tx, organisation, id, change.at).await?;
         if revoked {
             let event = InvitationRevoked { invitation_id: id, organisation_id: organisation };
             change.record(id, &event).await?;

@@ -78,7 +78,8 @@ impl Service {
     pub(crate) async fn create_key_for(&self, email: &str, name: &str, by: &str) -> Result<NewApiKey, Error> {
         let user = self.user_by_email(email).await?;
         let memberships = store::organisations::memberships_of_user(self.db().read(), user.id).await?;
-        let first = memberships.first().ok_or(Error::NotFound("organisation: the account is a member of none"))?;
+        let first =
+            memberships.first().ok_or(Error::NotFound("organisation: the account is a member of none"))?;
         let name = checked_name("/name", name)?;
         self.insert_key(user.id, first.organisation_id, name, Vec::new(), None, by.to_owned()).await
     }
@@ -127,8 +128,7 @@ impl Service {
         };
         store::credentials::insert(&*tx, row.clone()).await?;
         let change = Change::new(&tx, by, Some(organisation), now);
-        let created =
-            ApiKeyCreated { api_key_id: id, user_id: user, organisation_id: organisation, scopes };
+        let created = ApiKeyCreated { api_key_id: id, user_id: user, organisation_id: organisation, scopes };
         change.record(id, &created).await?;
         tx.commit().await?;
         Ok(NewApiKey { listed: listed(row)?, key: made.secret.text })
@@ -200,7 +200,9 @@ fn checked_scopes(actor: &Actor, scopes: Vec<String>) -> Result<Vec<String>, Err
                     && matches!(verb, "read" | "write")
             });
         if scope != "*" && !well_formed {
-            return Err(wrong("a scope is \"area:read\", \"area:write\" or \"*\", for example \"assets:read\""));
+            return Err(wrong(
+                "a scope is \"area:read\", \"area:write\" or \"*\", for example \"assets:read\"",
+            ));
         }
         actor.require_scope(scope)?;
     }

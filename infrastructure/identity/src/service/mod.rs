@@ -27,7 +27,7 @@ mod sessions;
 
 pub use accounts::{Me, MeOrganisation, SignUp, SignedUp};
 pub use authenticate::Principal;
-pub use invitations::{Invitation, NewInvitation};
+pub use invitations::{INVITATION_LIFE, Invitation, NewInvitation};
 pub use keys::{ApiKey, NewApiKey};
 pub use organisations::{AuditRow, Member, Project};
 pub use sessions::{Session, StartedSession};

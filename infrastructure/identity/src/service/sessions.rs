@@ -238,7 +238,8 @@ impl Service {
     /// Where the person is no member there, or the credential is no session.
     pub async fn switch(&self, actor: &Actor, organisation: OrganisationId) -> Result<(), Error> {
         let Credential::Session(session_id) = actor.credential else {
-            let message = "only a session can switch; an API key acts in the organisation that it was made in";
+            let message =
+                "only a session can switch; an API key acts in the organisation that it was made in";
             return Err(Error::Field { pointer: "/organisation_id", message: message.to_owned() });
         };
         let tx = self.db().begin_write().await?;

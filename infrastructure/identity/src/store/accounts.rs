@@ -4,8 +4,8 @@ use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::{OrganisationId, SessionId, UserId};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, Order, QueryFilter,
-    QueryOrder, QuerySelect, SqlErr, TryInsertResult,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, Order, QueryFilter, QueryOrder,
+    QuerySelect, SqlErr, TryInsertResult,
 };
 
 use crate::entities::{install, session, user};
@@ -24,11 +24,13 @@ pub(crate) async fn insert_user<C: ConnectionTrait>(c: &C, row: user::Model) -> 
 }
 
 /// Whether this account is the first of the install. Of two at once, one waits and learns that it is not.
-pub(crate) async fn claim_first<C: ConnectionTrait>(c: &C, user: UserId, at: Timestamp) -> Result<bool, DbErr> {
-    let row =
-        install::ActiveModel { id: Set(INSTALL_ROW), first_user_id: Set(user), created_at: Set(at) };
-    let inserted =
-        install::Entity::insert(row).on_conflict_do_nothing().exec_without_returning(c).await?;
+pub(crate) async fn claim_first<C: ConnectionTrait>(
+    c: &C,
+    user: UserId,
+    at: Timestamp,
+) -> Result<bool, DbErr> {
+    let row = install::ActiveModel { id: Set(INSTALL_ROW), first_user_id: Set(user), created_at: Set(at) };
+    let inserted = install::Entity::insert(row).on_conflict_do_nothing().exec_without_returning(c).await?;
     Ok(matches!(inserted, TryInsertResult::Inserted(count) if count > 0))
 }
 

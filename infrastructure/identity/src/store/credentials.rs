@@ -28,10 +28,7 @@ pub(crate) async fn by_id<C: ConnectionTrait>(
     organisation: OrganisationId,
     id: ApiKeyId,
 ) -> Result<Option<api_key::Model>, DbErr> {
-    api_key::Entity::find_by_id(id)
-        .filter(api_key::Column::OrganisationId.eq(organisation))
-        .one(c)
-        .await
+    api_key::Entity::find_by_id(id).filter(api_key::Column::OrganisationId.eq(organisation)).one(c).await
 }
 
 /// Keys that were not taken back, newest first. `user` limits them to one person's.

@@ -95,10 +95,7 @@ pub(crate) async fn project<C: ConnectionTrait>(
     organisation: OrganisationId,
     id: ProjectId,
 ) -> Result<Option<project::Model>, DbErr> {
-    project::Entity::find_by_id(id)
-        .filter(project::Column::OrganisationId.eq(organisation))
-        .one(c)
-        .await
+    project::Entity::find_by_id(id).filter(project::Column::OrganisationId.eq(organisation)).one(c).await
 }
 
 pub(crate) async fn insert_membership<C: ConnectionTrait>(
@@ -137,8 +134,7 @@ pub(crate) async fn members<C: ConnectionTrait>(
     after: Option<UserId>,
     limit: u64,
 ) -> Result<Vec<membership::Model>, DbErr> {
-    let mut query =
-        membership::Entity::find().filter(membership::Column::OrganisationId.eq(organisation));
+    let mut query = membership::Entity::find().filter(membership::Column::OrganisationId.eq(organisation));
     if let Some(after) = after {
         query = query.filter(membership::Column::UserId.gt(after));
     }
@@ -150,8 +146,7 @@ pub(crate) async fn count_members<C: ConnectionTrait>(
     organisation: OrganisationId,
     role: Option<&str>,
 ) -> Result<u64, DbErr> {
-    let mut query =
-        membership::Entity::find().filter(membership::Column::OrganisationId.eq(organisation));
+    let mut query = membership::Entity::find().filter(membership::Column::OrganisationId.eq(organisation));
     if let Some(role) = role {
         query = query.filter(membership::Column::Role.eq(role));
     }
