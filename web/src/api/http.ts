@@ -1,0 +1,46 @@
+import { offline, problemOf } from "./problem";
+
+interface Options {
+  body?: unknown;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+async function send(method: string, path: string, options: Options = {}): Promise<Response> {
+  const headers: Record<string, string> = { accept: "application/json", ...options.headers };
+  const init: RequestInit = { method, headers, credentials: "same-origin" };
+  if (options.signal) init.signal = options.signal;
+  if (options.body !== undefined) {
+    headers["content-type"] = "application/json";
+    init.body = JSON.stringify(options.body);
+  }
+  let response: Response;
+  try {
+    response = await fetch(path, init);
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw offline();
+  }
+  if (!response.ok) throw await problemOf(response);
+  return response;
+}
+
+async function json<T>(response: Response): Promise<T> {
+  if (response.status === 204) return undefined as T;
+  const text = await response.text();
+  return (text ? JSON.parse(text) : undefined) as T;
+}
+
+/** One call of the public API. Throws a ProblemError where the answer is not a success. */
+export const api = {
+  get: async <T>(path: string, signal?: AbortSignal): Promise<T> =>
+    json<T>(await send("GET", path, signal ? { signal } : {})),
+  post: async <T>(path: string, body?: unknown, headers?: Record<string, string>): Promise<T> =>
+    json<T>(await send("POST", path, { body: body ?? {}, ...(headers ? { headers } : {}) })),
+  delete: async <T>(path: string): Promise<T> => json<T>(await send("DELETE", path)),
+};
+
+export function query(parameters: Record<string, string | number | null | undefined>): string {
+  const pairs = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return pairs.length ? `?${new URLSearchParams(pairs.map(([key, value]) => [key, String(value)]))}` : "";
+}

@@ -1,0 +1,92 @@
+import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import * as Tooltip from "@radix-ui/react-tooltip";
+import { createBrowserRouter, Navigate, RouterProvider, type RouteObject } from "react-router";
+import { keys } from "../api/queries";
+import { ProblemError } from "../api/problem";
+import { ToastProvider } from "../ui/toasts";
+import { PageFault, NotFound } from "./faults";
+import { Guest, SignedIn } from "./session";
+import { Shell } from "./Shell";
+
+/** Signed out elsewhere, or the session ended: ask again who this is, and the guard shows the door. */
+function onError(error: unknown) {
+  if (error instanceof ProblemError && error.problem.status === 401) client.setQueryData(keys.me, null);
+}
+
+const RETRIES_MAX = 2;
+
+const client: QueryClient = new QueryClient({
+  queryCache: new QueryCache({ onError }),
+  mutationCache: new MutationCache({ onError }),
+  defaultOptions: {
+    queries: {
+      staleTime: 2_000,
+      // What the server decided is not asked for again; only what it failed to answer is.
+      retry: (failures, error) => !(error instanceof ProblemError && error.problem.status < 500 && error.problem.status > 0) && failures < RETRIES_MAX,
+    },
+  },
+});
+
+const page = (load: () => Promise<{ default: React.ComponentType }>): Pick<RouteObject, "lazy"> => ({
+  lazy: async () => ({ Component: (await load()).default }),
+});
+
+const routes: RouteObject[] = [
+  {
+    errorElement: <PageFault />,
+    hydrateFallbackElement: <></>,
+    children: [
+      {
+        element: <Guest />,
+        children: [
+          { path: "/sign-up", ...page(() => import("../pages/auth/SignUp")) },
+          { path: "/sign-in", ...page(() => import("../pages/auth/SignIn")) },
+        ],
+      },
+      { path: "/join", ...page(() => import("../pages/auth/Join")) },
+      {
+        element: <SignedIn />,
+        children: [
+          {
+            element: <Shell />,
+            errorElement: <PageFault />,
+            children: [
+              {
+                errorElement: <PageFault />,
+                children: [
+                  { index: true, element: <Navigate to="/studio" replace /> },
+                  { path: "/studio", ...page(() => import("../pages/studio/Studio")) },
+                  { path: "/library", ...page(() => import("../pages/library/Library")) },
+                  { path: "/library/:id", ...page(() => import("../pages/library/AssetPage")) },
+                  { path: "/runs", ...page(() => import("../pages/runs/Runs")) },
+                  { path: "/runs/:id", ...page(() => import("../pages/runs/RunPage")) },
+                  { path: "/team", ...page(() => import("../pages/team/Team")) },
+                  { path: "/keys", ...page(() => import("../pages/keys/Keys")) },
+                  { path: "/billing", ...page(() => import("../pages/billing/Billing")) },
+                  { path: "/numbers", ...page(() => import("../pages/numbers/Numbers")) },
+                  { path: "/numbers/:name", ...page(() => import("../pages/numbers/NumberPage")) },
+                  { path: "/fleet", ...page(() => import("../pages/fleet/FleetPage")) },
+                  { path: "*", element: <NotFound /> },
+                ],
+              },
+            ],
+          },
+        ],
+      },
+    ],
+  },
+];
+
+const router = createBrowserRouter(routes);
+
+export function App() {
+  return (
+    <QueryClientProvider client={client}>
+      <Tooltip.Provider delayDuration={400}>
+        <ToastProvider>
+          <RouterProvider router={router} />
+        </ToastProvider>
+      </Tooltip.Provider>
+    </QueryClientProvider>
+  );
+}

@@ -1,0 +1,24 @@
+import type { IconName } from "../ui/Icon";
+
+export interface Place {
+  to: string;
+  label: string;
+  icon: IconName;
+  keys: string;
+  staff?: boolean;
+}
+
+export const WORK: readonly Place[] = [
+  { to: "/studio", label: "Studio", icon: "studio", keys: "g s" },
+  { to: "/library", label: "Library", icon: "library", keys: "g l" },
+  { to: "/runs", label: "Runs", icon: "runs", keys: "g r" },
+];
+export const CONSOLE: readonly Place[] = [
+  { to: "/team", label: "Team", icon: "team", keys: "g t" },
+  { to: "/keys", label: "API keys", icon: "key", keys: "g k" },
+  { to: "/billing", label: "Billing", icon: "billing", keys: "g b" },
+];
+export const OPERATION: readonly Place[] = [
+  { to: "/numbers", label: "Numbers", icon: "numbers", keys: "g n", staff: true },
+  { to: "/fleet", label: "Fleet", icon: "fleet", keys: "g f" },
+];

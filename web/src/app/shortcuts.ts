@@ -1,0 +1,43 @@
+import { useEffect, useRef } from "react";
+
+/** A key as pressed ("u", "?", "mod+enter", "ArrowLeft") or a sequence of two ("g s"). */
+export type Bindings = Record<string, () => void>;
+
+const SEQUENCE_MS = 900;
+
+export function keyName(event: Pick<KeyboardEvent, "key" | "metaKey" | "ctrlKey" | "altKey">): string {
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  return event.metaKey || event.ctrlKey ? `mod+${key.toLowerCase()}` : event.altKey ? `alt+${key}` : key;
+}
+
+function typesText(target: EventTarget | null): boolean {
+  if (!(target instanceof HTMLElement)) return false;
+  if (target.isContentEditable || target.tagName === "TEXTAREA" || target.tagName === "SELECT") return true;
+  return target.tagName === "INPUT" && !/^(radio|checkbox|button|submit|file)$/.test((target as HTMLInputElement).type);
+}
+
+/** Binds keys while the component is mounted. Nothing fires while one types, or in an open dialog. */
+export function useShortcuts(bindings: Bindings): void {
+  const current = useRef(bindings);
+  current.current = bindings;
+  useEffect(() => {
+    let first: { key: string; at: number } | null = null;
+    const onKey = (event: KeyboardEvent) => {
+      const key = keyName(event);
+      const modified = key.startsWith("mod+");
+      if (event.defaultPrevented || (!modified && typesText(event.target))) return;
+      if (!modified && document.querySelector('[role="dialog"]')) return;
+      const sequence = first && event.timeStamp - first.at < SEQUENCE_MS ? `${first.key} ${key}` : null;
+      first = { key, at: event.timeStamp };
+      const act = (sequence && current.current[sequence]) || current.current[key];
+      if (!act) return;
+      // An arrow on a focused control belongs to that control.
+      if (key.startsWith("Arrow") && event.target instanceof HTMLInputElement) return;
+      event.preventDefault();
+      first = null;
+      act();
+    };
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, []);
+}

@@ -1,0 +1,13 @@
+import { expect, test } from "vitest";
+import { segments, ticks } from "./scale";
+
+test.each([
+  [9, [0, 5, 10]],
+  [7, [0, 2, 4, 6, 8]],
+  [0.3, [0, 0.1, 0.2, 0.3]],
+  [0, [0, 1]],
+])("ticks up to %d are round", (max, expected) => expect(ticks(max, 4)).toEqual(expected));
+
+test("an undefined day breaks the line and is never a zero", () => {
+  expect(segments([{ x: 0, y: 1 }, { x: 1, y: null }, { x: 2, y: 3 }])).toEqual([[{ x: 0, y: 1 }], [{ x: 2, y: 3 }]]);
+});

@@ -1,0 +1,162 @@
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
+import { Link, useParams } from "react-router";
+import { useLiveRun } from "../../api/live";
+import { runQuery, timelineQuery } from "../../api/queries";
+import type { Run, Timeline, TimelineItem } from "../../api/types";
+import { Page, Section } from "../../app/Page";
+import { clock, credits, creditsExact, duration, humanise } from "../../lib/format";
+import { previewUrl } from "../../lib/media";
+import { isOver, moneySentence, progressOf } from "../../lib/phases";
+import { assetOf, takeLabel } from "../../lib/schema";
+import { ButtonLink, Id, Loaded, StateTag } from "../../ui";
+import css from "./runs.module.css";
+
+/** One run across all systems: what happened when, what it cost, who paid, why it failed. */
+export default function RunPage() {
+  const { id = "" } = useParams();
+  const run = useQuery(runQuery(id));
+  const timeline = useQuery(timelineQuery(id));
+  const client = useQueryClient();
+  useLiveRun(id, run.data ? isOver(run.data) : false);
+  const version = run.data ? `${run.data.state} ${run.data.phase} ${run.data.settled_micro}` : "";
+  useEffect(() => {
+    void client.invalidateQueries({ queryKey: timelineQuery(id).queryKey });
+  }, [version, id, client]);
+  if (!run.data)
+    return (
+      <Page title="A run">
+        <Loaded of={run}>{() => null}</Loaded>
+      </Page>
+    );
+  return <Shown run={run.data} timeline={timeline} />;
+}
+
+function Shown({ run, timeline }: { run: Run; timeline: { data: Timeline | undefined; error: unknown; refetch: () => unknown } }) {
+  const source = assetOf(run.input);
+  const over = isOver(run);
+  return (
+    <Page
+      title={`${humanise(run.tool)}, ${takeLabel(run.input)}`}
+      lead={
+        <>
+          <StateTag state={run.state} /> {over ? "" : `${progressOf(run).word} ${progressOf(run).detail}`} {moneySentence(run)} · version {run.version} · run{" "}
+          <Id value={run.id} />
+          {run.job_id && run.job_id !== run.id && (
+            <>
+              {" "}
+              · job <Id value={run.job_id} />
+            </>
+          )}
+        </>
+      }
+      actions={source && <ButtonLink to={`/studio?asset=${source}&run=${run.id}`}>Open in the studio</ButtonLink>}
+    >
+      <ul className={css.media} aria-label="Pictures of this run" style={{ marginBottom: 24 }}>
+        {source && (
+          <li>
+            <Link to={`/library/${source}`}>
+              <img src={previewUrl(source)} alt="What went in" />
+              What went in
+            </Link>
+          </li>
+        )}
+        {run.outputs.map((output) => (
+          <li key={output.id}>
+            <Link to={`/library/${output.id}`}>
+              <img src={previewUrl(output.id)} alt={`What came out: ${output.name}`} />
+              What came out
+            </Link>
+          </li>
+        ))}
+      </ul>
+      <Loaded of={timeline} waiting="Asking every system what it knows of this run…">
+        {(data) => (
+          <>
+            <dl className={css.figures}>
+              <Figure name="Quoted" value={`${credits(run.price_micro)}`} unit="credits" exact={creditsExact(run.price_micro)} />
+              <Figure name="Held" value={credits(data.cost.held_micro)} unit="credits" exact={creditsExact(data.cost.held_micro)} />
+              <Figure name="Charged" value={over ? credits(data.cost.settled_micro) : "not yet"} unit={over ? "credits" : ""} exact={creditsExact(data.cost.settled_micro)} />
+              <Figure name="Absorbed by us" value={credits(data.cost.absorbed_micro)} unit="credits" exact={creditsExact(data.cost.absorbed_micro)} />
+              <Figure name="Machine time" value={duration(data.cost.compute_ms)} unit="" exact={`${data.cost.compute_ms} ms`} />
+            </dl>
+            <div className={css.verdict}>
+              {data.who_paid && (
+                <p>
+                  <b>Who paid:</b> {data.who_paid}
+                </p>
+              )}
+              {data.why_failed && (
+                <p>
+                  <b>Why it failed:</b> {data.why_failed}
+                  {run.failure && (
+                    <>
+                      {" "}
+                      <code>{run.failure.class}</code>
+                    </>
+                  )}
+                </p>
+              )}
+              {run.failure?.charged_because && <p>{run.failure.charged_because}</p>}
+            </div>
+            <Section title="What happened when">
+              <ol className={css.line}>
+                {data.items.map((item, index) => (
+                  <Happening key={index} item={item} first={data.items[0]?.at ?? item.at} />
+                ))}
+              </ol>
+            </Section>
+          </>
+        )}
+      </Loaded>
+    </Page>
+  );
+}
+
+function Figure({ name, value, unit, exact }: { name: string; value: string; unit: string; exact: string }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd title={exact}>
+        {value} <small>{unit}</small>
+      </dd>
+    </div>
+  );
+}
+
+const LANES: Record<string, string> = {
+  business: "var(--amber)",
+  infrastructure: "var(--slate)",
+  inference: "var(--green)",
+};
+
+function Happening({ item, first }: { item: TimelineItem; first: string }) {
+  const since = Date.parse(item.at) - Date.parse(first);
+  return (
+    <li>
+      <span className={css.at}>
+        <time dateTime={item.at}>{clock(item.at)}</time>
+        <small>{since > 0 ? `+${duration(since)}` : ""}</small>
+      </span>
+      <span className={css.system} style={{ "--lane": LANES[item.system.split(/[./ ]/)[0] ?? ""] } as React.CSSProperties}>
+        {item.system}
+      </span>
+      <span className={css.what}>
+        {item.what}
+        {item.detail ? <Detail value={item.detail} /> : null}
+      </span>
+    </li>
+  );
+}
+
+function Detail({ value }: { value: unknown }) {
+  if (typeof value === "string") return <p>{value}</p>;
+  if (typeof value !== "object" || value === null) return <p>{String(value)}</p>;
+  const pairs = Object.entries(value).filter(([, one]) => one !== null && one !== "");
+  if (pairs.length === 0) return null;
+  return (
+    <p>
+      {pairs.map(([name, one]) => `${humanise(name).toLowerCase()} ${typeof one === "object" ? JSON.stringify(one) : String(one)}`).join(" · ")}
+    </p>
+  );
+}

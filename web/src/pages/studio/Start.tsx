@@ -1,0 +1,53 @@
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { assetsQuery } from "../../api/queries";
+import type { Tool } from "../../api/types";
+import { isImage, previewUrl, ratioOf } from "../../lib/media";
+import { Button, Kbd } from "../../ui";
+import css from "./Start.module.css";
+import { ToolPicture, toolSentence, toolTitle } from "./tools";
+
+const RECENT_MAX = 12;
+
+/** The studio with nothing on the stage: what to do first, what can be done, and what is already here. */
+export function Start({ onChoose, onPick, tools }: { onChoose: () => void; onPick: (assetId: string) => void; tools: Tool[] }) {
+  const assets = useInfiniteQuery(assetsQuery);
+  const recent = (assets.data?.pages[0]?.items ?? []).filter((asset) => isImage(asset) && asset.state === "ready").slice(0, RECENT_MAX);
+  return (
+    <div className={css.start}>
+      <section className={css.drop}>
+        <h2>Drop a photograph anywhere</h2>
+        <p>Or paste one. It goes straight to your own store; nothing runs, and nothing costs, until you say so.</p>
+        <Button look="primary" size="large" icon="upload" onClick={onChoose}>
+          Choose a photograph <Kbd>u</Kbd>
+        </Button>
+      </section>
+      {tools.length > 0 && (
+        <ul className={css.tools} aria-label="What can be done with it">
+          {tools.map((tool) => (
+            <li key={tool.name}>
+              <div className={css.picture}>
+                <ToolPicture name={tool.name} previewUrl={null} />
+              </div>
+              <h3>{toolTitle(tool)}</h3>
+              <p>{toolSentence(tool)}</p>
+            </li>
+          ))}
+        </ul>
+      )}
+      {recent.length > 0 && (
+        <section className={css.recent}>
+          <h2>Or go on with one of these</h2>
+          <ul>
+            {recent.map((asset) => (
+              <li key={asset.id} style={{ flexGrow: ratioOf(asset), flexBasis: 120 * ratioOf(asset) }}>
+                <button type="button" onClick={() => onPick(asset.id)} title={asset.name}>
+                  <img src={previewUrl(asset.id)} alt={asset.name} loading="lazy" style={{ aspectRatio: String(ratioOf(asset)) }} />
+                </button>
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,69 @@
+import type { Asset, Run } from "../../api/types";
+import { previewUrl, ratioOf } from "../../lib/media";
+import { isTerminal, progressOf, stateWord } from "../../lib/phases";
+import { takeLabel } from "../../lib/schema";
+import { humanise } from "../../lib/format";
+import { Icon } from "../../ui";
+import css from "./Takes.module.css";
+
+/** The strip under the stage: the photograph, then every take that was made of it, newest first. */
+export function Takes({
+  source,
+  takes,
+  selected,
+  against,
+  onSelect,
+  onAgainst,
+}: {
+  source: Asset | undefined;
+  takes: Run[];
+  selected: string | null;
+  against: string | null;
+  onSelect: (runId: string | null) => void;
+  onAgainst: (runId: string) => void;
+}) {
+  if (!source) return null;
+  return (
+    <nav className={css.strip} aria-label="Takes">
+      <ul>
+        <li>
+          <button type="button" className={css.take} aria-current={selected === null} onClick={() => onSelect(null)}>
+            <span className={css.thumb} style={{ aspectRatio: String(ratioOf(source)) }}>
+              <img src={previewUrl(source.id)} alt="" />
+            </span>
+            <span className={css.text}>
+              <b>Photograph</b>
+              <small>{source.name}</small>
+            </span>
+          </button>
+        </li>
+        {takes.map((run, index) => {
+          const number = takes.length - index;
+          const output = run.outputs[0];
+          return (
+            <li key={run.id}>
+              <button
+                type="button"
+                className={css.take}
+                aria-current={run.id === selected}
+                data-against={run.id === against || undefined}
+                aria-label={`Take ${number}: ${humanise(run.tool)}, ${takeLabel(run.input)}, ${stateWord(run.state)}`}
+                onClick={(event) => (event.shiftKey && selected && run.id !== selected ? onAgainst(run.id) : onSelect(run.id))}
+              >
+                <span className={css.thumb} style={{ aspectRatio: String(output ? ratioOf(output) : 1) }}>
+                  {output ? <img src={previewUrl(output.id)} alt="" loading="lazy" /> : <Icon name={isTerminal(run) ? "warn" : "clock"} />}
+                  {run.tool === "animate" && output && <i><Icon name="play" size={12} /></i>}
+                </span>
+                <span className={css.text}>
+                  <b>Take {number}</b>
+                  <small>{isTerminal(run) ? (run.state === "succeeded" ? takeLabel(run.input) : stateWord(run.state)) : progressOf(run).word}</small>
+                </span>
+              </button>
+            </li>
+          );
+        })}
+      </ul>
+      {takes.length > 1 && <p className={css.hint}>⇧ click compares two takes</p>}
+    </nav>
+  );
+}

@@ -1,0 +1,53 @@
+// Line icons of one weight on a 20-unit grid, drawn for this app.
+const PATHS = {
+  studio: "M3 5.5h14v9H3zM3 8h2.5M3 12h2.5M14.5 8H17M14.5 12H17M8.2 8l4 2-4 2z",
+  library: "M3 4h6v7H3zM11 4h6v4h-6zM11 10h6v6h-6zM3 13h6v3H3z",
+  runs: "M3 5h9M3 10h14M3 15h6M14.5 5h2.5M11.5 15h5.5",
+  team: "M7 9.5a2.75 2.75 0 1 0 0-5.5 2.75 2.75 0 0 0 0 5.5zM2.5 16c0-2.5 2-4 4.5-4s4.5 1.5 4.5 4M13 9a2.25 2.25 0 1 0-.8-4.3M14 12c2 .2 3.5 1.6 3.5 3.7",
+  key: "M7 13.5a3.5 3.5 0 1 1 3.3-4.6H17v3h-2v2h-2.5v-2h-2.2A3.5 3.5 0 0 1 7 13.5zM6.5 10h.01",
+  billing: "M3 5h14v10H3zM3 8.5h14M6 12h3",
+  numbers: "M3 16.5h14M4.5 13l3.5-4 3 2.5 4.5-6.5",
+  fleet: "M3 4h14v5H3zM3 11h14v5H3zM6 6.5h.01M6 13.5h.01M9 6.5h5M9 13.5h5",
+  search: "M9 14.5a5.5 5.5 0 1 0 0-11 5.5 5.5 0 0 0 0 11zM13 13l4 4",
+  plus: "M10 4v12M4 10h12",
+  close: "M5 5l10 10M15 5L5 15",
+  check: "M4 10.5l4 4 8-9",
+  warn: "M10 3l7.5 13.5h-15zM10 8v4M10 14.3v.01",
+  stop: "M5.5 5.5h9v9h-9z",
+  download: "M10 3v9.5M6 9l4 4 4-4M4 16.5h12",
+  upload: "M10 14V4M6 7.5l4-4 4 4M4 16.5h12",
+  copy: "M7 7h9v9H7zM4 13V4h9",
+  trash: "M4 6h12M8 6V4h4v2M6 6l.7 10.5h6.6L14 6",
+  compare: "M10 3v14M3.5 5.5H8v9H3.5zM12 5.5h4.5v9H12z",
+  play: "M6 4l10 6-10 6z",
+  moon: "M16 11.5A6.5 6.5 0 1 1 8.5 4a5.2 5.2 0 0 0 7.5 7.5z",
+  sun: "M10 13.5a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM10 2v2M10 16v2M2 10h2M16 10h2M4.3 4.3l1.4 1.4M14.3 14.3l1.4 1.4M4.3 15.7l1.4-1.4M14.3 5.7l1.4-1.4",
+  more: "M4.5 10h.01M10 10h.01M15.5 10h.01",
+  out: "M8 4H4v12h4M8 10h9M13.5 6.5L17 10l-3.5 3.5",
+  chevron: "M7 5l5 5-5 5",
+  clock: "M10 17a7 7 0 1 0 0-14 7 7 0 0 0 0 14zM10 6v4l2.5 2",
+  keyboard: "M2.5 5.5h15v9h-15zM5.5 8.5h.01M8.5 8.5h.01M11.5 8.5h.01M14.5 8.5h.01M6.5 11.5h7",
+  ledger: "M4 3.5h12v13H4zM7 7h6M7 10h6M7 13h3",
+  image: "M3 4h14v12H3zM3 13l4-4 4 4 2-2 4 4M13 8h.01",
+} as const;
+
+export type IconName = keyof typeof PATHS;
+
+export function Icon({ name, size = 16 }: { name: IconName; size?: number }) {
+  return (
+    <svg
+      aria-hidden="true"
+      width={size}
+      height={size}
+      viewBox="0 0 20 20"
+      fill="none"
+      stroke="currentColor"
+      strokeWidth={1.5}
+      strokeLinecap="round"
+      strokeLinejoin="round"
+      style={{ flex: "none" }}
+    >
+      <path d={PATHS[name]} />
+    </svg>
+  );
+}
