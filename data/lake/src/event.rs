@@ -80,7 +80,7 @@ pub(crate) fn delta_columns() -> Vec<StructField> {
 }
 
 /// Rows as columns.
-pub(crate) fn to_batch(rows: &[EventRow]) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn to_batch(rows: &[&EventRow]) -> Result<RecordBatch, ArrowError> {
     let texts = |pick: fn(&EventRow) -> &str| -> ArrayRef {
         let mut builder =
             StringBuilder::with_capacity(rows.len(), rows.iter().map(|row| pick(row).len()).sum());

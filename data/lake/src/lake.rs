@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use crate::event::{SCHEMA, delta_columns, to_batch};
-use crate::view::{self, View, Waiting, WaitingSource};
+use crate::view::{self, View, Waiting, WaitingEvent, WaitingSource};
 use crate::{Config, Error, EventRow};
 
 /// Commits between two checkpoints of the log.
@@ -65,21 +65,19 @@ impl Lake {
         Ok(Self { inner: Arc::new(Inner { config, location, table: Mutex::new(None) }) })
     }
 
-    /// Appends `rows` and records, in the same commit, that `application` has delivered everything up to
-    /// `position`. Where the table already says so, nothing is written: calling again after a crash
-    /// neither loses nor doubles. Positions of an application only rise.
-    pub async fn append(
-        &self,
-        application: &str,
-        position: i64,
-        rows: &[EventRow],
-    ) -> Result<Appended, Error> {
+    /// Appends events and records, in the same commit, that `application` has delivered everything up to the
+    /// highest of their positions. Those that the table already has by that record are left out, so that
+    /// calling again after a crash neither loses nor doubles. Positions of an application only rise.
+    pub async fn append(&self, application: &str, events: &[WaitingEvent]) -> Result<Appended, Error> {
         let mut slot = self.inner.table.lock().await;
         let table = self.fresh(&mut slot, true).await?;
-        if committed_position(table, application).await? >= position || rows.is_empty() {
+        let delivered = committed_position(table, application).await?;
+        let fresh: Vec<&WaitingEvent> = events.iter().filter(|event| event.position > delivered).collect();
+        let Some(position) = fresh.iter().map(|event| event.position).max() else {
             return Ok(Appended::AlreadyThere);
-        }
-        let batch = to_batch(rows)?;
+        };
+        let rows: Vec<&EventRow> = fresh.iter().map(|event| &event.row).collect();
+        let batch = to_batch(&rows)?;
         let written = table
             .clone()
             .write([batch])
@@ -111,6 +109,12 @@ impl Lake {
         Ok(committed_position(table, application).await?)
     }
 
+    /// Version of the table; `None` where there is none yet.
+    pub async fn version(&self) -> Result<Option<u64>, Error> {
+        let mut slot = self.inner.table.lock().await;
+        Ok(self.fresh(&mut slot, false).await?.version())
+    }
+
     /// A consistent view of the table and of what waits for it.
     ///
     /// What waits is read first and the table second: an event that moves in between is then in both, and
@@ -135,7 +139,7 @@ impl Lake {
         } else {
             context.register_table("lake", Arc::new(MemTable::try_new(SCHEMA.clone(), vec![vec![]])?))?;
         }
-        let rows: Vec<EventRow> = waiting.events.into_iter().map(|event| event.row).collect();
+        let rows: Vec<&EventRow> = waiting.events.iter().map(|event| &event.row).collect();
         let batch = to_batch(&rows)?;
         context.register_table("waiting", Arc::new(MemTable::try_new(SCHEMA.clone(), vec![vec![batch]])?))?;
         View::new(context, table.version(), rows.len(), waiting.as_of_us).await

@@ -29,6 +29,10 @@ pub(crate) fn date(day: i32) -> String {
 pub(crate) struct Events(pub(crate) Vec<EventRow>);
 
 impl Events {
+    fn positioned(&self) -> Vec<WaitingEvent> {
+        (1..).zip(&self.0).map(|(position, row)| WaitingEvent { position, row: row.clone() }).collect()
+    }
+
     pub(crate) fn add(
         &mut self,
         event_type: &str,
@@ -90,8 +94,7 @@ struct Source(Events);
 #[async_trait]
 impl WaitingSource for Source {
     async fn waiting(&self) -> Result<Waiting, Box<dyn std::error::Error + Send + Sync>> {
-        let events = (1..).zip(&self.0.0).map(|(position, row)| WaitingEvent { position, row: row.clone() });
-        Ok(Waiting { application: "test".to_owned(), events: events.collect(), as_of_us: None })
+        Ok(Waiting { application: "test".to_owned(), events: self.0.positioned(), as_of_us: None })
     }
 }
 
@@ -107,7 +110,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let lake = Lake::new(LakeConfig::folder(folder.path())).unwrap();
         if delivered > 0 {
-            lake.append("test", i64::try_from(delivered).unwrap(), &events.0[..delivered]).await.unwrap();
+            lake.append("test", &events.positioned()[..delivered]).await.unwrap();
         }
         let clock = ManualClock::at(Timestamp::from_micros(now_us));
         let service =
