@@ -1,1 +1,38 @@
-//! The storage of infrastructure.
+//! Storage: media of every tenant, on a folder or on S3.
+//!
+//! Bytes travel straight between the sender and the store by signed addresses; they become an asset only
+//! after they were looked at in a sandboxed child. Start reading in `service.rs` (a person's upload),
+//! then `outputs.rs` (what a job writes) and `ingest.rs` (the door that both go through).
+
+mod config;
+mod entities;
+mod error;
+mod events;
+mod http;
+mod http_objects;
+mod ingest;
+mod keys;
+mod lineage;
+mod media;
+mod migrations;
+mod objects;
+mod outputs;
+mod outputs_store;
+mod probe;
+mod reconcile;
+mod rpc;
+mod service;
+mod signing;
+mod store;
+mod tasks;
+
+pub use config::{Config, ProbeConfig, S3Config, StoreConfig};
+pub use error::{Error, Rejection};
+pub use http::AssetBody;
+pub use lineage::{Lineage, LineageEdge, LineageNode};
+pub use media::{Class, Media};
+pub use migrations::Migrator;
+pub use outputs::{IssuerTerms, NewOutput, OutputTicket, Winner, WinnerOutput};
+pub use probe::probe_child_main;
+pub use reconcile::Removed;
+pub use service::{Actor, Asset, AssetState, NewUpload, Service, SignedUrl, Upload, UploadTarget, Usage};

@@ -1,0 +1,115 @@
+//! What an operator may set about storage.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of storage. Every field has a default; a wrong name is an error.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where this server is reached from outside, without a trailing slash: `http://127.0.0.1:7000`.
+    /// The composition root sets it once the port is bound, where it is empty here.
+    pub public_base_url: String,
+    /// Local folder: the media themselves with `store.kind = "folder"`, scratch files always.
+    pub folder: PathBuf,
+    /// Where media are kept.
+    pub store: StoreConfig,
+    /// Secret that signs the folder store's URLs and the issuer's capabilities. Empty: a random one is made
+    /// and kept in `folder`. Several replicas need the same one.
+    pub signing_secret: String,
+    /// Bytes that an organisation may keep, uploads in progress included.
+    pub quota_bytes: i64,
+    /// Largest upload, in bytes.
+    pub upload_bytes_max: i64,
+    /// Seconds in which an upload must be completed; after that it is removed and its quota returned.
+    pub upload_ttl_s: u64,
+    /// Seconds that a download URL is good for.
+    pub download_ttl_s: u64,
+    /// Seconds between two runs of the task that removes what crashes and abandoned uploads left.
+    pub reconcile_every_s: u64,
+    /// The sandboxed child that looks at media.
+    pub probe: ProbeConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            public_base_url: String::new(),
+            folder: PathBuf::from("media"),
+            store: StoreConfig::Folder,
+            signing_secret: String::new(),
+            quota_bytes: 1 << 30,
+            upload_bytes_max: 2 << 30,
+            upload_ttl_s: 3_600,
+            download_ttl_s: 3_600,
+            reconcile_every_s: 30,
+            probe: ProbeConfig::default(),
+        }
+    }
+}
+
+/// Where media are kept.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum StoreConfig {
+    /// In `folder`, with signed URLs that this server answers.
+    #[default]
+    Folder,
+    /// In a bucket of any store that speaks the S3 protocol, with URLs that the store answers.
+    S3(S3Config),
+}
+
+/// A bucket.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct S3Config {
+    /// `https://HOST[:PORT]`, as this server reaches it. Empty: AWS.
+    pub endpoint: String,
+    /// The same as browsers and agents reach it. Empty: as this server does.
+    pub public_endpoint: String,
+    /// Region in signatures. Empty: `us-east-1`.
+    pub region: String,
+    /// Name of the bucket, which exists.
+    pub bucket: String,
+    /// What all keys begin with; may be empty.
+    pub prefix: String,
+    /// Access key.
+    pub access_key_id: String,
+    /// Secret key.
+    pub secret_access_key: String,
+}
+
+/// The sandboxed child.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProbeConfig {
+    /// Program and arguments. Empty: this binary with `probe-child`.
+    pub command: Vec<String>,
+    /// Children at once.
+    pub concurrency: usize,
+    /// Seconds of wall clock after which a child is killed.
+    pub timeout_s: u64,
+    /// Seconds of processor time that a child gets.
+    pub cpu_s: u64,
+    /// Bytes of address space that a child gets.
+    pub memory_bytes: u64,
+    /// Most pixels of one picture or frame.
+    pub pixels_max: u64,
+    /// Longest side of a preview, in pixels.
+    pub preview_px: u32,
+}
+
+impl Default for ProbeConfig {
+    fn default() -> Self {
+        Self {
+            command: Vec::new(),
+            concurrency: 2,
+            timeout_s: 60,
+            cpu_s: 40,
+            memory_bytes: 3 << 30,
+            pixels_max: 100_000_000,
+            preview_px: 640,
+        }
+    }
+}

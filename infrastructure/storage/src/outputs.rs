@@ -1,0 +1,545 @@
+//! The issuer: how whoever runs a job writes its outputs, and how the winner's become assets.
+//!
+//! An attempt announces each output under its own fence, `{job}/{fence}/{n}`, and may write it once; a
+//! stale attempt has another fence and overwrites nothing. Only what the success names becomes an asset.
+
+use std::time::Duration;
+
+use backlot_foundation_time::Timestamp;
+use backlot_infrastructure_api::{AssetId, OrganisationId, ProjectId};
+use subtle::ConstantTimeEq;
+
+use crate::entities::{asset, issuer, output};
+use crate::error::Error;
+use crate::events;
+use crate::ingest::{Sent, Verified, ingest};
+use crate::keys::{FENCE_CHARS_MAX, ObjectKey, is_plain_segment};
+use crate::media::{Claim, Strictness};
+use crate::outputs_store::{self, issuer_state};
+use crate::service::{Asset, SIZE_BYTES_MAX, Service, UploadTarget, clean_name};
+use crate::signing::capability_hash;
+use crate::store::{self, origin, state};
+
+/// Longest life of a capability: a week.
+const ISSUER_TTL_S_MAX: i64 = 604_800;
+/// Most outputs of one attempt.
+const OUTPUTS_MAX: i32 = 256;
+/// Attempts of one job that may announce outputs. More are a fault, not a retry.
+const FENCES_MAX: usize = 64;
+/// Longest job id.
+const JOB_ID_CHARS_MAX: usize = 64;
+/// How long one output's address is good for; the agent asks again where it needs longer.
+const OUTPUT_URL_TTL: Duration = Duration::from_secs(3_600);
+/// Most inputs of one run.
+const INPUTS_MAX: usize = 64;
+
+/// On what terms a job's outputs are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerTerms {
+    /// The job.
+    pub job_id: String,
+    /// Whose outputs they are.
+    pub organisation: OrganisationId,
+    /// Where they belong, if anywhere.
+    pub project: Option<ProjectId>,
+    /// On whose behalf.
+    pub actor_id: String,
+    /// Seconds that the capability lives.
+    pub ttl_s: i64,
+    /// Bytes of all outputs of one attempt together.
+    pub max_bytes: i64,
+    /// Outputs of one attempt.
+    pub max_outputs: i32,
+}
+
+/// An output that an attempt announces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewOutput {
+    /// What allows it.
+    pub capability: String,
+    /// The attempt's fence.
+    pub fence: String,
+    /// Its number, from 0.
+    pub n: i32,
+    /// File name.
+    pub name: String,
+    /// What the model says that it is.
+    pub content_type: String,
+    /// Exact size in bytes.
+    pub size_bytes: i64,
+    /// SHA-256, hex.
+    pub sha256: String,
+}
+
+/// Where an output goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputTicket {
+    /// One PUT.
+    pub target: UploadTarget,
+    /// What the success names it by.
+    pub object_key: String,
+}
+
+/// The outputs of the attempt that won.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Winner {
+    /// The job.
+    pub job_id: String,
+    /// The run that the assets came from.
+    pub run_id: String,
+    /// The attempt's fence.
+    pub fence: String,
+    /// What it wrote.
+    pub outputs: Vec<WinnerOutput>,
+    /// What the run was given.
+    pub inputs: Vec<AssetId>,
+    /// The tool that ran.
+    pub tool: String,
+    /// Its version.
+    pub tool_version: String,
+}
+
+/// One of them, as the success names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WinnerOutput {
+    /// As the ticket said.
+    pub object_key: String,
+    /// File name; empty: as announced.
+    pub name: String,
+    /// Size in bytes.
+    pub size_bytes: i64,
+    /// SHA-256, hex; empty: as announced.
+    pub sha256: String,
+}
+
+impl Service {
+    /// Opens a job's outputs and returns the capability. Asking again gives the same one.
+    pub async fn create_issuer(&self, terms: &IssuerTerms) -> Result<String, Error> {
+        check_terms(terms)?;
+        let inner = &self.inner;
+        let now = inner.clock.now();
+        let capability = inner.key.capability(&terms.job_id, &terms.organisation.to_string());
+        let row = issuer::Model {
+            job_id: terms.job_id.clone(),
+            organisation_id: terms.organisation,
+            project_id: terms.project.map(|project| project.to_string()),
+            actor_id: terms.actor_id.clone(),
+            capability_hash: capability_hash(&capability),
+            max_bytes: terms.max_bytes,
+            max_outputs: terms.max_outputs,
+            state: issuer_state::OPEN.to_owned(),
+            fence: None,
+            expires_at: now.plus(Duration::from_secs(terms.ttl_s.unsigned_abs())),
+            objects_pending: false,
+            created_at: now,
+            ended_at: None,
+        };
+        let tx = inner.db.begin_write().await?;
+        if !outputs_store::insert_issuer(&*tx, row).await? {
+            let kept = outputs_store::issuer(&*tx, &terms.job_id).await?.ok_or(Error::NotFound("issuer"))?;
+            if kept.organisation_id != terms.organisation {
+                return Err(Error::NotFound("issuer"));
+            }
+            if kept.max_bytes != terms.max_bytes || kept.max_outputs != terms.max_outputs {
+                return Err(Error::IssuerConflict("The job has an issuer with other limits.".to_owned()));
+            }
+        }
+        tx.commit().await?;
+        Ok(capability)
+    }
+
+    /// Announces an output and says where it goes. Announcing the same again gives a fresh address, until
+    /// it is written.
+    pub async fn announce_output(&self, new: &NewOutput) -> Result<OutputTicket, Error> {
+        check_output(new)?;
+        let inner = &self.inner;
+        let now = inner.clock.now();
+        let hash = capability_hash(&new.capability);
+        let found = outputs_store::issuer_by_capability(inner.db.read(), &hash).await?;
+        let job_id = found.ok_or(Error::CapabilityInvalid)?.job_id;
+        let key = ObjectKey::output(&job_id, &new.fence, new.n).ok_or(Error::CapabilityInvalid)?;
+
+        let tx = inner.db.begin_write().await?;
+        let issuer = outputs_store::issuer_locked(&*tx, &job_id).await?.ok_or(Error::CapabilityInvalid)?;
+        check_capability(&issuer, &hash, now)?;
+        let announced = outputs_store::outputs_of(&*tx, &job_id).await?;
+        match announced.iter().find(|other| other.fence == new.fence && other.n == new.n) {
+            Some(same) if same.size_bytes == new.size_bytes && same.sha256 == new.sha256 => (),
+            Some(_) => {
+                return Err(Error::OutputExists(format!(
+                    "Output {} of this attempt was announced with another size or hash. Use the next number.",
+                    new.n
+                )));
+            }
+            None => {
+                check_limits(&issuer, &announced, new)?;
+                let row = output::Model {
+                    job_id: job_id.clone(),
+                    fence: new.fence.clone(),
+                    n: new.n,
+                    asset_id: AssetId::generate(),
+                    name: clean_name(&new.name),
+                    content_type: new.content_type.clone(),
+                    size_bytes: new.size_bytes,
+                    sha256: new.sha256.clone(),
+                    created_at: now,
+                };
+                outputs_store::insert_output(&*tx, row).await?;
+            }
+        }
+        tx.commit().await?;
+        if inner.objects.size(&key).await?.is_some() {
+            return Err(Error::OutputExists("This output has been written already.".to_owned()));
+        }
+        let size = new.size_bytes.unsigned_abs();
+        let ttl = issuer.expires_at.since(now).min(OUTPUT_URL_TTL);
+        let target = self.put_target(&key, size, Some(&new.sha256), &new.content_type, ttl).await?;
+        Ok(OutputTicket { target, object_key: key.to_string() })
+    }
+
+    /// Makes the winner's outputs assets. Doing it again gives the same assets.
+    pub async fn finalize_outputs(
+        &self,
+        organisation: Option<OrganisationId>,
+        winner: Winner,
+    ) -> Result<Vec<Asset>, Error> {
+        let service = self.clone();
+        // In a task of its own, as a caller's deadline must not stop the work half-way.
+        let work = tokio::spawn(async move { service.finalize(organisation, &winner).await });
+        work.await.map_err(|error| Error::Internal(error.to_string()))?
+    }
+
+    async fn finalize(
+        &self,
+        organisation: Option<OrganisationId>,
+        winner: &Winner,
+    ) -> Result<Vec<Asset>, Error> {
+        let db = self.inner.db.read();
+        let issuer = self.issuer_of(organisation, &winner.job_id).await?;
+        match issuer.state.as_str() {
+            issuer_state::FINALIZED => return self.finalized_assets(&issuer, winner).await,
+            issuer_state::DISCARDED => return Err(Error::OutputsEnded),
+            _ => (),
+        }
+        if winner.inputs.len() > INPUTS_MAX {
+            return Err(Error::InvalidField {
+                pointer: "/input_asset_ids",
+                message: format!("at most {INPUTS_MAX} inputs"),
+            });
+        }
+        let mut distinct = winner.inputs.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        if store::assets_among(db, issuer.organisation_id, &distinct).await?.len() != distinct.len() {
+            return Err(Error::NotFound("input asset"));
+        }
+        let announced = outputs_store::outputs_of(db, &winner.job_id).await?;
+        let chosen = choose(&announced, winner)?;
+        let mut rows = Vec::new();
+        for (output, named) in chosen {
+            let verified = self.look_at_output(&issuer, output).await?;
+            let now = self.inner.clock.now();
+            rows.push((output_asset(&issuer, output, named, winner, &verified, now), verified));
+        }
+        self.write_finalized(&issuer, winner, rows).await
+    }
+
+    async fn look_at_output(
+        &self,
+        issuer: &issuer::Model,
+        output: &output::Model,
+    ) -> Result<Verified, Error> {
+        let key = ObjectKey::output(&output.job_id, &output.fence, output.n)
+            .ok_or_else(|| Error::Internal("a stored output without a key".to_owned()))?;
+        let missing = || Error::OutputMissing(format!("{key} was announced and has not been written."));
+        let size = self.inner.objects.size(&key).await?.ok_or_else(missing)?;
+        if size != output.size_bytes.unsigned_abs() {
+            return Err(Error::OutputMismatch(format!(
+                "{key} has {size} bytes and {} were announced.",
+                output.size_bytes
+            )));
+        }
+        let sent = Sent {
+            from: &key,
+            organisation: issuer.organisation_id,
+            asset: output.asset_id,
+            claim: match Claim::parse(&output.content_type) {
+                // What a model calls its output matters little; the bytes must be of a kind that is taken.
+                Claim::Unsupported => Claim::Unknown,
+                claim => claim,
+            },
+            strictness: Strictness::SameClass,
+            size_bytes: output.size_bytes,
+            sha256: Some(&output.sha256),
+        };
+        ingest(&self.inner.objects, &self.inner.prober, &sent).await.map_err(|error| match error {
+            Error::NotUploaded => missing(),
+            Error::Rejected(rejection)
+                if rejection.code == &backlot_infrastructure_api::codes::storage::ASSET_HASH_MISMATCH =>
+            {
+                Error::OutputMismatch(format!("{key}: {}", rejection.detail))
+            }
+            other => other,
+        })
+    }
+
+    /// One transaction: all assets, their lineage and space, and the end of the issuer.
+    async fn write_finalized(
+        &self,
+        issuer: &issuer::Model,
+        winner: &Winner,
+        rows: Vec<(asset::Model, Verified)>,
+    ) -> Result<Vec<Asset>, Error> {
+        let inner = &self.inner;
+        let now = inner.clock.now();
+        let tx = inner.db.begin_write().await?;
+        let fence = Some(winner.fence.as_str());
+        if !outputs_store::end_issuer(&*tx, &issuer.job_id, issuer_state::FINALIZED, fence, now).await? {
+            // Another call was faster. It looked at the same bytes and used the same ids.
+            drop(tx);
+            let issuer = self.issuer_of(None, &issuer.job_id).await?;
+            if issuer.state == issuer_state::DISCARDED {
+                return Err(Error::OutputsEnded);
+            }
+            return self.finalized_assets(&issuer, winner).await;
+        }
+        let mut assets = Vec::new();
+        for (row, verified) in rows {
+            store::insert_asset(&*tx, row.clone()).await?;
+            store::insert_inputs(&*tx, row.id, &winner.inputs).await?;
+            // Over the quota where it must be: what was paid for is delivered, and uploads wait.
+            store::account(&*tx, row.organisation_id, row.size_bytes, 0).await?;
+            events::created(&tx, &row, now).await?;
+            events::ready(&tx, &row, verified.media, now).await?;
+            assets.push(Asset { row, inputs: winner.inputs.clone() });
+        }
+        tx.commit().await?;
+        self.remove_outputs(&issuer.job_id).await;
+        Ok(assets)
+    }
+
+    /// The assets of a job that was finalised before.
+    async fn finalized_assets(&self, issuer: &issuer::Model, winner: &Winner) -> Result<Vec<Asset>, Error> {
+        if issuer.fence.as_deref() != Some(winner.fence.as_str()) {
+            return Err(Error::IssuerConflict("The job was finalised with another attempt.".to_owned()));
+        }
+        let db = self.inner.db.read();
+        let announced = outputs_store::outputs_of(db, &winner.job_id).await?;
+        let ids: Vec<AssetId> =
+            choose(&announced, winner)?.into_iter().map(|(output, _)| output.asset_id).collect();
+        let mut rows = store::assets_among(db, issuer.organisation_id, &ids).await?;
+        if rows.len() != ids.len() {
+            return Err(Error::IssuerConflict("The job was finalised with other outputs.".to_owned()));
+        }
+        rows.sort_by_key(|row| ids.iter().position(|id| *id == row.id));
+        self.all_with_inputs(rows).await
+    }
+
+    /// Nothing of this job will be kept. Doing it again, or for a job without an issuer, changes nothing;
+    /// after a finalisation the assets stay.
+    pub async fn discard_outputs(
+        &self,
+        organisation: Option<OrganisationId>,
+        job_id: &str,
+    ) -> Result<(), Error> {
+        let inner = &self.inner;
+        match self.issuer_of(organisation, job_id).await {
+            Ok(_) => (),
+            Err(Error::NotFound(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let now = inner.clock.now();
+        let tx = inner.db.begin_write().await?;
+        let ended = outputs_store::end_issuer(&*tx, job_id, issuer_state::DISCARDED, None, now).await?;
+        tx.commit().await?;
+        if ended {
+            self.remove_outputs(job_id).await;
+        }
+        Ok(())
+    }
+
+    async fn issuer_of(
+        &self,
+        organisation: Option<OrganisationId>,
+        job_id: &str,
+    ) -> Result<issuer::Model, Error> {
+        let row = outputs_store::issuer(self.inner.db.read(), job_id).await?;
+        row.filter(|row| organisation.is_none_or(|organisation| row.organisation_id == organisation))
+            .ok_or(Error::NotFound("issuer"))
+    }
+
+    /// Removes all that a job's attempts wrote. What fails is left to the reconciler.
+    pub(crate) async fn remove_outputs(&self, job_id: &str) {
+        if let Err(error) = self.try_remove_outputs(job_id).await {
+            tracing::warn!(job = job_id, %error, "outputs could not be removed and are removed later");
+        }
+    }
+
+    pub(crate) async fn try_remove_outputs(&self, job_id: &str) -> Result<(), Error> {
+        let inner = &self.inner;
+        let issuer = self.issuer_of(None, job_id).await?;
+        for output in outputs_store::outputs_of(inner.db.read(), job_id).await? {
+            if let Some(key) = ObjectKey::output(job_id, &output.fence, output.n) {
+                inner.objects.delete(&key).await?;
+            }
+            if issuer.state == issuer_state::DISCARDED {
+                // A finalisation may have been on its way.
+                inner.objects.delete(&ObjectKey::asset(issuer.organisation_id, output.asset_id)).await?;
+                inner.objects.delete(&ObjectKey::preview(issuer.organisation_id, output.asset_id)).await?;
+            }
+        }
+        let tx = inner.db.begin_write().await?;
+        outputs_store::mark_issuer_objects_removed(&*tx, job_id).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+fn check_terms(terms: &IssuerTerms) -> Result<(), Error> {
+    let invalid = |pointer, message: &str| Err(Error::InvalidField { pointer, message: message.to_owned() });
+    if !is_plain_segment(&terms.job_id) || terms.job_id.len() > JOB_ID_CHARS_MAX {
+        return invalid("/job_id", "must be 1 to 64 characters of letters, digits, '.', '_' and '-'");
+    }
+    if !(1..=ISSUER_TTL_S_MAX).contains(&terms.ttl_s) {
+        return invalid("/ttl_s", "must be 1 to 604800 seconds");
+    }
+    if !(1..=SIZE_BYTES_MAX).contains(&terms.max_bytes) {
+        return invalid("/max_bytes", "must be positive");
+    }
+    if !(1..=OUTPUTS_MAX).contains(&terms.max_outputs) {
+        return invalid("/max_outputs", "must be 1 to 256");
+    }
+    Ok(())
+}
+
+fn check_output(new: &NewOutput) -> Result<(), Error> {
+    let invalid = |pointer, message: &str| Err(Error::InvalidField { pointer, message: message.to_owned() });
+    if !is_plain_segment(&new.fence) || new.fence.len() > FENCE_CHARS_MAX {
+        return invalid("/fence", "must be 1 to 64 characters of letters, digits, '.', '_' and '-'");
+    }
+    if !(0..OUTPUTS_MAX).contains(&new.n) {
+        return invalid("/n", "must be 0 to 255");
+    }
+    if !(1..=SIZE_BYTES_MAX).contains(&new.size_bytes) {
+        return invalid("/size_bytes", "must be at least 1: an empty output is none");
+    }
+    let is_hash =
+        new.sha256.len() == 64 && new.sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if !is_hash {
+        return invalid("/sha256", "must be 64 lower-case hexadecimal digits");
+    }
+    if new.content_type.len() > 255 {
+        return invalid("/content_type", "must have at most 255 characters");
+    }
+    Ok(())
+}
+
+fn check_capability(issuer: &issuer::Model, hash: &str, now: Timestamp) -> Result<(), Error> {
+    let fits: bool = issuer.capability_hash.as_bytes().ct_eq(hash.as_bytes()).into();
+    if !fits {
+        return Err(Error::CapabilityInvalid);
+    }
+    if issuer.state != issuer_state::OPEN {
+        return Err(Error::OutputsEnded);
+    }
+    if now >= issuer.expires_at {
+        return Err(Error::CapabilityExpired);
+    }
+    Ok(())
+}
+
+/// The limits hold for each attempt; the number of attempts has a limit of its own.
+fn check_limits(issuer: &issuer::Model, announced: &[output::Model], new: &NewOutput) -> Result<(), Error> {
+    let of_attempt: Vec<_> = announced.iter().filter(|other| other.fence == new.fence).collect();
+    let bytes: i64 = of_attempt.iter().map(|other| other.size_bytes).sum();
+    if of_attempt.len() >= usize::try_from(issuer.max_outputs).unwrap_or(0) {
+        return Err(Error::OutputLimit(format!("The job may write {} outputs.", issuer.max_outputs)));
+    }
+    if bytes + new.size_bytes > issuer.max_bytes {
+        return Err(Error::OutputLimit(format!(
+            "The job may write {} bytes; {bytes} are announced and {} more are asked for.",
+            issuer.max_bytes, new.size_bytes
+        )));
+    }
+    let mut fences: Vec<&str> = announced.iter().map(|other| other.fence.as_str()).collect();
+    fences.dedup();
+    if of_attempt.is_empty() && fences.len() >= FENCES_MAX {
+        return Err(Error::OutputLimit(format!("More than {FENCES_MAX} attempts of one job wrote outputs.")));
+    }
+    Ok(())
+}
+
+/// What was announced, for each output that the success names, in the success's order.
+fn choose<'a>(
+    announced: &'a [output::Model],
+    winner: &'a Winner,
+) -> Result<Vec<(&'a output::Model, &'a WinnerOutput)>, Error> {
+    let mut chosen: Vec<(&output::Model, &WinnerOutput)> = Vec::new();
+    for named in &winner.outputs {
+        let found = announced.iter().filter(|output| output.fence == winner.fence).find(|output| {
+            ObjectKey::output(&output.job_id, &output.fence, output.n)
+                .is_some_and(|key| key.as_str() == named.object_key)
+        });
+        let output = found.ok_or_else(|| {
+            Error::OutputMissing(format!(
+                "{} was not announced by the attempt that won.",
+                shorten(&named.object_key)
+            ))
+        })?;
+        if output.size_bytes != named.size_bytes
+            || !(named.sha256.is_empty() || named.sha256 == output.sha256)
+        {
+            return Err(Error::OutputMismatch(format!(
+                "The success says another size or hash of {} than was announced.",
+                shorten(&named.object_key)
+            )));
+        }
+        if chosen.iter().any(|(other, _)| other.asset_id == output.asset_id) {
+            return Err(Error::OutputMismatch(format!("{} is named twice.", shorten(&named.object_key))));
+        }
+        chosen.push((output, named));
+    }
+    Ok(chosen)
+}
+
+fn shorten(text: &str) -> String {
+    const CHARS_MAX: usize = 200;
+    text.chars().take(CHARS_MAX).collect()
+}
+
+fn output_asset(
+    issuer: &issuer::Model,
+    output: &output::Model,
+    named: &WinnerOutput,
+    winner: &Winner,
+    verified: &Verified,
+    now: Timestamp,
+) -> asset::Model {
+    asset::Model {
+        id: output.asset_id,
+        organisation_id: issuer.organisation_id,
+        project_id: issuer.project_id.clone(),
+        actor_id: issuer.actor_id.clone(),
+        state: state::READY.to_owned(),
+        origin: origin::OUTPUT.to_owned(),
+        name: if named.name.is_empty() { output.name.clone() } else { clean_name(&named.name) },
+        content_type: verified.media.as_str().to_owned(),
+        size_bytes: output.size_bytes,
+        sha256: Some(verified.sha256.clone()),
+        width_px: verified.width_px,
+        height_px: verified.height_px,
+        duration_ms: verified.duration_ms,
+        preview_type: verified.preview_type.clone(),
+        run_id: Some(winner.run_id.clone()),
+        tool: Some(winner.tool.clone()),
+        tool_version: Some(winner.tool_version.clone()),
+        rejected_code: None,
+        rejected_detail: None,
+        objects_pending: false,
+        upload_expires_at: None,
+        lease_token: None,
+        lease_until: None,
+        created_at: now,
+        ended_at: Some(now),
+    }
+}
