@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# The agent on a GPU host, with the workers that ship. It dials out; nothing listens but its health page.
+# The agent on a GPU host, with the workers that ship. It dials out; nothing listens.
 FROM rust:1.95-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends nodejs npm python3 make && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
@@ -13,7 +13,7 @@ COPY workers /opt/backlot/workers
 RUN pip install --no-cache-dir -r /opt/backlot/workers/requirements.txt
 COPY --from=build /src/dist/backlot-agent /usr/local/bin/backlot-agent
 USER 10001
-ENV BACKLOT_DATA=/var/lib/backlot BACKLOT_PORT=8080 BACKLOT_HTTP__HOST=0.0.0.0 \
+ENV BACKLOT_DATA=/var/lib/backlot \
     BACKLOT_AGENT__WORKERS_DIR=/opt/backlot/workers BACKLOT_AGENT__PYTHON=/usr/local/bin/python
-EXPOSE 8080
+
 ENTRYPOINT ["backlot-agent"]

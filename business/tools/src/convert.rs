@@ -75,7 +75,9 @@ pub(crate) fn job_of(job: inference::Job) -> Job {
 fn class_of(class: inference::FailureClass) -> FailureClass {
     match class {
         inference::FailureClass::InvalidInput => FailureClass::InvalidInput,
-        inference::FailureClass::ModelError | inference::FailureClass::Unspecified => FailureClass::ModelError,
+        inference::FailureClass::ModelError | inference::FailureClass::Unspecified => {
+            FailureClass::ModelError
+        }
         inference::FailureClass::LostWorker => FailureClass::LostWorker,
         inference::FailureClass::TimedOut => FailureClass::TimedOut,
         inference::FailureClass::OutputRefused => FailureClass::OutputRefused,

@@ -139,9 +139,15 @@ impl Service {
         let mut run = row.money()?;
         let mut change = Change::default();
         let now = self.now();
-        let may_be_withdrawn = matches!(run.stage, Stage::Held | Stage::Submitted) && row.started_at.is_none();
+        let may_be_withdrawn =
+            matches!(run.stage, Stage::Held | Stage::Submitted) && row.started_at.is_none();
         if may_be_withdrawn && run.cancel.is_none() && self.store().is_revoked(row.id).await? {
-            self.absorb(&mut row, &mut run, &mut change, Answer::CancelRequested(CancelReason::MandateRevoked));
+            self.absorb(
+                &mut row,
+                &mut run,
+                &mut change,
+                Answer::CancelRequested(CancelReason::MandateRevoked),
+            );
             self.write(row, &change).await?;
             return Ok(true);
         }
@@ -309,7 +315,8 @@ impl Service {
             Step::Hold => self.hold(row, change).await.map(Some),
             Step::Submit => self.submit_job(row).await,
             Step::Cancel => Ok(Some(match self.systems().cancel(row.id).await? {
-                Some(_) => Answer::CancelAccepted,
+                // What nobody had started is stopped at once.
+                Some(job) => self.read_job(row, job).unwrap_or(Answer::CancelAccepted),
                 None => Answer::JobGone,
             })),
             Step::Observe => match self.systems().job(row.id).await? {
@@ -368,7 +375,9 @@ impl Service {
 
     async fn submit_job(&self, row: &mut Row) -> Result<Option<Answer>, StepError> {
         // An earlier try may have been heard; the URLs in the body differ with every try.
-        if row.tries > 0 && let Some(job) = self.systems().job(row.id).await? {
+        if row.tries > 0
+            && let Some(job) = self.systems().job(row.id).await?
+        {
             return Ok(Some(self.read_job(row, job).unwrap_or(Answer::Accepted)));
         }
         let tool = self.tool_of(row)?;
@@ -410,7 +419,11 @@ impl Service {
             }
             Kind::Gone => refused(row, FailureClass::LostWorker),
             // Said for certain, and it may pass: a full queue, a model that is not registered yet.
-            Kind::TooMany | Kind::NotFound | Kind::FailedPrecondition | Kind::Forbidden | Kind::PaymentRequired
+            Kind::TooMany
+            | Kind::NotFound
+            | Kind::FailedPrecondition
+            | Kind::Forbidden
+            | Kind::PaymentRequired
                 if expired =>
             {
                 refused(row, FailureClass::Expired)

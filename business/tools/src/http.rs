@@ -3,12 +3,12 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::Json;
 use backlot_business_api::RunId;
 use backlot_business_api::codes;
 use backlot_foundation_errors::Problem;
@@ -79,7 +79,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Person {
                 .with_extra("scope", scope));
         }
         let organisation = OrganisationId::parse(&claims.org).map_err(|_| {
-            Problem::new(&backlot_foundation_errors::codes::FORBIDDEN, "Runs belong to an organisation: act in one.")
+            Problem::new(
+                &backlot_foundation_errors::codes::FORBIDDEN,
+                "Runs belong to an organisation: act in one.",
+            )
         })?;
         Ok(Self(Actor { organisation, id: claims.sub }))
     }
@@ -440,6 +443,9 @@ async fn run_timeline(
 fn run_id(text: &str) -> Result<RunId, Problem> {
     RunId::parse(text).map_err(|_| {
         let text: String = text.chars().take(NAME_CHARS_MAX).collect();
-        Problem::new(&codes::RUN_UNKNOWN, format!("Your organisation has no run {text}. GET /v1/runs lists yours."))
+        Problem::new(
+            &codes::RUN_UNKNOWN,
+            format!("Your organisation has no run {text}. GET /v1/runs lists yours."),
+        )
     })
 }

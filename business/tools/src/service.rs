@@ -462,12 +462,14 @@ impl Service {
     }
 
     /// The run's job as it is now, where there is one that still moves. `None` too where inference does not answer.
-    pub async fn live_job(&self, row: &Row) -> Option<Job> {
+    pub(crate) async fn live_job(&self, row: &Row) -> Option<Job> {
         if !row.accepted || row.outcome.is_some() {
             return None;
         }
         let job = self.systems().job(row.id).await;
-        job.inspect_err(|problem| tracing::debug!(run = %row.id, %problem, "no progress is known")).ok().flatten()
+        job.inspect_err(|problem| tracing::debug!(run = %row.id, %problem, "no progress is known"))
+            .ok()
+            .flatten()
     }
 
     async fn prepare(&self, actor: &Actor, order: &Order) -> Result<Prepared, Error> {
@@ -609,7 +611,9 @@ async fn publish(store: &Store, shipped: &Catalogue, now: Timestamp) -> Result<C
 
 fn price_fault(error: PriceError) -> Error {
     let pointer = match &error {
-        PriceError::NotANumber(property) | PriceError::NoFacts(property) | PriceError::UnknownProperty(property) => {
+        PriceError::NotANumber(property)
+        | PriceError::NoFacts(property)
+        | PriceError::UnknownProperty(property) => {
             format!("/{property}")
         }
         PriceError::Shape | PriceError::Amount(_) | PriceError::TooLarge => String::new(),

@@ -12,8 +12,8 @@ use backlot_foundation_events::{EventMeta, outbox};
 use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::OrganisationId;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IntoActiveModel, Order,
-    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Statement, Value,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IntoActiveModel,
+    Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Statement, Value,
 };
 
 use crate::row::{self, Model as Row};
@@ -128,7 +128,11 @@ impl Store {
     }
 
     /// The run, where it is this organisation's.
-    pub(crate) async fn run_of(&self, organisation: OrganisationId, id: RunId) -> Result<Option<Row>, DbError> {
+    pub(crate) async fn run_of(
+        &self,
+        organisation: OrganisationId,
+        id: RunId,
+    ) -> Result<Option<Row>, DbError> {
         let run = row::Entity::find_by_id(id).filter(row::Column::OrganisationId.eq(organisation));
         Ok(run.one(self.db.read()).await?)
     }
@@ -174,12 +178,21 @@ impl Store {
     }
 
     /// The run that a key was used for, if any.
-    pub(crate) async fn replay(&self, organisation: OrganisationId, key: &Key) -> Result<Option<Inserted>, DbError> {
+    pub(crate) async fn replay(
+        &self,
+        organisation: OrganisationId,
+        key: &Key,
+    ) -> Result<Option<Inserted>, DbError> {
         replay(self.db.read(), self.db.backend(), organisation, key).await
     }
 
     /// Writes a new run in stage `intent`, with its key.
-    pub(crate) async fn insert(&self, row: &Row, key: Option<&Key>, change: &Change) -> Result<Inserted, DbError> {
+    pub(crate) async fn insert(
+        &self,
+        row: &Row,
+        key: Option<&Key>,
+        change: &Change,
+    ) -> Result<Inserted, DbError> {
         let tx = self.db.begin_write().await?;
         if let Some(key) = key {
             if let Some(before) = replay(&*tx, tx.backend(), row.organisation_id, key).await? {
@@ -235,7 +248,8 @@ impl Store {
 
     /// Whether a mandate of the chain that pays for this run was revoked.
     pub(crate) async fn is_revoked(&self, id: RunId) -> Result<bool, DbError> {
-        let sql = "SELECT r.mandate_id FROM revoked_mandates r JOIN run_mandates m ON m.mandate_id = r.mandate_id
+        let sql =
+            "SELECT r.mandate_id FROM revoked_mandates r JOIN run_mandates m ON m.mandate_id = r.mandate_id
                    WHERE m.run_id = $1 LIMIT 1";
         let statement = Statement::from_sql_and_values(self.db.backend(), sql, [id.into()]);
         Ok(self.db.read().query_one_raw(statement).await?.is_some())

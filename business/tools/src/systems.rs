@@ -103,7 +103,13 @@ impl Systems {
     }
 
     /// Posts the amount and returns the rest.
-    pub(crate) async fn settle(&self, id: RunId, amount: i64, absorbed: i64, reason: &str) -> Result<Hold, Problem> {
+    pub(crate) async fn settle(
+        &self,
+        id: RunId,
+        amount: i64,
+        absorbed: i64,
+        reason: &str,
+    ) -> Result<Hold, Problem> {
         let request = infrastructure::SettleRequest {
             run_id: id.to_string(),
             amount_micro: amount,
@@ -130,7 +136,11 @@ impl Systems {
     }
 
     /// The asset, where it is this organisation's; `None` where it is not.
-    pub(crate) async fn asset(&self, organisation: OrganisationId, id: AssetId) -> Result<Option<Asset>, Problem> {
+    pub(crate) async fn asset(
+        &self,
+        organisation: OrganisationId,
+        id: AssetId,
+    ) -> Result<Option<Asset>, Problem> {
         let request = infrastructure::GetAssetRequest {
             asset_id: id.to_string(),
             organisation_id: organisation.to_string(),

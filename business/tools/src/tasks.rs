@@ -107,7 +107,11 @@ async fn register_models(service: Service, stop: Stop) {
         match service.systems().put_model(model).await {
             Ok(()) => pause = REGISTER_PAUSE_MIN,
             Err(problem) if problem.kind == Kind::Conflict => {
-                tracing::info!(model = model.name, version = model.version, "another registration of this model stands");
+                tracing::info!(
+                    model = model.name,
+                    version = model.version,
+                    "another registration of this model stands"
+                );
             }
             Err(problem) => {
                 tracing::info!(model = model.name, %problem, "a model could not be registered and is tried again");

@@ -74,7 +74,12 @@ impl Service {
         };
         let mut items: Vec<TimelineItem> = lines
             .into_iter()
-            .map(|line| TimelineItem { at: line.at, system: line.system, what: line.what, detail: line.detail })
+            .map(|line| TimelineItem {
+                at: line.at,
+                system: line.system,
+                what: line.what,
+                detail: line.detail,
+            })
             .collect();
         items.extend(job.as_ref().into_iter().flat_map(job_items));
         items.extend(hold.as_ref().into_iter().flat_map(hold_items));
@@ -129,7 +134,12 @@ fn job_items(job: &Job) -> Vec<TimelineItem> {
 }
 
 fn hold_items(hold: &Hold) -> Vec<TimelineItem> {
-    let sources = format!("{} micro-credits from {} grants, chain of {}", hold.held_micro, hold.grants, hold.chain.len());
+    let sources = format!(
+        "{} micro-credits from {} grants, chain of {}",
+        hold.held_micro,
+        hold.grants,
+        hold.chain.len()
+    );
     let mut items = vec![item(hold.created_at, "infrastructure", "hold posted", sources)];
     if let Some(at) = hold.ended_at {
         let returned = hold.held_micro - hold.settled_micro;
@@ -144,7 +154,9 @@ fn who_paid(row: &Row, hold: Option<&Hold>) -> String {
     let mandate = if row.held_by_mandate.is_empty() { "the organisation" } else { &row.held_by_mandate };
     match row.charge_micro {
         None if row.refusal.is_some() => "Nobody: billing refused to hold the price.".to_owned(),
-        None if open => format!("Not decided yet: {} micro-credits are held under mandate {mandate}.", row.held_micro),
+        None if open => {
+            format!("Not decided yet: {} micro-credits are held under mandate {mandate}.", row.held_micro)
+        }
         None => "Not decided yet.".to_owned(),
         Some(0) if row.absorbed_micro == 0 => "Nobody: the whole hold returned.".to_owned(),
         Some(0) => format!("The company: it posted {} micro-credits as a loss.", row.absorbed_micro),

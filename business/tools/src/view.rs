@@ -146,7 +146,11 @@ impl Service {
             version: row.tool_version.clone(),
             state,
             phase: phase_of(row, stage, job).to_owned(),
-            progress: if state == RunState::Succeeded { 1.0 } else { running.map_or(0.0, |job| job.progress) },
+            progress: if state == RunState::Succeeded {
+                1.0
+            } else {
+                running.map_or(0.0, |job| job.progress)
+            },
             progress_note: running.map(|job| job.progress_note.clone()).unwrap_or_default(),
             position: waiting.map_or(0, |job| job.position),
             start_p50_ms: waiting.map(|job| job.start_p50_ms),
@@ -220,7 +224,9 @@ fn phase_of(row: &Row, stage: Stage, job: Option<&Job>) -> &'static str {
         Stage::Intent => "holding",
         Stage::Held => "submitting",
         Stage::Submitted if !row.accepted => "submitting",
-        Stage::Submitted => job.map_or(if row.started_at.is_some() { "running" } else { "queued" }, |job| job.phase),
+        Stage::Submitted => {
+            job.map_or(if row.started_at.is_some() { "running" } else { "queued" }, |job| job.phase)
+        }
         Stage::Terminal => "finalising",
         Stage::Finalised => "settling",
         Stage::Settled | Stage::Voided | Stage::Refused => "done",
