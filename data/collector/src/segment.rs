@@ -103,10 +103,10 @@ macro_rules! call {
     ($name:ident, $path:literal, $title:literal) => {
         #[doc = $title]
         #[utoipa::path(post, path = $path, tag = "tracking", request_body = Call, responses(
-                    (status = 200, body = Taken),
-                    (status = 400, description = "Not a call of the protocol", body = Problem),
-                    (status = 401, description = "No known write key", body = Problem),
-                ))]
+                            (status = 200, body = Taken),
+                            (status = 400, description = "Not a call of the protocol", body = Problem),
+                            (status = 401, description = "No known write key", body = Problem),
+                        ))]
         async fn $name(State(service): State<Service>, headers: HeaderMap, body: Body<Call>) -> Answer {
             let Json(call) = body.map_err(json_problem)?;
             let key = service.write_key(&headers, call.write_key.as_deref())?;

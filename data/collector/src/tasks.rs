@@ -58,7 +58,7 @@ where
 /// Learns the schemas of a source, then reads its events for ever.
 async fn consume(service: Service, source: Arc<SourceState>, stop: Stop) {
     if persist(&stop, "learn what the lake already has", || service.adopt()).await.is_none()
-        || persist(&stop, "read the schemas of a source", || service.learn(&source)).await.is_none()
+        || learn(&service, &source, &stop).await.is_none()
     {
         return;
     }
@@ -107,17 +107,21 @@ impl Handler for Intake {
     }
 }
 
+/// Asks a source for its schemas; where it has new ones, what was set aside for want of them is judged again.
+async fn learn(service: &Service, source: &SourceState, stop: &Stop) -> Option<()> {
+    if persist(stop, "read the schemas of a source", || service.learn(source)).await? {
+        persist(stop, "replay the quarantine", || service.replay(true)).await?;
+    }
+    Some(())
+}
+
 /// A source that sends an unknown type has learned something new: asks it, and replays what was set aside.
 async fn listen(service: Service, source: Arc<SourceState>, stop: Stop) {
     loop {
         if stop.unless_stopped(source.ask_again.notified()).await.is_none() {
             return;
         }
-        let Some(learned) = persist(&stop, "read the schemas of a source", || service.learn(&source)).await
-        else {
-            return;
-        };
-        if learned && persist(&stop, "replay the quarantine", || service.replay(true)).await.is_none() {
+        if learn(&service, &source, &stop).await.is_none() {
             return;
         }
         if !stop.sleep(ASK_PAUSE).await {
