@@ -109,6 +109,10 @@ impl Worker {
 }
 
 impl Fleet {
+    pub(crate) fn worker(&self, key: &WorkerKey) -> Option<&Worker> {
+        self.agents.get(&key.agent)?.workers.get(&key.worker)
+    }
+
     pub(crate) fn worker_mut(&mut self, key: &WorkerKey) -> Option<&mut Worker> {
         self.agents.get_mut(&key.agent)?.workers.get_mut(&key.worker)
     }

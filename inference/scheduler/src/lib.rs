@@ -33,7 +33,7 @@ pub use event::{
     TenantSpec, WorkerSpec,
 };
 pub use invariants::Violation;
-pub use scheduler::{Refusal, Scheduler};
+pub use scheduler::{Refusal, Scheduler, WorkerLoad};
 pub use types::{
     AgentKey, FailureClass, Fence, FenceError, JobKey, ModelKey, Phase, RegionKey, TenantKey, Tier, TimeUs,
     WorkerKey,

@@ -8,7 +8,7 @@ use crate::{
     queue::{Line, Rank},
     state::{Lease, State, Status},
     timers::Timer,
-    types::{Fence, JobKey, ModelKey, Phase, TenantKey, TimeUs},
+    types::{Fence, JobKey, ModelKey, Phase, TenantKey, TimeUs, WorkerKey},
 };
 
 /// The scheduler of one epoch. `Clone` so that a simulator can fork it.
@@ -34,6 +34,15 @@ pub enum Refusal {
         /// How many may.
         queued_max: u32,
     },
+}
+
+/// What a worker is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkerLoad {
+    /// Jobs whose attempts take its room, oldest attempt first.
+    pub jobs: Vec<JobKey>,
+    /// Models that are resident or being loaded.
+    pub resident: Vec<ModelKey>,
 }
 
 impl Scheduler {
@@ -90,6 +99,16 @@ impl Scheduler {
     #[must_use]
     pub fn current_fence(&self, job: JobKey) -> Option<Fence> {
         self.state.jobs.get(&job)?.lease().map(|lease| lease.fence)
+    }
+
+    /// What a worker is doing, as far as is known; empty for one that is not.
+    #[must_use]
+    pub fn worker_load(&self, key: &WorkerKey) -> WorkerLoad {
+        let Some(worker) = self.state.fleet.worker(key) else { return WorkerLoad::default() };
+        WorkerLoad {
+            jobs: worker.running.values().map(|running| running.job).collect(),
+            resident: worker.resident.keys().cloned().collect(),
+        }
     }
 
     /// When [`Event::Tick`] is due, if nothing else happens before.

@@ -1,0 +1,14 @@
+//! What an operator sets.
+
+use serde::{Deserialize, Serialize};
+
+/// Configuration of control.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What an agent must send to join the fleet. Empty: no agent can join.
+    pub join_token: String,
+    /// Whether people may submit jobs over HTTP. Off by default: a job costs compute, and inference knows no credits;
+    /// a product's own backend submits for its people.
+    pub people_may_submit: bool,
+}

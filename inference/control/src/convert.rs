@@ -1,0 +1,442 @@
+//! Between the contract's messages and the service's types. Nothing of protobuf goes further.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use backlot_foundation_ids::Uuid;
+use backlot_foundation_time::Timestamp;
+use backlot_inference_api::{JobId, v1};
+use backlot_inference_scheduler::{
+    AgentKey, Assignment, AttemptOutcome as Outcome, FailureClass, Fence, JobKey, ModelKey, RunningAttempt,
+    WorkerKey, WorkerSpec,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use crate::{
+    driver::{Hello, Report, ToDriver},
+    error::Error,
+    limits,
+    model::{
+        Attempt, Failure, Fleet, Job, JobState, Model, ModelSpec, Output, Phase, RuntimeKind, Target, Tier,
+        job_key,
+    },
+};
+
+/// The id of a job of the scheduler.
+pub(crate) fn job_id(key: JobKey) -> JobId {
+    JobId::from_uuid(Uuid::from_u128(key.0))
+}
+
+fn invalid(pointer: &str, rule: &str) -> Error {
+    Error::Invalid { pointer: pointer.to_owned(), rule: rule.to_owned() }
+}
+
+fn micros(at: Option<Timestamp>) -> i64 {
+    at.map_or(0, Timestamp::micros)
+}
+
+fn tail(text: &str, bytes_max: usize) -> String {
+    let mut from = text.len().saturating_sub(bytes_max);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    text[from..].to_owned()
+}
+
+fn head(text: &str, chars_max: usize) -> String {
+    text.chars().take(chars_max).collect()
+}
+
+/// A job's id from a text; what is no id is no job.
+pub(crate) fn parse_job_id(text: &str) -> Result<JobId, Error> {
+    JobId::parse(text).map_err(|_| Error::JobUnknown)
+}
+
+pub(crate) fn tier(value: i32) -> Tier {
+    match v1::Tier::try_from(value) {
+        Ok(v1::Tier::Interactive) => Tier::Interactive,
+        Ok(v1::Tier::Batch) => Tier::Batch,
+        Ok(v1::Tier::Standard | v1::Tier::Unspecified) | Err(_) => Tier::Standard,
+    }
+}
+
+pub(crate) fn target(message: Option<v1::OutputTarget>) -> Target {
+    match message.and_then(|target| target.target) {
+        Some(v1::output_target::Target::Issuer(issuer)) => {
+            Target::Issuer { url: issuer.url, capability: issuer.capability }
+        }
+        Some(v1::output_target::Target::Inline(_)) | None => Target::Inline,
+    }
+}
+
+fn target_message(target: &Target) -> v1::OutputTarget {
+    let target = match target {
+        Target::Inline => v1::output_target::Target::Inline(v1::InlineTarget {}),
+        Target::Issuer { url, capability } => v1::output_target::Target::Issuer(v1::IssuerTarget {
+            url: url.clone(),
+            capability: capability.clone(),
+        }),
+    };
+    v1::OutputTarget { target: Some(target) }
+}
+
+pub(crate) fn read_spec(message: Option<v1::ModelSpec>) -> Result<ModelSpec, Error> {
+    let broken = |pointer: &str, rule: &str| Error::ModelInvalid {
+        pointer: pointer.to_owned(),
+        rule: rule.to_owned(),
+    };
+    let message = message.ok_or_else(|| broken("", "must be given"))?;
+    let runtime = match v1::RuntimeKind::try_from(message.runtime) {
+        Ok(v1::RuntimeKind::Echo) => RuntimeKind::Echo,
+        Ok(v1::RuntimeKind::Command) => RuntimeKind::Command,
+        Ok(v1::RuntimeKind::Cog) => RuntimeKind::Cog,
+        Ok(v1::RuntimeKind::Unspecified) | Err(_) => {
+            return Err(broken("/runtime", "must be one that is known"));
+        }
+    };
+    let schema = if message.input_schema_json.is_empty() { "true" } else { &message.input_schema_json };
+    let input_schema = serde_json::from_str(schema)
+        .map_err(|error| broken("/input_schema_json", &format!("must be JSON: {error}")))?;
+    Ok(ModelSpec {
+        name: message.name,
+        version: message.version,
+        runtime,
+        worker: message.worker,
+        input_schema,
+        load_ms: message.load_ms,
+        run_ms: message.run_ms,
+        memory_mib: message.memory_mib,
+        gpus: u32::try_from(message.gpus).map_err(|_| broken("/gpus", "must not be negative"))?,
+        timeout_ms: message.timeout_ms,
+    })
+}
+
+pub(crate) fn model_spec(spec: &ModelSpec) -> v1::ModelSpec {
+    let runtime = match spec.runtime {
+        RuntimeKind::Echo => v1::RuntimeKind::Echo,
+        RuntimeKind::Command => v1::RuntimeKind::Command,
+        RuntimeKind::Cog => v1::RuntimeKind::Cog,
+    };
+    v1::ModelSpec {
+        name: spec.name.clone(),
+        version: spec.version.clone(),
+        runtime: runtime.into(),
+        worker: spec.worker.clone(),
+        input_schema_json: spec.input_schema.to_string(),
+        load_ms: spec.load_ms,
+        run_ms: spec.run_ms,
+        memory_mib: spec.memory_mib,
+        gpus: i32::try_from(spec.gpus).unwrap_or(i32::MAX),
+        timeout_ms: spec.timeout_ms,
+    }
+}
+
+pub(crate) fn model(model: &Model) -> v1::Model {
+    v1::Model { spec: Some(model_spec(&model.spec)), created_at_us: model.created_at.micros() }
+}
+
+pub(crate) fn running(job: JobKey, fence: Fence, worker: &WorkerKey) -> v1::RunningAttempt {
+    v1::RunningAttempt {
+        job_id: job_id(job).to_string(),
+        fence: fence.to_string(),
+        worker_id: worker.worker.to_string(),
+    }
+}
+
+pub(crate) fn assign(assignment: &Assignment, job: &Job, spec: &ModelSpec, input_json: String) -> v1::Assign {
+    v1::Assign {
+        job_id: job.id.to_string(),
+        fence: assignment.fence.to_string(),
+        worker_id: assignment.worker.worker.to_string(),
+        model: Some(model_spec(spec)),
+        input_json,
+        output: Some(target_message(&job.target)),
+        lease_ms: assignment.lease_ms,
+        timeout_ms: assignment.timeout_ms,
+        traceparent: job.traceparent.clone(),
+    }
+}
+
+fn failure_message(failure: Option<Failure>) -> i32 {
+    let class = match failure {
+        None => v1::FailureClass::Unspecified,
+        Some(Failure::InvalidInput) => v1::FailureClass::InvalidInput,
+        Some(Failure::ModelError) => v1::FailureClass::ModelError,
+        Some(Failure::LostWorker) => v1::FailureClass::LostWorker,
+        Some(Failure::TimedOut) => v1::FailureClass::TimedOut,
+        Some(Failure::OutputRefused) => v1::FailureClass::OutputRefused,
+    };
+    class.into()
+}
+
+fn phase_message(phase: Phase) -> i32 {
+    let phase = match phase {
+        Phase::Queued => v1::Phase::Queued,
+        Phase::Fetching => v1::Phase::Fetching,
+        Phase::Loading => v1::Phase::Loading,
+        Phase::Running => v1::Phase::Running,
+        Phase::Uploading => v1::Phase::Uploading,
+    };
+    phase.into()
+}
+
+pub(crate) fn state(value: i32) -> Option<JobState> {
+    match v1::JobState::try_from(value) {
+        Ok(v1::JobState::Queued) => Some(JobState::Queued),
+        Ok(v1::JobState::Running) => Some(JobState::Running),
+        Ok(v1::JobState::Succeeded) => Some(JobState::Succeeded),
+        Ok(v1::JobState::Failed) => Some(JobState::Failed),
+        Ok(v1::JobState::Canceled) => Some(JobState::Canceled),
+        Ok(v1::JobState::Expired) => Some(JobState::Expired),
+        Ok(v1::JobState::Unspecified) | Err(_) => None,
+    }
+}
+
+fn state_message(state: JobState) -> i32 {
+    let state = match state {
+        JobState::Queued => v1::JobState::Queued,
+        JobState::Running => v1::JobState::Running,
+        JobState::Succeeded => v1::JobState::Succeeded,
+        JobState::Failed => v1::JobState::Failed,
+        JobState::Canceled => v1::JobState::Canceled,
+        JobState::Expired => v1::JobState::Expired,
+    };
+    state.into()
+}
+
+fn attempt(attempt: &Attempt) -> v1::Attempt {
+    v1::Attempt {
+        fence: attempt.fence.to_string(),
+        agent: attempt.agent.clone(),
+        worker: attempt.worker.clone(),
+        region: attempt.region.clone(),
+        assigned_at_us: attempt.assigned_at.micros(),
+        started_at_us: micros(attempt.started_at),
+        ended_at_us: micros(attempt.ended_at),
+        outcome: attempt.outcome.map(|outcome| outcome.as_str().to_owned()).unwrap_or_default(),
+        failure: failure_message(attempt.failure),
+        message: attempt.message.clone(),
+        load_ms: attempt.load_ms,
+        compute_ms: attempt.compute_ms,
+    }
+}
+
+fn output(output: &Output) -> v1::JobOutput {
+    v1::JobOutput {
+        object_key: output.object_key.clone(),
+        name: output.name.clone(),
+        content_type: output.content_type.clone(),
+        size_bytes: output.size_bytes,
+        sha256: output.sha256.clone(),
+        // Written by us from bytes: always decodes.
+        inline: STANDARD.decode(&output.inline_base64).unwrap_or_default(),
+    }
+}
+
+pub(crate) fn job(job: &Job) -> v1::Job {
+    v1::Job {
+        id: job.id.to_string(),
+        tenant: job.tenant.clone(),
+        model: job.model.clone(),
+        model_version: job.model_version.clone(),
+        state: state_message(job.state),
+        phase: phase_message(job.phase),
+        progress: job.progress,
+        progress_note: job.progress_note.clone(),
+        position: i32::try_from(job.position).unwrap_or(i32::MAX),
+        start_p50_ms: job.start_p50_ms,
+        start_p90_ms: job.start_p90_ms,
+        failure: failure_message(job.failure),
+        message: job.message.clone(),
+        outputs: job.outputs.iter().map(output).collect(),
+        winning_fence: job.winning_fence.clone(),
+        attempts: job.attempts.iter().map(attempt).collect(),
+        log_tail: job.log_tail.clone(),
+        compute_ms: job.compute_ms,
+        predicted_ms: job.predicted_ms,
+        created_at_us: job.created_at.micros(),
+        started_at_us: micros(job.started_at),
+        cancel_requested_at_us: micros(job.cancel_requested_at),
+        ended_at_us: micros(job.ended_at),
+        delivered_fraction: job.delivered_fraction,
+    }
+}
+
+pub(crate) fn fleet(fleet: &Fleet) -> v1::Fleet {
+    let worker = |worker: &crate::model::WorkerView| v1::WorkerView {
+        id: worker.id.clone(),
+        gpus: i32::try_from(worker.gpus).unwrap_or(i32::MAX),
+        memory_mib: worker.memory_mib,
+        resident: worker.resident.clone(),
+        job_id: worker.job_id.map(|id| id.to_string()).unwrap_or_default(),
+        model: worker.model.clone(),
+        phase: worker.phase.map_or(0, phase_message),
+        progress: worker.progress,
+    };
+    let agents = fleet.agents.iter().map(|agent| v1::AgentView {
+        id: agent.id.clone(),
+        name: agent.name.clone(),
+        region: agent.region.clone(),
+        connected: agent.connected,
+        draining: agent.draining,
+        last_seen_us: agent.last_seen_at.micros(),
+        workers: agent.workers.iter().map(worker).collect(),
+    });
+    let queues = fleet.queues.iter().map(|queue| v1::QueueView {
+        tenant: queue.tenant.clone(),
+        model: queue.model.clone(),
+        queued: i32::try_from(queue.queued).unwrap_or(i32::MAX),
+        oldest_ms: queue.oldest_ms,
+    });
+    v1::Fleet { agents: agents.collect(), queues: queues.collect(), epoch: fleet.epoch }
+}
+
+// What agents say. They are ours, and they may be old or broken: everything is checked and cut.
+
+fn attempt_of(job: &str, fence: &str) -> Result<(JobKey, Fence), Error> {
+    let job = JobId::parse(job).map_err(|_| invalid("/job_id", "must be a job's id"))?;
+    let fence = fence.parse::<Fence>().map_err(|_| invalid("/fence", "must be epoch-sequence"))?;
+    Ok((job_key(job), fence))
+}
+
+fn all_running(running: Vec<v1::RunningAttempt>) -> Result<Vec<RunningAttempt>, Error> {
+    if running.len() > limits::RUNNING_MAX {
+        return Err(invalid("/running", "must name at most 4,096 attempts"));
+    }
+    let one = |run: v1::RunningAttempt| {
+        let (job, fence) = attempt_of(&run.job_id, &run.fence)?;
+        Ok(RunningAttempt { job, fence, worker: Arc::from(run.worker_id) })
+    };
+    running.into_iter().map(one).collect()
+}
+
+fn name(pointer: &str, text: String) -> Result<String, Error> {
+    let fits = !text.is_empty() && text.chars().count() <= limits::NAME_CHARS_MAX;
+    if fits { Ok(text) } else { Err(invalid(pointer, "must have 1 to 255 characters")) }
+}
+
+pub(crate) fn hello(message: v1::Hello) -> Result<Hello, Error> {
+    let id = name("/agent_id", message.agent_id)?;
+    if message.workers.len() > limits::WORKERS_MAX || message.spooled.len() > limits::RUNNING_MAX {
+        return Err(invalid("/workers", "must be at most 256, and at most 4,096 spooled reports"));
+    }
+    let mut names = BTreeSet::new();
+    let mut workers = Vec::new();
+    for worker in message.workers {
+        let id = name("/workers/id", worker.id)?;
+        if !names.insert(id.clone()) {
+            return Err(invalid("/workers/id", "must be unique within the agent"));
+        }
+        workers.push(WorkerSpec {
+            worker: Arc::from(id),
+            gpus: u32::try_from(worker.gpus).unwrap_or(0),
+            memory_mib: worker.memory_mib.max(0),
+            slots: u32::try_from(worker.slots).unwrap_or(1).max(1),
+            concurrency: u32::try_from(worker.concurrency).unwrap_or(1).max(1),
+            models: worker.models.into_iter().map(Arc::from).collect(),
+        });
+    }
+    Ok(Hello {
+        agent: AgentKey::from(id.as_str()),
+        boot_id: head(&message.boot_id, limits::NAME_CHARS_MAX),
+        name: head(&message.name, limits::NAME_CHARS_MAX),
+        region: head(&message.region, limits::NAME_CHARS_MAX),
+        workers,
+        running: all_running(message.running)?,
+        spooled: message.spooled.into_iter().map(report).collect::<Result<_, _>>()?,
+    })
+}
+
+fn phase_of(value: i32) -> Phase {
+    match v1::Phase::try_from(value) {
+        Ok(v1::Phase::Loading) => Phase::Loading,
+        Ok(v1::Phase::Running) => Phase::Running,
+        Ok(v1::Phase::Uploading) => Phase::Uploading,
+        Ok(v1::Phase::Fetching | v1::Phase::Queued | v1::Phase::Unspecified) | Err(_) => Phase::Fetching,
+    }
+}
+
+fn class_of(value: i32) -> FailureClass {
+    match v1::FailureClass::try_from(value) {
+        Ok(v1::FailureClass::InvalidInput) => FailureClass::InvalidInput,
+        Ok(v1::FailureClass::LostWorker) => FailureClass::LostWorker,
+        Ok(v1::FailureClass::TimedOut) => FailureClass::TimedOut,
+        Ok(v1::FailureClass::OutputRefused) => FailureClass::OutputRefused,
+        Ok(v1::FailureClass::ModelError | v1::FailureClass::Unspecified) | Err(_) => FailureClass::ModelError,
+    }
+}
+
+fn report(message: v1::AttemptFinished) -> Result<Report, Error> {
+    let (job, fence) = attempt_of(&message.job_id, &message.fence)?;
+    let class = class_of(message.failure);
+    let outcome = match message.outcome.as_str() {
+        "succeeded" => Outcome::Succeeded,
+        "canceled" => Outcome::Canceled,
+        // A lost worker may always be tried again: the model's opinion is not asked.
+        "failed" => {
+            Outcome::Failed { class, retryable: message.retryable || class == FailureClass::LostWorker }
+        }
+        _ => return Err(invalid("/outcome", "must be succeeded, failed or canceled")),
+    };
+    let output = |output: v1::JobOutput| Output {
+        object_key: head(&output.object_key, limits::ISSUER_URL_CHARS_MAX),
+        name: head(&output.name, limits::NAME_CHARS_MAX),
+        content_type: head(&output.content_type, limits::NAME_CHARS_MAX),
+        size_bytes: output.size_bytes.max(0),
+        sha256: head(&output.sha256, 64),
+        inline_base64: STANDARD.encode(&output.inline),
+    };
+    Ok(Report {
+        job,
+        fence,
+        outcome,
+        message: head(&message.message, limits::MESSAGE_CHARS_MAX),
+        outputs: message.outputs.into_iter().take(limits::OUTPUTS_MAX + 1).map(output).collect(),
+        load_ms: message.load_ms.max(0),
+        compute_ms: message.compute_ms.max(0),
+        log_tail: tail(&message.log_tail, limits::LOG_TAIL_BYTES_MAX),
+    })
+}
+
+/// What an agent says after its hello; nothing where this version does not know the message.
+pub(crate) fn said(message: v1::AgentMessage) -> Result<Option<ToDriver>, Error> {
+    use v1::agent_message::Message;
+    Ok(Some(match message.message {
+        None => return Ok(None),
+        Some(Message::Hello(_)) => return Err(invalid("", "hello is said once, first")),
+        Some(Message::Heartbeat(heartbeat)) => ToDriver::Heartbeat(all_running(heartbeat.running)?),
+        Some(Message::Phase(phase)) => {
+            let (job, fence) = attempt_of(&phase.job_id, &phase.fence)?;
+            ToDriver::Phase {
+                job,
+                fence,
+                phase: phase_of(phase.phase),
+                progress: phase.progress,
+                note: head(&phase.note, limits::NOTE_CHARS_MAX),
+                log_tail: tail(&phase.log_tail, limits::LOG_TAIL_BYTES_MAX),
+            }
+        }
+        Some(Message::Finished(finished)) => ToDriver::Finished(Box::new(report(finished)?)),
+        Some(Message::Residency(residency)) => ToDriver::Residency {
+            worker: Arc::from(residency.worker_id),
+            resident: residency.resident.iter().map(|model| ModelKey::from(model.as_str())).collect(),
+        },
+        Some(Message::Loaded(loaded)) => ToDriver::Loaded {
+            worker: Arc::from(loaded.worker_id),
+            model: ModelKey::from(loaded.model.as_str()),
+            load_ms: loaded.load_ms.max(0),
+            loaded: loaded.loaded,
+        },
+        Some(Message::Draining(_)) => ToDriver::Draining,
+    }))
+}
+
+pub(crate) fn estimate(estimate: &crate::model::EstimateView) -> v1::Estimate {
+    v1::Estimate {
+        possible: estimate.impossible_because.is_empty(),
+        impossible_because: estimate.impossible_because.clone(),
+        position: i32::try_from(estimate.position).unwrap_or(i32::MAX),
+        start_p50_ms: estimate.start_p50_ms,
+        start_p90_ms: estimate.start_p90_ms,
+        run_ms: estimate.run_ms,
+    }
+}

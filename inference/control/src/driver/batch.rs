@@ -1,0 +1,264 @@
+//! What one group of commands writes, and what follows once that is durable.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use backlot_foundation_events::{EventMeta, EventType, outbox};
+use backlot_foundation_time::Timestamp;
+use backlot_inference_api::{JobId, v1};
+use backlot_inference_scheduler::{AgentKey, Assignment, Fence, JobKey};
+use tracing::Instrument as _;
+
+use super::{Driver, Failed};
+use crate::{error::Error, limits, model::Model, model::Tenant, store, store::UsedKey};
+
+/// An event to be published with the change that it tells of.
+pub(crate) struct Pending {
+    meta: EventMeta,
+    event_type: &'static str,
+    version: u32,
+    data_json: String,
+    traceparent: String,
+}
+
+/// Something to be done once the batch is durable.
+pub(crate) enum After {
+    /// Answers a caller from the state as it is then.
+    Answer(Box<dyn FnOnce(&Driver) + Send + Sync>),
+    /// Tells an agent something.
+    Tell(AgentKey, v1::control_message::Message),
+    /// Tells an agent to run an attempt; its input may have to be read first.
+    Assign(Assignment),
+}
+
+/// A report of an attempt without a lease.
+pub(crate) struct Late {
+    pub(crate) job: JobId,
+    pub(crate) fence: Fence,
+    pub(crate) outcome: &'static str,
+}
+
+/// Collects writes, and what follows them, in order.
+pub(crate) struct Batch {
+    /// When its first write may have come.
+    pub(crate) opened_at: Timestamp,
+    /// Whether somebody waits for its commit.
+    pub(crate) urgent: bool,
+    /// New jobs with their input, until the commit.
+    pub(crate) new_jobs: BTreeMap<JobKey, std::sync::Arc<str>>,
+    /// Jobs whose rows change.
+    pub(crate) changed: BTreeSet<JobKey>,
+    /// Jobs that ended: they leave memory after the commit.
+    pub(crate) ended: BTreeSet<JobKey>,
+    /// Jobs to be shown to those who watch.
+    pub(crate) shown: BTreeSet<JobKey>,
+    /// Attempts whose rows are new (true) or change.
+    pub(crate) attempts: BTreeMap<(JobKey, Fence), bool>,
+    pub(crate) late: Vec<Late>,
+    pub(crate) keys: Vec<UsedKey>,
+    pub(crate) tenants: Vec<Tenant>,
+    pub(crate) models: Vec<Model>,
+    pub(crate) events: Vec<Pending>,
+    pub(crate) snapshot: Option<String>,
+    /// Renew the lead though nothing else is written.
+    pub(crate) renew: bool,
+    pub(crate) after: Vec<After>,
+    /// While an agent joins: what its welcome will say.
+    pub(crate) welcome: Option<v1::Welcome>,
+}
+
+impl Batch {
+    pub(crate) fn new(opened_at: Timestamp) -> Self {
+        Self {
+            opened_at,
+            urgent: false,
+            new_jobs: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            shown: BTreeSet::new(),
+            attempts: BTreeMap::new(),
+            late: Vec::new(),
+            keys: Vec::new(),
+            tenants: Vec::new(),
+            models: Vec::new(),
+            events: Vec::new(),
+            snapshot: None,
+            renew: false,
+            after: Vec::new(),
+            welcome: None,
+        }
+    }
+
+    pub(crate) fn has_writes(&self) -> bool {
+        self.renew
+            || self.snapshot.is_some()
+            || !(self.new_jobs.is_empty()
+                && self.changed.is_empty()
+                && self.attempts.is_empty()
+                && self.late.is_empty()
+                && self.keys.is_empty()
+                && self.tenants.is_empty()
+                && self.models.is_empty()
+                && self.events.is_empty())
+    }
+
+    /// A job's row changes, and somebody waits for it.
+    pub(crate) fn change(&mut self, job: JobKey) {
+        self.changed.insert(job);
+        self.shown.insert(job);
+        self.urgent = true;
+    }
+
+    pub(crate) fn answer(&mut self, answer: impl FnOnce(&Driver) + Send + Sync + 'static) {
+        self.after.push(After::Answer(Box::new(answer)));
+    }
+
+    pub(crate) fn tell(&mut self, agent: &AgentKey, message: v1::control_message::Message) {
+        self.after.push(After::Tell(agent.clone(), message));
+    }
+
+    /// Adds an event; it is published in the trace of its job.
+    pub(crate) fn publish<E: EventType>(&mut self, meta: EventMeta, traceparent: &str, data: &E) {
+        match serde_json::to_string(data) {
+            Ok(data_json) => self.events.push(Pending {
+                meta,
+                event_type: E::TYPE,
+                version: E::VERSION,
+                data_json,
+                traceparent: traceparent.to_owned(),
+            }),
+            Err(error) => tracing::error!(%error, event = E::TYPE, "an event cannot be written as JSON"),
+        }
+    }
+}
+
+impl Driver {
+    /// Commits the batch where somebody waits for it or `commit` says so, then carries out what follows. A batch that
+    /// nobody waits for holds no follow-up that depends on its writes, so those need not wait either.
+    pub(super) async fn settle(&mut self, batch: &mut Batch, commit: bool) -> Result<(), Failed> {
+        if batch.has_writes() && (batch.urgent || commit || batch.renew || batch.snapshot.is_some()) {
+            let now = self.clock.now();
+            let began = std::time::Instant::now();
+            self.write(batch, now).await?;
+            metrics::histogram!("backlot_inference_commit_seconds").record(began.elapsed().as_secs_f64());
+            self.committed_at = now;
+            let after = std::mem::take(&mut batch.after);
+            let shown = std::mem::take(&mut batch.shown);
+            let ended = std::mem::take(&mut batch.ended);
+            *batch = Batch::new(now);
+            self.follow(after, shown).await?;
+            for key in ended {
+                self.jobs.remove(&key);
+            }
+            return Ok(());
+        }
+        if !batch.has_writes() {
+            batch.opened_at = self.clock.now();
+        }
+        let (after, shown) = (std::mem::take(&mut batch.after), std::mem::take(&mut batch.shown));
+        self.follow(after, shown).await
+    }
+
+    async fn write(&self, batch: &Batch, now: Timestamp) -> Result<(), Failed> {
+        let tx = self.db.begin_write().await?;
+        if !store::still_leads(&tx, self.epoch).await? {
+            return Err(Failed::Deposed);
+        }
+        for tenant in &batch.tenants {
+            store::put_tenant(&tx, tenant).await?;
+        }
+        for model in &batch.models {
+            store::put_model(&tx, model).await?;
+        }
+        for key in &batch.keys {
+            store::put_key(&tx, key, now).await?;
+        }
+        for (key, input) in &batch.new_jobs {
+            if let Some(live) = self.jobs.get(key) {
+                store::job_insert(&tx, &live.job, input).await?;
+            }
+        }
+        for key in batch.changed.iter().filter(|key| !batch.new_jobs.contains_key(key)) {
+            if let Some(live) = self.jobs.get(key) {
+                store::job_update(&tx, &live.job).await?;
+            }
+        }
+        for ((key, fence), new) in &batch.attempts {
+            let Some(live) = self.jobs.get(key) else { continue };
+            if let Some(attempt) = live.job.attempts.iter().find(|attempt| attempt.fence == *fence) {
+                store::attempt_write(&tx, live.job.id, attempt, *new).await?;
+            }
+        }
+        for late in &batch.late {
+            store::late_report(&tx, late.job, late.fence, late.outcome, now).await?;
+        }
+        for event in &batch.events {
+            let span = tracing::info_span!("publish", event = event.event_type);
+            backlot_foundation_telemetry::continue_trace(&span, &event.traceparent);
+            let (meta, data) = (event.meta.clone(), event.data_json.clone());
+            outbox::publish_raw(&tx, meta, event.event_type, event.version, data).instrument(span).await?;
+        }
+        if let Some(snapshot) = &batch.snapshot {
+            store::put_snapshot(&tx, snapshot, now).await?;
+            let before = now.minus(std::time::Duration::from_secs(limits::IDEMPOTENCY_S));
+            store::purge_keys(&tx, before, limits::IDEMPOTENCY_PURGE_MAX).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Shows what changed, answers callers and tells agents, in order.
+    async fn follow(&mut self, after: Vec<After>, shown: BTreeSet<JobKey>) -> Result<(), Failed> {
+        for key in shown {
+            if let Some(live) = self.jobs.get(&key) {
+                self.shared.publish(&live.job);
+            }
+        }
+        for next in after {
+            match next {
+                After::Answer(answer) => answer(self),
+                After::Tell(agent, message) => self.tell(&agent, message),
+                After::Assign(assignment) => self.tell_assign(&assignment).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn tell_assign(&mut self, assignment: &Assignment) -> Result<(), Failed> {
+        let Some(live) = self.jobs.get(&assignment.job) else { return Ok(()) };
+        let input = match &live.input {
+            Some(input) => input.to_string(),
+            None => store::input_of(&self.db, live.job.id).await.map_err(Error::from)?,
+        };
+        let key = crate::model::model_key(&live.job.model, &live.job.model_version);
+        let Some(entry) = self.shared.model(&key) else {
+            tracing::error!(model = %key, "a job's model is not registered");
+            return Ok(());
+        };
+        let message = crate::convert::assign(assignment, &live.job, &entry.model.spec, input);
+        self.tell(&assignment.worker.agent.clone(), v1::control_message::Message::Assign(message));
+        Ok(())
+    }
+}
+
+impl Batch {
+    /// Takes in what another batch of the same turn collected, after its own.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        self.urgent |= other.urgent;
+        self.new_jobs.extend(other.new_jobs);
+        self.changed.extend(other.changed);
+        self.ended.extend(other.ended);
+        self.shown.extend(other.shown);
+        for (key, new) in other.attempts {
+            let known = self.attempts.entry(key).or_insert(new);
+            *known |= new;
+        }
+        self.late.extend(other.late);
+        self.keys.extend(other.keys);
+        self.tenants.extend(other.tenants);
+        self.models.extend(other.models);
+        self.events.extend(other.events);
+        self.snapshot = other.snapshot.or(self.snapshot.take());
+        self.renew |= other.renew;
+        self.after.extend(other.after);
+    }
+}

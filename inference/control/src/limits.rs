@@ -1,0 +1,69 @@
+//! Every limit of control, by name and unit. The scheduler's are in its own crate.
+
+/// Bytes of a job's input.
+pub const INPUT_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of inline outputs of a job, together.
+pub const INLINE_OUTPUT_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of the end of a log that are kept.
+pub const LOG_TAIL_BYTES_MAX: usize = 16 * 1024;
+/// Characters of a failure's message.
+pub const MESSAGE_CHARS_MAX: usize = 2_000;
+/// Characters of a note on progress.
+pub const NOTE_CHARS_MAX: usize = 200;
+/// Characters of names, ids, regions and keys.
+pub const NAME_CHARS_MAX: usize = 255;
+/// Outputs of one job.
+pub const OUTPUTS_MAX: usize = 64;
+/// Regions that a job or a tenant may name.
+pub const REGIONS_MAX: usize = 32;
+/// Characters of an issuer's URL.
+pub const ISSUER_URL_CHARS_MAX: usize = 2_048;
+/// Bytes of an issuer's capability.
+pub const CAPABILITY_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of a model's input schema.
+pub const SCHEMA_BYTES_MAX: usize = 64 * 1024;
+/// Registered model versions.
+pub const MODELS_MAX: usize = 10_000;
+/// A job expires after waiting this long where its caller names nothing, milliseconds: a day.
+pub const TTL_MS_DEFAULT: i64 = 24 * 60 * 60 * 1000;
+/// The longest time to live, milliseconds: a week.
+pub const TTL_MS_MAX: i64 = 7 * TTL_MS_DEFAULT;
+/// The longest time-out of an attempt, milliseconds: a day.
+pub const TIMEOUT_MS_MAX: i64 = TTL_MS_DEFAULT;
+/// Jobs in one page of a list.
+pub const LIST_MAX: i32 = 500;
+/// Jobs in one page where the caller names no number.
+pub const LIST_DEFAULT: i32 = 50;
+/// How long an idempotency key is remembered, seconds: 90 days, longer than any queue redelivers.
+pub const IDEMPOTENCY_S: u64 = 90 * 24 * 60 * 60;
+/// Idempotency keys forgotten in one go.
+pub const IDEMPOTENCY_PURGE_MAX: u32 = 1_000;
+
+/// Commands that wait for the driver.
+pub const COMMANDS_WAITING_MAX: usize = 1_024;
+/// Commands that one commit carries.
+pub const COMMANDS_PER_COMMIT_MAX: usize = 256;
+/// Milliseconds for which a write that nobody waits for may be put off, to join another's commit.
+pub const DEFERRED_WRITE_MS: i64 = 100;
+/// Messages that wait for one agent; one that reads slower is cut off and comes back with a clear picture.
+pub const AGENT_MESSAGES_WAITING_MAX: usize = 1_024;
+/// Agents that are known at once.
+pub const AGENTS_MAX: usize = 10_000;
+/// Workers of one agent.
+pub const WORKERS_MAX: usize = 256;
+/// Attempts that one agent may say it runs or has finished.
+pub const RUNNING_MAX: usize = 4_096;
+/// How often an agent is asked to say that it lives, milliseconds.
+pub const HEARTBEAT_MS: i64 = 5_000;
+/// Inputs up to this size stay in memory while their job waits; larger ones are read again when it starts.
+pub const INPUT_CACHED_BYTES_MAX: usize = 4 * 1024;
+/// How often the driver looks after snapshots and old keys, and refreshes estimates that someone watches, milliseconds.
+pub const UPKEEP_MS: i64 = 1_000;
+/// How often what the scheduler has learned is written, milliseconds.
+pub const SNAPSHOT_MS: i64 = 60_000;
+/// How often an idle leader renews its epoch where another process could lead, milliseconds.
+pub const LEADER_RENEW_MS: i64 = 3_000;
+/// A leader whose epoch was not renewed for this long may be replaced by a driver that was deposed, milliseconds.
+pub const LEADER_LOST_MS: i64 = 15_000;
+/// The longest queue for which every new job's place is computed at once.
+pub const FORECAST_QUEUE_MAX: u32 = 2_000;

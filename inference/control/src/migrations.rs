@@ -1,0 +1,67 @@
+//! The tables of control.
+
+use sea_orm_migration::prelude::*;
+
+/// Migrations of control.
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(Jobs)]
+    }
+
+    fn migration_table_name() -> DynIden {
+        "migrations_control".into_iden()
+    }
+}
+
+struct Jobs;
+
+impl MigrationName for Jobs {
+    fn name(&self) -> &'static str {
+        "m0001_jobs"
+    }
+}
+
+/// Both engines take these as they stand.
+const STATEMENTS: &[&str] = &[
+    "CREATE TABLE leader (id INTEGER PRIMARY KEY, epoch BIGINT NOT NULL, renewed_at BIGINT NOT NULL)",
+    "CREATE TABLE tenants (
+        namespace TEXT NOT NULL, tenant TEXT NOT NULL, weight_milli BIGINT NOT NULL, queued_max BIGINT NOT NULL,
+        regions TEXT NOT NULL, version BIGINT NOT NULL, PRIMARY KEY (namespace, tenant))",
+    "CREATE TABLE models (
+        name TEXT NOT NULL, version TEXT NOT NULL, spec TEXT NOT NULL, created_at BIGINT NOT NULL,
+        PRIMARY KEY (name, version))",
+    "CREATE TABLE jobs (
+        id TEXT PRIMARY KEY, namespace TEXT NOT NULL, tenant TEXT NOT NULL, model TEXT NOT NULL,
+        model_version TEXT NOT NULL, tier TEXT NOT NULL, state TEXT NOT NULL, input TEXT NOT NULL,
+        target TEXT NOT NULL, ttl_ms BIGINT NOT NULL, predicted_ms BIGINT NOT NULL, regions TEXT NOT NULL,
+        traceparent TEXT NOT NULL, fence TEXT NOT NULL, failure TEXT NOT NULL, message TEXT NOT NULL,
+        outputs TEXT NOT NULL, log_tail TEXT NOT NULL, compute_ms BIGINT NOT NULL, created_at BIGINT NOT NULL,
+        queued_at BIGINT NOT NULL, started_at BIGINT, cancel_requested_at BIGINT, ended_at BIGINT)",
+    "CREATE INDEX jobs_live ON jobs (created_at, id) WHERE ended_at IS NULL",
+    "CREATE INDEX jobs_of_tenant ON jobs (namespace, tenant, created_at, id)",
+    "CREATE INDEX jobs_of_namespace ON jobs (namespace, created_at, id)",
+    "CREATE TABLE attempts (
+        job_id TEXT NOT NULL, epoch BIGINT NOT NULL, sequence BIGINT NOT NULL, agent TEXT NOT NULL,
+        worker TEXT NOT NULL, region TEXT NOT NULL, assigned_at BIGINT NOT NULL, started_at BIGINT, ended_at BIGINT,
+        outcome TEXT NOT NULL, failure TEXT NOT NULL, message TEXT NOT NULL, load_ms BIGINT NOT NULL,
+        compute_ms BIGINT NOT NULL, late_outcome TEXT NOT NULL, late_at BIGINT,
+        PRIMARY KEY (job_id, epoch, sequence))",
+    "CREATE TABLE idempotency_keys (
+        namespace TEXT NOT NULL, key_hash TEXT NOT NULL, body_hash TEXT NOT NULL, job_id TEXT NOT NULL,
+        outcome TEXT NOT NULL, created_at BIGINT NOT NULL, PRIMARY KEY (namespace, key_hash))",
+    "CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at)",
+    "CREATE TABLE scheduler_snapshot (id INTEGER PRIMARY KEY, body TEXT NOT NULL, written_at BIGINT NOT NULL)",
+    "INSERT INTO leader (id, epoch, renewed_at) VALUES (1, 0, 0)",
+];
+
+#[async_trait::async_trait]
+impl MigrationTrait for Jobs {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for statement in STATEMENTS {
+            manager.get_connection().execute_unprepared(statement).await?;
+        }
+        Ok(())
+    }
+}

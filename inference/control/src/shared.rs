@@ -1,0 +1,78 @@
+//! What callers read without asking the driver: registered models and live jobs, as of the last commit.
+
+use std::{collections::BTreeMap, collections::HashMap, sync::Arc};
+
+use backlot_inference_api::JobId;
+use backlot_inference_scheduler::ModelKey;
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+use crate::{input::Schema, model::Job, model::Model};
+
+/// A registered model with its compiled schema.
+pub(crate) struct ModelEntry {
+    pub(crate) model: Model,
+    pub(crate) schema: Schema,
+}
+
+/// Written by the driver after each commit.
+#[derive(Default)]
+pub(crate) struct Shared {
+    models: RwLock<BTreeMap<ModelKey, Arc<ModelEntry>>>,
+    live: RwLock<HashMap<JobId, watch::Sender<Arc<Job>>>>,
+}
+
+impl Shared {
+    pub(crate) fn model(&self, key: &ModelKey) -> Option<Arc<ModelEntry>> {
+        self.models.read().get(key).cloned()
+    }
+
+    pub(crate) fn models(&self) -> Vec<Model> {
+        self.models.read().values().map(|entry| entry.model.clone()).collect()
+    }
+
+    pub(crate) fn model_count(&self) -> usize {
+        self.models.read().len()
+    }
+
+    pub(crate) fn put_model(&self, entry: Arc<ModelEntry>) {
+        self.models.write().insert(entry.model.spec.key(), entry);
+    }
+
+    /// The job as of the last commit or progress, while it lives.
+    pub(crate) fn job(&self, id: JobId) -> Option<Arc<Job>> {
+        self.live.read().get(&id).map(|sender| sender.borrow().clone())
+    }
+
+    /// The job now and all that follows, while it lives.
+    pub(crate) fn watch(&self, id: JobId) -> Option<watch::Receiver<Arc<Job>>> {
+        self.live.read().get(&id).map(watch::Sender::subscribe)
+    }
+
+    /// Whether anybody watches the job.
+    pub(crate) fn is_watched(&self, id: JobId) -> bool {
+        self.live.read().get(&id).is_some_and(|sender| sender.receiver_count() > 0)
+    }
+
+    /// Shows a job as it is now; one that has ended is shown a last time and leaves.
+    pub(crate) fn publish(&self, job: &Job) {
+        let shown = Arc::new(job.clone());
+        if job.state.is_terminal() {
+            let sender = self.live.write().remove(&job.id);
+            if let Some(sender) = sender {
+                sender.send_replace(shown);
+            }
+            return;
+        }
+        if let Some(sender) = self.live.read().get(&job.id) {
+            sender.send_replace(shown);
+            return;
+        }
+        self.live.write().insert(job.id, watch::Sender::new(shown));
+    }
+
+    /// Nothing is known any more: watchers' streams end, and they ask again.
+    pub(crate) fn clear_jobs(&self) {
+        self.live.write().clear();
+    }
+}

@@ -1,0 +1,300 @@
+//! Rows of jobs and their attempts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use backlot_foundation_db::{Db, WriteTx};
+use backlot_foundation_time::Timestamp;
+use backlot_inference_api::JobId;
+use backlot_inference_scheduler::Fence;
+use sea_orm::{DbErr, QueryResult, Value};
+
+use super::{broken, execute, from_json, places, rows, to_json};
+use crate::{
+    error::Error,
+    model::{Attempt, AttemptOutcome, Failure, Job, JobState, Output, Phase, Target, Tier},
+};
+
+const JOB_COLUMNS: &str = "id, namespace, tenant, model, model_version, tier, state, target, ttl_ms, predicted_ms, \
+    regions, traceparent, fence, failure, message, outputs, log_tail, compute_ms, created_at, queued_at, started_at, \
+    cancel_requested_at, ended_at";
+
+fn text_of(failure: Option<Failure>) -> &'static str {
+    failure.map_or("", Failure::as_str)
+}
+
+fn fence_text(fence: Option<Fence>) -> String {
+    fence.map(|fence| fence.to_string()).unwrap_or_default()
+}
+
+/// While a job lives its fence is that of the lease; afterwards the winner's.
+fn kept_fence(job: &Job) -> String {
+    if job.state == JobState::Succeeded { job.winning_fence.clone() } else { fence_text(job.fence) }
+}
+
+/// Writes a job that was accepted, as it stands at the end of the commit's commands.
+pub(crate) async fn job_insert(tx: &WriteTx, job: &Job, input: &str) -> Result<(), Error> {
+    let sql = format!("INSERT INTO jobs ({JOB_COLUMNS}, input) VALUES ({})", places(1, 24));
+    let values: Vec<Value> = vec![
+        job.id.into(),
+        job.namespace.as_str().into(),
+        job.tenant.as_str().into(),
+        job.model.as_str().into(),
+        job.model_version.as_str().into(),
+        job.tier.as_str().into(),
+        job.state.as_str().into(),
+        to_json(&job.target)?.into(),
+        job.ttl_ms.into(),
+        job.predicted_ms.into(),
+        to_json(&job.regions)?.into(),
+        job.traceparent.as_str().into(),
+        kept_fence(job).into(),
+        text_of(job.failure).into(),
+        job.message.as_str().into(),
+        to_json(&job.outputs)?.into(),
+        job.log_tail.as_str().into(),
+        job.compute_ms.into(),
+        job.created_at.into(),
+        job.queued_at.into(),
+        job.started_at.into(),
+        job.cancel_requested_at.into(),
+        job.ended_at.into(),
+        input.into(),
+    ];
+    execute(tx, &sql, values).await?;
+    Ok(())
+}
+
+/// Writes what changes in a job's life.
+pub(crate) async fn job_update(tx: &WriteTx, job: &Job) -> Result<(), Error> {
+    let sql = "UPDATE jobs SET state = $2, fence = $3, failure = $4, message = $5, outputs = $6, log_tail = $7,
+                   compute_ms = $8, queued_at = $9, started_at = $10, cancel_requested_at = $11, ended_at = $12
+               WHERE id = $1";
+    let values: Vec<Value> = vec![
+        job.id.into(),
+        job.state.as_str().into(),
+        kept_fence(job).into(),
+        text_of(job.failure).into(),
+        job.message.as_str().into(),
+        to_json(&job.outputs)?.into(),
+        job.log_tail.as_str().into(),
+        job.compute_ms.into(),
+        job.queued_at.into(),
+        job.started_at.into(),
+        job.cancel_requested_at.into(),
+        job.ended_at.into(),
+    ];
+    execute(tx, sql, values).await?;
+    Ok(())
+}
+
+fn number(value: u64) -> Value {
+    i64::try_from(value).unwrap_or(i64::MAX).into()
+}
+
+/// Writes an attempt, new or changed.
+pub(crate) async fn attempt_write(
+    tx: &WriteTx,
+    job: JobId,
+    attempt: &Attempt,
+    new: bool,
+) -> Result<(), Error> {
+    let changing: Vec<Value> = vec![
+        job.into(),
+        number(attempt.fence.epoch),
+        number(attempt.fence.sequence),
+        attempt.started_at.into(),
+        attempt.ended_at.into(),
+        attempt.outcome.map_or("", AttemptOutcome::as_str).into(),
+        text_of(attempt.failure).into(),
+        attempt.message.as_str().into(),
+        attempt.load_ms.into(),
+        attempt.compute_ms.into(),
+    ];
+    if !new {
+        let sql =
+            "UPDATE attempts SET started_at = $4, ended_at = $5, outcome = $6, failure = $7, message = $8,
+                       load_ms = $9, compute_ms = $10
+                   WHERE job_id = $1 AND epoch = $2 AND sequence = $3";
+        execute(tx, sql, changing).await?;
+        return Ok(());
+    }
+    let sql = "INSERT INTO attempts (job_id, epoch, sequence, started_at, ended_at, outcome, failure, message, load_ms,
+                   compute_ms, agent, worker, region, assigned_at, late_outcome, late_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, '', NULL)";
+    let fixed: [Value; 4] = [
+        attempt.agent.as_str().into(),
+        attempt.worker.as_str().into(),
+        attempt.region.as_str().into(),
+        attempt.assigned_at.into(),
+    ];
+    execute(tx, sql, changing.into_iter().chain(fixed).collect()).await?;
+    Ok(())
+}
+
+/// Records that an attempt reported after its lease was gone. The first such report stays.
+pub(crate) async fn late_report(
+    tx: &WriteTx,
+    job: JobId,
+    fence: Fence,
+    outcome: &str,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let sql = "UPDATE attempts SET late_outcome = $4, late_at = $5
+               WHERE job_id = $1 AND epoch = $2 AND sequence = $3 AND late_at IS NULL AND outcome <> $4";
+    execute(
+        tx,
+        sql,
+        vec![job.into(), number(fence.epoch), number(fence.sequence), outcome.into(), now.into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Which jobs to list.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct JobFilter {
+    pub(crate) namespace: String,
+    pub(crate) tenant: Option<String>,
+    pub(crate) state: Option<JobState>,
+    pub(crate) before: Option<JobId>,
+    pub(crate) limit: i32,
+}
+
+/// A page of jobs, newest first.
+pub(crate) async fn jobs_by_filter(db: &Db, filter: &JobFilter) -> Result<Vec<Job>, Error> {
+    let mut sql = format!("SELECT {JOB_COLUMNS} FROM jobs WHERE namespace = $1");
+    let mut values: Vec<Value> = vec![filter.namespace.as_str().into()];
+    if let Some(tenant) = &filter.tenant {
+        values.push(tenant.as_str().into());
+        sql += &format!(" AND tenant = ${}", values.len());
+    }
+    if let Some(state) = filter.state {
+        values.push(state.as_str().into());
+        sql += &format!(" AND state = ${}", values.len());
+    }
+    if let Some(before) = filter.before {
+        values.push(before.into());
+        sql += &format!(
+            " AND (created_at, id) < (SELECT created_at, id FROM jobs WHERE namespace = $1 AND id = ${})",
+            values.len()
+        );
+    }
+    sql += &format!(" ORDER BY created_at DESC, id DESC LIMIT {}", filter.limit);
+    let jobs = rows(db, &sql, values).await?.iter().map(decode_job).collect::<Result<Vec<_>, _>>()?;
+    Ok(with_attempts(db, jobs).await?)
+}
+
+/// One job of a namespace.
+pub(crate) async fn job_by_id(db: &Db, namespace: &str, id: JobId) -> Result<Option<Job>, Error> {
+    let sql = format!("SELECT {JOB_COLUMNS} FROM jobs WHERE id = $1 AND namespace = $2");
+    let found = rows(db, &sql, vec![id.into(), namespace.into()]).await?;
+    let jobs = found.iter().map(decode_job).collect::<Result<Vec<_>, _>>()?;
+    Ok(with_attempts(db, jobs).await?.pop())
+}
+
+/// All jobs that have not ended, oldest first.
+pub(crate) async fn live_jobs(db: &Db) -> Result<Vec<Job>, Error> {
+    let sql = format!("SELECT {JOB_COLUMNS} FROM jobs WHERE ended_at IS NULL ORDER BY created_at, id");
+    let jobs = rows(db, &sql, Vec::new()).await?.iter().map(decode_job).collect::<Result<Vec<_>, _>>()?;
+    let mut by_id: BTreeMap<JobId, Job> = jobs.iter().map(|job| (job.id, job.clone())).collect();
+    let sql = "SELECT a.* FROM attempts a JOIN jobs j ON j.id = a.job_id WHERE j.ended_at IS NULL
+               ORDER BY a.epoch, a.sequence";
+    for row in rows(db, sql, Vec::new()).await? {
+        let (id, attempt) = decode_attempt(&row)?;
+        if let Some(job) = by_id.get_mut(&id) {
+            job.attempts.push(attempt);
+        }
+    }
+    Ok(jobs.iter().filter_map(|job| by_id.remove(&job.id)).collect())
+}
+
+/// The input of a job.
+pub(crate) async fn input_of(db: &Db, id: JobId) -> Result<String, Error> {
+    let row = rows(db, "SELECT input FROM jobs WHERE id = $1", vec![id.into()]).await?.pop();
+    Ok(row.ok_or_else(|| broken("a live job without a row"))?.try_get("", "input")?)
+}
+
+async fn with_attempts(db: &Db, mut jobs: Vec<Job>) -> Result<Vec<Job>, DbErr> {
+    if jobs.is_empty() {
+        return Ok(jobs);
+    }
+    let sql = format!(
+        "SELECT * FROM attempts WHERE job_id IN ({}) ORDER BY epoch, sequence",
+        places(1, jobs.len())
+    );
+    let mut by_id: BTreeMap<JobId, Vec<Attempt>> = BTreeMap::new();
+    for row in rows(db, &sql, jobs.iter().map(|job| job.id.into()).collect()).await? {
+        let (id, attempt) = decode_attempt(&row)?;
+        by_id.entry(id).or_default().push(attempt);
+    }
+    for job in &mut jobs {
+        job.attempts = by_id.remove(&job.id).unwrap_or_default();
+    }
+    Ok(jobs)
+}
+
+fn read_enum<T>(row: &QueryResult, column: &str, parse: fn(&str) -> Option<T>) -> Result<Option<T>, DbErr> {
+    let text: String = row.try_get("", column)?;
+    if text.is_empty() { Ok(None) } else { parse(&text).map(Some).ok_or_else(|| broken(&text)) }
+}
+
+fn decode_job(row: &QueryResult) -> Result<Job, DbErr> {
+    let state = read_enum(row, "state", JobState::parse)?.ok_or_else(|| broken("state"))?;
+    let fence: String = row.try_get("", "fence")?;
+    let succeeded = state == JobState::Succeeded;
+    Ok(Job {
+        id: row.try_get("", "id")?,
+        namespace: row.try_get("", "namespace")?,
+        tenant: row.try_get("", "tenant")?,
+        model: row.try_get("", "model")?,
+        model_version: row.try_get("", "model_version")?,
+        tier: read_enum(row, "tier", Tier::parse)?.ok_or_else(|| broken("tier"))?,
+        state,
+        phase: if state == JobState::Running { Phase::Fetching } else { Phase::Queued },
+        progress: if succeeded { 1.0 } else { 0.0 },
+        progress_note: String::new(),
+        position: 0,
+        start_p50_ms: 0,
+        start_p90_ms: 0,
+        failure: read_enum(row, "failure", Failure::parse)?,
+        message: row.try_get("", "message")?,
+        outputs: from_json::<Vec<Output>>(&row.try_get::<String>("", "outputs")?)?,
+        winning_fence: if succeeded { fence.clone() } else { String::new() },
+        attempts: Vec::new(),
+        log_tail: row.try_get("", "log_tail")?,
+        compute_ms: row.try_get("", "compute_ms")?,
+        predicted_ms: row.try_get("", "predicted_ms")?,
+        created_at: row.try_get("", "created_at")?,
+        started_at: row.try_get("", "started_at")?,
+        cancel_requested_at: row.try_get("", "cancel_requested_at")?,
+        ended_at: row.try_get("", "ended_at")?,
+        delivered_fraction: if succeeded { 1.0 } else { 0.0 },
+        fence: if state == JobState::Running { fence.parse().ok() } else { None },
+        queued_at: row.try_get("", "queued_at")?,
+        ttl_ms: row.try_get("", "ttl_ms")?,
+        regions: from_json::<BTreeSet<String>>(&row.try_get::<String>("", "regions")?)?,
+        target: from_json::<Target>(&row.try_get::<String>("", "target")?)?,
+        traceparent: row.try_get("", "traceparent")?,
+    })
+}
+
+fn decode_attempt(row: &QueryResult) -> Result<(JobId, Attempt), DbErr> {
+    let number = |column: &str| -> Result<u64, DbErr> {
+        Ok(u64::try_from(row.try_get::<i64>("", column)?).unwrap_or_default())
+    };
+    let attempt = Attempt {
+        fence: Fence { epoch: number("epoch")?, sequence: number("sequence")? },
+        agent: row.try_get("", "agent")?,
+        worker: row.try_get("", "worker")?,
+        region: row.try_get("", "region")?,
+        assigned_at: row.try_get("", "assigned_at")?,
+        started_at: row.try_get("", "started_at")?,
+        ended_at: row.try_get("", "ended_at")?,
+        outcome: read_enum(row, "outcome", AttemptOutcome::parse)?,
+        failure: read_enum(row, "failure", Failure::parse)?,
+        message: row.try_get("", "message")?,
+        load_ms: row.try_get("", "load_ms")?,
+        compute_ms: row.try_get("", "compute_ms")?,
+    };
+    Ok((row.try_get("", "job_id")?, attempt))
+}

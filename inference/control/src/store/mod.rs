@@ -1,0 +1,226 @@
+//! All SQL of control, in the dialect that SQLite and PostgreSQL share.
+
+mod jobs;
+
+use std::collections::BTreeSet;
+
+use backlot_foundation_db::{Db, WriteTx};
+use backlot_foundation_time::Timestamp;
+use backlot_inference_api::JobId;
+use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement, Value};
+
+pub(crate) use jobs::{
+    JobFilter, attempt_write, input_of, job_by_id, job_insert, job_update, jobs_by_filter, late_report,
+    live_jobs,
+};
+
+use crate::{
+    error::Error,
+    model::{Model, ModelSpec, Tenant},
+};
+
+/// Runs one statement; how many rows it touched.
+async fn execute(tx: &WriteTx, sql: &str, values: Vec<Value>) -> Result<u64, DbErr> {
+    Ok(tx.execute_raw(Statement::from_sql_and_values(tx.backend(), sql, values)).await?.rows_affected())
+}
+
+/// Rows outside of a transaction.
+async fn rows(db: &Db, sql: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, DbErr> {
+    db.read().query_all_raw(Statement::from_sql_and_values(db.backend(), sql, values)).await
+}
+
+/// `$first, …` for `count` values.
+fn places(first: usize, count: usize) -> String {
+    (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+}
+
+fn broken(what: &str) -> DbErr {
+    DbErr::Custom(format!("a row holds what this version cannot read: {what}"))
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, DbErr> {
+    serde_json::from_str(text).map_err(|error| DbErr::Json(error.to_string()))
+}
+
+fn to_json<T: serde::Serialize>(value: &T) -> Result<String, DbErr> {
+    serde_json::to_string(value).map_err(|error| DbErr::Json(error.to_string()))
+}
+
+/// The database's own clock on PostgreSQL, where several processes compare times; the caller's on SQLite.
+fn database_time(backend: DatabaseBackend) -> &'static str {
+    match backend {
+        DatabaseBackend::Postgres => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
+        _ => "CAST($1 AS BIGINT)",
+    }
+}
+
+/// Takes the lead: the epoch that nobody had before.
+pub(crate) async fn take_lead(tx: &WriteTx, now: Timestamp) -> Result<u64, Error> {
+    let sql = format!(
+        "UPDATE leader SET epoch = epoch + 1, renewed_at = {} WHERE id = 1",
+        database_time(tx.backend())
+    );
+    let values = if tx.backend() == DatabaseBackend::Postgres { Vec::new() } else { vec![now.into()] };
+    execute(tx, &sql, values).await?;
+    let row = tx.query_one_raw(Statement::from_string(tx.backend(), "SELECT epoch FROM leader WHERE id = 1"));
+    let epoch: i64 = row.await?.ok_or_else(|| broken("no leader row"))?.try_get("", "epoch")?;
+    Ok(u64::try_from(epoch).unwrap_or_default())
+}
+
+/// Whether `epoch` still leads. The row stays locked until the transaction ends, so that nobody takes over before the
+/// commit; on SQLite the file belongs to one process and the check costs no write.
+pub(crate) async fn still_leads(tx: &WriteTx, epoch: u64) -> Result<bool, Error> {
+    let epoch = i64::try_from(epoch).unwrap_or(i64::MAX);
+    if tx.backend() == DatabaseBackend::Postgres {
+        let sql = format!(
+            "UPDATE leader SET renewed_at = {} WHERE id = 1 AND epoch = $1",
+            database_time(DatabaseBackend::Postgres)
+        );
+        return Ok(execute(tx, &sql, vec![epoch.into()]).await? == 1);
+    }
+    let sql = "SELECT 1 AS one FROM leader WHERE id = 1 AND epoch = $1";
+    let row = tx.query_one_raw(Statement::from_sql_and_values(tx.backend(), sql, [epoch.into()])).await?;
+    Ok(row.is_some())
+}
+
+/// Milliseconds since the leader last renewed its epoch.
+pub(crate) async fn leader_silent_ms(db: &Db, now: Timestamp) -> Result<i64, Error> {
+    let sql =
+        format!("SELECT {} - renewed_at AS silent_us FROM leader WHERE id = 1", database_time(db.backend()));
+    let values = if db.backend() == DatabaseBackend::Postgres { Vec::new() } else { vec![now.into()] };
+    let row = rows(db, &sql, values).await?.pop().ok_or_else(|| broken("no leader row"))?;
+    Ok(row.try_get::<i64>("", "silent_us")? / 1000)
+}
+
+/// All tenants that were ever put.
+pub(crate) async fn tenants(db: &Db) -> Result<Vec<Tenant>, Error> {
+    let sql = "SELECT namespace, tenant, weight_milli, queued_max, regions, version FROM tenants";
+    let decode = |row: QueryResult| -> Result<Tenant, DbErr> {
+        Ok(Tenant {
+            namespace: row.try_get("", "namespace")?,
+            tenant: row.try_get("", "tenant")?,
+            weight_milli: u32::try_from(row.try_get::<i64>("", "weight_milli")?).unwrap_or(1000),
+            queued_max: u32::try_from(row.try_get::<i64>("", "queued_max")?).unwrap_or(u32::MAX),
+            regions: from_json::<BTreeSet<String>>(&row.try_get::<String>("", "regions")?)?,
+            version: row.try_get("", "version")?,
+        })
+    };
+    Ok(rows(db, sql, Vec::new()).await?.into_iter().map(decode).collect::<Result<_, _>>()?)
+}
+
+/// Writes a tenant whose version is newer.
+pub(crate) async fn put_tenant(tx: &WriteTx, tenant: &Tenant) -> Result<(), Error> {
+    let sql = "INSERT INTO tenants (namespace, tenant, weight_milli, queued_max, regions, version)
+               VALUES ($1, $2, $3, $4, $5, $6)
+               ON CONFLICT (namespace, tenant) DO UPDATE SET weight_milli = excluded.weight_milli,
+                   queued_max = excluded.queued_max, regions = excluded.regions, version = excluded.version
+               WHERE tenants.version < excluded.version";
+    let values = vec![
+        tenant.namespace.as_str().into(),
+        tenant.tenant.as_str().into(),
+        i64::from(tenant.weight_milli).into(),
+        i64::from(tenant.queued_max).into(),
+        to_json(&tenant.regions)?.into(),
+        tenant.version.into(),
+    ];
+    execute(tx, sql, values).await?;
+    Ok(())
+}
+
+/// All registered models.
+pub(crate) async fn models(db: &Db) -> Result<Vec<Model>, Error> {
+    let sql = "SELECT spec, created_at FROM models ORDER BY name, version";
+    let decode = |row: QueryResult| -> Result<Model, DbErr> {
+        let spec: ModelSpec = from_json(&row.try_get::<String>("", "spec")?)?;
+        Ok(Model { spec, created_at: row.try_get("", "created_at")? })
+    };
+    Ok(rows(db, sql, Vec::new()).await?.into_iter().map(decode).collect::<Result<_, _>>()?)
+}
+
+/// Registers a model's version for good.
+pub(crate) async fn put_model(tx: &WriteTx, model: &Model) -> Result<(), Error> {
+    let sql = "INSERT INTO models (name, version, spec, created_at) VALUES ($1, $2, $3, $4)";
+    let spec = &model.spec;
+    let values = vec![
+        spec.name.as_str().into(),
+        spec.version.as_str().into(),
+        to_json(spec)?.into(),
+        model.created_at.into(),
+    ];
+    execute(tx, sql, values).await?;
+    Ok(())
+}
+
+/// An idempotency key as it was used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UsedKey {
+    pub(crate) namespace: String,
+    pub(crate) key_hash: String,
+    pub(crate) body_hash: String,
+    pub(crate) job: JobId,
+}
+
+/// Which of these keys were used, and which of these jobs exist.
+pub(crate) async fn used_keys(
+    db: &Db,
+    key_hashes: &[&str],
+    jobs: &[JobId],
+) -> Result<(Vec<UsedKey>, BTreeSet<JobId>), Error> {
+    let sql = format!(
+        "SELECT namespace, key_hash, body_hash, job_id FROM idempotency_keys WHERE key_hash IN ({})
+         UNION ALL SELECT '', '', '', id FROM jobs WHERE id IN ({})",
+        places(1, key_hashes.len()),
+        places(1 + key_hashes.len(), jobs.len())
+    );
+    let values =
+        key_hashes.iter().map(|hash| Value::from(*hash)).chain(jobs.iter().map(|job| Value::from(*job)));
+    let (mut used, mut existing) = (Vec::new(), BTreeSet::new());
+    for row in rows(db, &sql, values.collect()).await? {
+        let (key_hash, job): (String, JobId) = (row.try_get("", "key_hash")?, row.try_get("", "job_id")?);
+        if key_hash.is_empty() {
+            existing.insert(job);
+            continue;
+        }
+        let (namespace, body_hash) = (row.try_get("", "namespace")?, row.try_get("", "body_hash")?);
+        used.push(UsedKey { namespace, key_hash, body_hash, job });
+    }
+    Ok((used, existing))
+}
+
+/// Remembers a key.
+pub(crate) async fn put_key(tx: &WriteTx, key: &UsedKey, now: Timestamp) -> Result<(), Error> {
+    let sql = "INSERT INTO idempotency_keys (namespace, key_hash, body_hash, job_id, outcome, created_at)
+               VALUES ($1, $2, $3, $4, 'accepted', $5)";
+    let values = vec![
+        key.namespace.as_str().into(),
+        key.key_hash.as_str().into(),
+        key.body_hash.as_str().into(),
+        key.job.into(),
+        now.into(),
+    ];
+    execute(tx, sql, values).await?;
+    Ok(())
+}
+
+/// Forgets keys that are older than `before`, at most `limit` of them.
+pub(crate) async fn purge_keys(tx: &WriteTx, before: Timestamp, limit: u32) -> Result<u64, Error> {
+    let sql = format!(
+        "DELETE FROM idempotency_keys WHERE (namespace, key_hash) IN (
+             SELECT namespace, key_hash FROM idempotency_keys WHERE created_at < $1 ORDER BY created_at LIMIT {limit})"
+    );
+    Ok(execute(tx, &sql, vec![before.into()]).await?)
+}
+
+/// What the scheduler had learned.
+pub(crate) async fn snapshot(db: &Db) -> Result<String, Error> {
+    let row = rows(db, "SELECT body FROM scheduler_snapshot WHERE id = 1", Vec::new()).await?.pop();
+    Ok(row.map(|row| row.try_get("", "body")).transpose()?.unwrap_or_default())
+}
+
+/// Keeps what the scheduler has learned.
+pub(crate) async fn put_snapshot(tx: &WriteTx, body: &str, now: Timestamp) -> Result<(), Error> {
+    let sql = "INSERT INTO scheduler_snapshot (id, body, written_at) VALUES (1, $1, $2)
+               ON CONFLICT (id) DO UPDATE SET body = excluded.body, written_at = excluded.written_at";
+    execute(tx, sql, vec![body.into(), now.into()]).await?;
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! The one task of control: a driver leads, and another one follows it where it fails.
+
+use std::{sync::Arc, time::Duration};
+
+use backlot_foundation_runtime::{Stop, Tasks};
+use tokio::sync::mpsc;
+
+use crate::{
+    driver::{Command, Driver, Failed, stand_by},
+    service::{Inner, Service},
+};
+
+/// Pause before another driver is started after a failure.
+const RESTART_PAUSE: Duration = Duration::from_millis(500);
+
+pub(crate) fn spawn(service: &Service, tasks: &Tasks) {
+    let inner = service.inner.clone();
+    tasks.spawn_loop("inference.driver", move |stop| lead(inner.clone(), stop));
+}
+
+/// Leads until the stop signal. After a failure everything is read again from the rows; a driver that was deposed
+/// waits until its successor is silent.
+async fn lead(inner: Arc<Inner>, stop: Stop) {
+    let mut commands = inner.receiver.lock().await;
+    while !stop.is_stopped() {
+        let driver = match Driver::recover(&inner.db, &inner.clock, &inner.shared).await {
+            Ok(driver) => driver,
+            Err(error) => {
+                tracing::error!(%error, "the queue cannot be read; it is tried again");
+                refuse_for(&mut commands, &stop, RESTART_PAUSE).await;
+                continue;
+            }
+        };
+        match driver.run(&mut commands, &stop).await {
+            Ok(()) => return,
+            Err(Failed::Deposed) => {
+                tracing::error!("another process leads this queue now; this one stands by");
+                inner.shared.clear_jobs();
+                tokio::select! {
+                    _ = stand_by(&inner.db, &inner.clock, &stop) => {}
+                    () = refuse(&mut commands) => return,
+                }
+            }
+            Err(Failed::Database(error)) => {
+                tracing::error!(%error, "the queue's database failed; everything is read again");
+                refuse_for(&mut commands, &stop, RESTART_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Drops commands: their callers hear "unavailable" and repeat.
+async fn refuse(commands: &mut mpsc::Receiver<Command>) {
+    while commands.recv().await.is_some() {}
+}
+
+async fn refuse_for(commands: &mut mpsc::Receiver<Command>, stop: &Stop, pause: Duration) {
+    tokio::select! {
+        _ = stop.sleep(pause) => {}
+        () = refuse(commands) => {}
+    }
+}
