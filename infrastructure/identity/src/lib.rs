@@ -5,6 +5,7 @@
 //! it hands to [`OrganisationObserver`] and [`AuthorityCheck`] inside its own transaction.
 
 mod authority;
+pub mod belonging;
 mod config;
 mod email;
 mod entities;

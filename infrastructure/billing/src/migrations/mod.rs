@@ -1,0 +1,18 @@
+//! The tables of mandates and billing, in infrastructure's database.
+
+mod m0001_ledger;
+
+use sea_orm_migration::prelude::*;
+
+/// Migrations of mandates and billing.
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_ledger::Ledger)]
+    }
+
+    fn migration_table_name() -> DynIden {
+        "migrations_billing".into_iden()
+    }
+}

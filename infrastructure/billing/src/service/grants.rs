@@ -1,0 +1,348 @@
+//! Credits coming in, running out, being taken back; and what an organisation has.
+
+use std::collections::BTreeMap;
+
+use backlot_foundation_db::WriteTx;
+use backlot_foundation_events::{EventMeta, outbox};
+use backlot_foundation_time::Timestamp;
+use backlot_infrastructure_api::events::billing as events;
+use backlot_infrastructure_api::{GrantId, OrganisationId};
+
+use super::{Service, check_amount, retried};
+use crate::error::Error;
+use crate::ledger::posting::moved;
+use crate::ledger::{Account, Entry, EntryKind, GrantKind, Lot, burn};
+use crate::store;
+use crate::store::grants::{GrantRow, Uses};
+use crate::store::ledger::{Ledger, TransactionRow};
+
+/// Where most grants stand in the order of burning.
+pub(crate) const PRIORITY_DEFAULT: i32 = 100;
+/// Longest reason of a grant, in characters.
+const REASON_CHARS_MAX: usize = 200;
+/// Longest reference of a source, in bytes.
+const SOURCE_REF_BYTES_MAX: usize = 64;
+
+/// Credits to give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantOrder {
+    /// To whom.
+    pub organisation: OrganisationId,
+    /// Given or bought.
+    pub kind: GrantKind,
+    /// What gives: `sign_up`, `invoice`, `staff`.
+    pub source: &'static str,
+    /// Which of those. A source gives once: the same order again gives the same grant.
+    pub source_ref: String,
+    /// Smaller burns first.
+    pub priority: i32,
+    /// How much.
+    pub amount_micro: i64,
+    /// When it runs out.
+    pub expires_at: Option<Timestamp>,
+    /// What for, for people.
+    pub reason: String,
+}
+
+/// A grant and what became of it.
+#[derive(Debug, Clone)]
+pub struct GrantView {
+    /// Which.
+    pub id: GrantId,
+    /// Given or bought.
+    pub kind: GrantKind,
+    /// What gave it.
+    pub source: String,
+    /// What for.
+    pub reason: String,
+    /// What was given.
+    pub amount_micro: i64,
+    /// What may be used, envelopes included.
+    pub available_micro: i64,
+    /// What open holds have taken.
+    pub held_micro: i64,
+    /// What was spent.
+    pub spent_micro: i64,
+    /// What ran out unused.
+    pub expired_micro: i64,
+    /// What was taken back unused.
+    pub revoked_micro: i64,
+    /// Not to be used before.
+    pub effective_at: Timestamp,
+    /// When it runs out.
+    pub expires_at: Option<Timestamp>,
+    /// When it was given.
+    pub created_at: Timestamp,
+}
+
+/// What an organisation has, in micro-credits.
+#[derive(Debug, Clone, Default)]
+pub struct Balance {
+    /// What may be used now, envelopes included.
+    pub available_micro: i64,
+    /// What open holds have taken.
+    pub held_micro: i64,
+    /// What was spent, less what was given back.
+    pub spent_micro: i64,
+    /// What was ever given.
+    pub granted_micro: i64,
+    /// Each grant, in the order in which they burn.
+    pub grants: Vec<GrantView>,
+}
+
+impl Service {
+    /// Gives credits. The same source gives once.
+    ///
+    /// # Errors
+    /// An unknown organisation, an amount out of range, or an expiry in the past.
+    pub async fn grant(&self, order: &GrantOrder) -> Result<GrantId, Error> {
+        check_amount(order.amount_micro, "/amount_micro")?;
+        if order.amount_micro == 0 {
+            return Err(Error::AmountOutOfRange { pointer: "/amount_micro" });
+        }
+        if order.reason.chars().count() > REASON_CHARS_MAX {
+            let message = format!("must have at most {REASON_CHARS_MAX} characters");
+            return Err(Error::Invalid { pointer: "/reason", message });
+        }
+        if order.source_ref.is_empty() || order.source_ref.len() > SOURCE_REF_BYTES_MAX {
+            let message = format!("must have 1 to {SOURCE_REF_BYTES_MAX} bytes");
+            return Err(Error::Invalid { pointer: "/reference", message });
+        }
+        retried(|| self.grant_once(order)).await
+    }
+
+    async fn grant_once(&self, order: &GrantOrder) -> Result<GrantId, Error> {
+        let tx = self.db().begin_write().await?;
+        let mut ledger = store::ledger::lock(&tx, order.organisation).await?;
+        let grant = grant_in(&tx, &mut ledger, self.now(), order).await?;
+        tx.commit().await?;
+        Ok(grant)
+    }
+
+    /// Takes back what is unused of a grant, wherever it lies. What is held or spent stays.
+    ///
+    /// # Errors
+    /// An unknown grant.
+    pub async fn revoke_grant(&self, organisation: OrganisationId, grant: GrantId) -> Result<i64, Error> {
+        retried(|| self.reduce_once(organisation, grant, EntryKind::GrantRevoked)).await
+    }
+
+    /// Moves what has run out to `breakage`. It cannot be used from its expiry on anyway.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn expire_grants(&self, limit: i64) -> Result<usize, Error> {
+        let expired = store::grants::expired(self.db().read(), self.now(), limit).await?;
+        for (organisation, grant) in &expired {
+            retried(|| self.reduce_once(*organisation, *grant, EntryKind::GrantExpired)).await?;
+        }
+        Ok(expired.len())
+    }
+
+    async fn reduce_once(
+        &self,
+        organisation: OrganisationId,
+        grant: GrantId,
+        kind: EntryKind,
+    ) -> Result<i64, Error> {
+        let tx = self.db().begin_write().await?;
+        let mut ledger = store::ledger::lock(&tx, organisation).await?;
+        let now = self.now();
+        let row = store::grants::find(&*tx, grant).await?;
+        let row = row.filter(|row| row.organisation == organisation).ok_or(Error::Unknown("grant"))?;
+        let (to, reason) = match kind {
+            EntryKind::GrantExpired => (Account::Breakage, "expired"),
+            _ => (funding(row.kind), "revoked"),
+        };
+        let mut lines = Vec::new();
+        for (account, amount_micro) in store::grants::unused(&*tx, organisation, grant).await? {
+            let from = Account::parse(&account).ok_or_else(|| store::unreadable("account", &account))?;
+            lines.extend(moved(from, to, grant, amount_micro));
+        }
+        let amount_micro = lines.iter().map(|line| line.amount_micro.max(0)).sum();
+        if amount_micro == 0 {
+            return Ok(0);
+        }
+        let entry = Entry::new(kind, lines)?;
+        store::ledger::post(&tx, &mut ledger, now, &grant.to_string(), &entry).await?;
+        let event = events::GrantReduced {
+            grant_id: grant,
+            organisation_id: organisation,
+            kind: credit_kind(row.kind),
+            amount_micro,
+            reason: reason.to_owned(),
+        };
+        outbox::publish(&tx, meta(organisation, grant, now), &event).await?;
+        tx.commit().await?;
+        Ok(amount_micro)
+    }
+
+    /// What an organisation has, from the snapshot.
+    ///
+    /// # Errors
+    /// An unknown organisation.
+    pub async fn balance(&self, organisation: OrganisationId) -> Result<Balance, Error> {
+        let (connection, now) = (self.db().read(), self.now());
+        if !store::ledger::exists(connection, organisation).await? {
+            return Err(Error::UnknownOrganisation(organisation));
+        }
+        let mut uses = uses(&store::checks::balances(connection, organisation).await?);
+        let mut rows = store::grants::of_organisation(connection, organisation).await?;
+        burn::sort_by_burn_order(&mut rows, lot_of);
+        let mut balance = Balance::default();
+        for row in rows {
+            let mut used = uses.remove(&row.id).unwrap_or_default();
+            used.revoked_micro = row.amount_micro
+                - (used.available_micro + used.held_micro + used.spent_micro + used.expired_micro);
+            let is_usable = row.effective_at <= now && row.expires_at.is_none_or(|expiry| now < expiry);
+            balance.available_micro += if is_usable { used.available_micro } else { 0 };
+            balance.held_micro += used.held_micro;
+            balance.spent_micro += used.spent_micro;
+            balance.granted_micro += row.amount_micro;
+            balance.grants.push(grant_view(row, used));
+        }
+        Ok(balance)
+    }
+
+    /// The newest transactions with numbers below `before`, newest first.
+    ///
+    /// # Errors
+    /// The database's.
+    #[expect(dead_code, reason = "the HTTP page follows")]
+    pub(crate) async fn transactions(
+        &self,
+        organisation: OrganisationId,
+        before: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<TransactionRow>, Error> {
+        let connection = self.db().read();
+        let last = match before {
+            Some(before) => before.saturating_sub(1),
+            None => store::ledger::last_number(connection, organisation).await?,
+        };
+        let first = last.saturating_sub(limit - 1).max(1);
+        let mut rows = store::ledger::transactions(connection, organisation, first, last).await?;
+        rows.reverse();
+        Ok(rows)
+    }
+}
+
+/// Gives credits inside a transaction that has locked the ledger.
+pub(crate) async fn grant_in(
+    tx: &WriteTx,
+    ledger: &mut Ledger,
+    now: Timestamp,
+    order: &GrantOrder,
+) -> Result<GrantId, Error> {
+    let organisation = ledger.organisation;
+    let given = store::grants::find_by_source(&**tx, organisation, order.source, &order.source_ref).await?;
+    if let Some(row) = given {
+        return Ok(row.id);
+    }
+    if order.expires_at.is_some_and(|expiry| expiry <= now) {
+        let message = "must lie in the future".to_owned();
+        return Err(Error::Invalid { pointer: "/expires_at", message });
+    }
+    let row = GrantRow {
+        id: GrantId::generate(),
+        organisation,
+        kind: order.kind,
+        source: order.source.to_owned(),
+        source_ref: order.source_ref.clone(),
+        priority: order.priority,
+        amount_micro: order.amount_micro,
+        effective_at: now,
+        expires_at: order.expires_at,
+        created_at: now,
+        reason: order.reason.clone(),
+    };
+    store::grants::insert(tx, &row).await?;
+    let lines = moved(funding(row.kind), Account::Grant(row.id), row.id, row.amount_micro).to_vec();
+    let entry = Entry::new(EntryKind::Grant, lines)?;
+    store::ledger::post(tx, ledger, now, &row.id.to_string(), &entry).await?;
+    let event = events::GrantCreated {
+        grant_id: row.id,
+        organisation_id: organisation,
+        kind: credit_kind(row.kind),
+        source: row.source,
+        amount_micro: row.amount_micro,
+        expires_at_us: row.expires_at.map(Timestamp::micros),
+    };
+    outbox::publish(tx, meta(organisation, row.id, now), &event).await?;
+    Ok(row.id)
+}
+
+/// Who pays for credits of this kind.
+const fn funding(kind: GrantKind) -> Account {
+    match kind {
+        GrantKind::Promotional => Account::PromoExpense,
+        GrantKind::Paid => Account::CashClearing,
+    }
+}
+
+const fn credit_kind(kind: GrantKind) -> events::CreditKind {
+    match kind {
+        GrantKind::Promotional => events::CreditKind::Promotional,
+        GrantKind::Paid => events::CreditKind::Paid,
+    }
+}
+
+fn meta(organisation: OrganisationId, grant: GrantId, time: Timestamp) -> EventMeta {
+    EventMeta {
+        subject: grant.to_string(),
+        organisation: organisation.to_string(),
+        actor: String::new(),
+        time,
+    }
+}
+
+const fn lot_of(row: &GrantRow) -> Lot {
+    Lot {
+        grant: row.id,
+        kind: row.kind,
+        priority: row.priority,
+        effective_at: row.effective_at,
+        expires_at: row.expires_at,
+        created_at: row.created_at,
+        available_micro: row.amount_micro,
+    }
+}
+
+/// What became of each grant, from balances by account and grant.
+pub(crate) fn uses(balances: &BTreeMap<(Account, Option<GrantId>), i64>) -> BTreeMap<GrantId, Uses> {
+    let mut uses: BTreeMap<GrantId, Uses> = BTreeMap::new();
+    for ((account, grant), amount_micro) in balances {
+        let Some(grant) = grant else { continue };
+        let used = uses.entry(*grant).or_default();
+        match account {
+            Account::Grant(_) | Account::Envelope(_) => used.available_micro += amount_micro,
+            Account::Hold => used.held_micro += amount_micro,
+            Account::Earnings | Account::CreatorPayable => used.spent_micro += amount_micro,
+            Account::Breakage => used.expired_micro += amount_micro,
+            Account::PromoExpense
+            | Account::CashClearing
+            | Account::Debt
+            | Account::ProviderCost
+            | Account::ProviderLoss => {}
+        }
+    }
+    uses
+}
+
+fn grant_view(row: GrantRow, used: Uses) -> GrantView {
+    GrantView {
+        id: row.id,
+        kind: row.kind,
+        source: row.source,
+        reason: row.reason,
+        amount_micro: row.amount_micro,
+        available_micro: used.available_micro,
+        held_micro: used.held_micro,
+        spent_micro: used.spent_micro,
+        expired_micro: used.expired_micro,
+        revoked_micro: used.revoked_micro,
+        effective_at: row.effective_at,
+        expires_at: row.expires_at,
+        created_at: row.created_at,
+    }
+}

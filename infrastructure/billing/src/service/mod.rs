@@ -1,0 +1,112 @@
+//! The rules of billing and mandates: what may happen, in one transaction each.
+
+pub(crate) mod authority;
+mod checks;
+pub(crate) mod give;
+mod grants;
+mod holds;
+pub(crate) mod revoke;
+pub(crate) mod subscriptions;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use backlot_foundation_db::Db;
+use backlot_foundation_time::{SharedClock, Timestamp};
+
+use crate::Config;
+use crate::directory::{Directory, IdentityDirectory};
+use crate::error::Error;
+use crate::plans::{ManualProvider, PaymentProvider};
+
+pub use authority::{CheckOrder, CheckOutcome};
+pub use checks::LedgerReport;
+pub use give::{GiveOrder, MandateView};
+pub use grants::{Balance, GrantOrder, GrantView};
+pub use holds::{HoldOrder, SettleOrder};
+
+/// Largest amount of one step: 1,000,000,000 credits.
+pub(crate) const AMOUNT_MICRO_MAX: i64 = 1_000_000_000_000_000;
+/// Times that a transaction is run where another one is in its way.
+const TRIES_MAX: u32 = 6;
+
+/// Billing and mandates. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    db: Db,
+    deps: Deps,
+    config: Config,
+    clock: SharedClock,
+}
+
+/// Whom billing asks.
+#[derive(Clone)]
+pub struct Deps {
+    /// Knows members and projects.
+    pub directory: Arc<dyn Directory>,
+    /// Takes the money for plans.
+    pub provider: Arc<dyn PaymentProvider>,
+}
+
+impl Default for Deps {
+    /// Identity in the same database, and the operator who takes the money by other means.
+    fn default() -> Self {
+        Self { directory: Arc::new(IdentityDirectory), provider: Arc::new(ManualProvider) }
+    }
+}
+
+impl Service {
+    /// A service over infrastructure's database.
+    #[must_use]
+    pub fn new(db: Db, deps: Deps, config: Config, clock: SharedClock) -> Self {
+        Self { inner: Arc::new(Inner { db, deps, config, clock }) }
+    }
+
+    pub(crate) fn db(&self) -> &Db {
+        &self.inner.db
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    pub(crate) fn directory(&self) -> &dyn Directory {
+        self.inner.deps.directory.as_ref()
+    }
+
+    pub(crate) fn provider(&self) -> &dyn PaymentProvider {
+        self.inner.deps.provider.as_ref()
+    }
+}
+
+/// Runs a transaction again where another one was in its way. Each run begins from nothing.
+pub(crate) async fn retried<T, F>(mut run: impl FnMut() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    for _ in 1..TRIES_MAX {
+        match run().await {
+            Err(error) if error.is_worth_another_try() => {
+                tracing::debug!(%error, "a transaction is run again");
+            }
+            outcome => return outcome,
+        }
+    }
+    run().await
+}
+
+/// Refuses amounts below zero and absurd ones.
+pub(crate) const fn check_amount(amount_micro: i64, pointer: &'static str) -> Result<(), Error> {
+    if amount_micro < 0 || amount_micro > AMOUNT_MICRO_MAX {
+        return Err(Error::AmountOutOfRange { pointer });
+    }
+    Ok(())
+}

@@ -1,0 +1,4 @@
+//! Billing and mandates on real databases: SQLite always, PostgreSQL where `BACKLOT_TEST_POSTGRES` names one.
+
+mod common;
+mod holds;

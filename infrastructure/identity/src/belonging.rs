@@ -1,0 +1,30 @@
+//! What the rest of infrastructure may ask about members and projects, inside a transaction of its own.
+
+use backlot_infrastructure_api::{OrganisationId, ProjectId, UserId};
+use sea_orm::{ConnectionTrait, DbErr};
+
+use crate::store;
+
+/// Whether this person is a member of the organisation, as this connection sees it.
+///
+/// # Errors
+/// The database's.
+pub async fn is_member<C: ConnectionTrait>(
+    c: &C,
+    organisation: OrganisationId,
+    user: UserId,
+) -> Result<bool, DbErr> {
+    Ok(store::organisations::membership(c, organisation, user).await?.is_some())
+}
+
+/// Whether this project is the organisation's, as this connection sees it.
+///
+/// # Errors
+/// The database's.
+pub async fn has_project<C: ConnectionTrait>(
+    c: &C,
+    organisation: OrganisationId,
+    project: ProjectId,
+) -> Result<bool, DbErr> {
+    Ok(store::organisations::project(c, organisation, project).await?.is_some())
+}
