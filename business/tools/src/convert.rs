@@ -6,6 +6,7 @@ use backlot_infrastructure_api::v1 as infrastructure;
 
 use crate::facts::{Attempt, Hold, HoldState, Job, JobState};
 use crate::row::JobOutput;
+use crate::view::Phase;
 use crate::who_pays::{FailureClass, PPM};
 
 fn instant(micros: i64) -> Option<Timestamp> {
@@ -40,11 +41,11 @@ pub(crate) fn job_of(job: inference::Job) -> Job {
         inference::JobState::Expired => JobState::Expired,
     };
     let phase = match job.phase() {
-        inference::Phase::Queued | inference::Phase::Unspecified => "queued",
-        inference::Phase::Fetching => "fetching",
-        inference::Phase::Loading => "loading",
-        inference::Phase::Running => "running",
-        inference::Phase::Uploading => "uploading",
+        inference::Phase::Queued | inference::Phase::Unspecified => Phase::Queued,
+        inference::Phase::Fetching => Phase::Fetching,
+        inference::Phase::Loading => Phase::Loading,
+        inference::Phase::Running => Phase::Running,
+        inference::Phase::Uploading => Phase::Uploading,
     };
     let failure = class_of(job.failure());
     let attempts: Vec<Attempt> = job.attempts.into_iter().map(attempt_of).collect();

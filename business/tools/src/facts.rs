@@ -4,6 +4,7 @@ use backlot_foundation_time::Timestamp;
 
 use crate::input::AssetView;
 use crate::row::JobOutput;
+use crate::view::Phase;
 use crate::who_pays::FailureClass;
 
 /// What storage knows about an asset.
@@ -94,8 +95,8 @@ pub(crate) enum JobState {
 pub(crate) struct Job {
     /// How it stands.
     pub state: JobState,
-    /// `queued`, `fetching`, `loading`, `running`, `uploading`.
-    pub phase: &'static str,
+    /// What is being done.
+    pub phase: Phase,
     /// 0 to 1.
     pub progress: f64,
     /// For people.

@@ -40,9 +40,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Longest name of a tool or a version in a request.
 const NAME_CHARS_MAX: usize = 64;
 /// Scope of an API key that may look.
-const SCOPE_READ: &str = "tools:read";
+const SCOPE_READ: &str = "tools.read";
 /// Scope of an API key that may run and cancel.
-const SCOPE_WRITE: &str = "tools:write";
+const SCOPE_RUN: &str = "tools.run";
 
 impl Service {
     /// The routes of tools, with their description.
@@ -72,8 +72,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Person {
         let Caller(claims) = Caller::from_request_parts(parts, state).await?;
         let quotes = parts.uri.path().ends_with("/quote");
         let looks = quotes || parts.method == Method::GET || parts.method == Method::HEAD;
-        let scope = if looks { SCOPE_READ } else { SCOPE_WRITE };
-        let covered = claims.allows_scope(scope) || (looks && claims.allows_scope(SCOPE_WRITE));
+        let scope = if looks { SCOPE_READ } else { SCOPE_RUN };
+        let covered = claims.allows_scope(scope) || (looks && claims.allows_scope(SCOPE_RUN));
         if !covered {
             return Err(Problem::new(&SCOPE_MISSING, format!("Use a key that has the scope \"{scope}\"."))
                 .with_extra("scope", scope));
@@ -111,7 +111,7 @@ struct ToolView {
     model_version: String,
     /// JSON Schema (draft 2020-12), with `format: asset`, `x-asset` and `x-ui`.
     #[schema(value_type = Object)]
-    input_schema: Value,
+    input: Value,
     /// What comes out: media types and limits.
     #[schema(value_type = Object)]
     output: Value,
@@ -140,7 +140,7 @@ impl ToolView {
             visibility: manifest.visibility,
             model: manifest.model.name.clone(),
             model_version: manifest.model.version.clone(),
-            input_schema: manifest.input.clone(),
+            input: manifest.input.clone(),
             output: json!(manifest.output),
             price: json!(manifest.price),
             ttl_s: manifest.ttl_s,

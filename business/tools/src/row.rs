@@ -143,7 +143,7 @@ pub struct JobOutput {
 }
 
 /// An output that became an asset.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputAsset {
     /// The asset.
     pub id: String,
@@ -161,7 +161,6 @@ pub struct OutputAsset {
     pub duration_ms: i64,
     /// A small value of the job; no asset then, and `id` is empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
     pub value: Option<Value>,
 }
 

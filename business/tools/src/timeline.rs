@@ -31,8 +31,8 @@ pub struct TimelineCost {
     pub price_micro: i64,
     /// What billing held.
     pub held_micro: i64,
-    /// What was charged; null until that is decided.
-    pub settled_micro: Option<i64>,
+    /// What was charged; 0 until that is decided.
+    pub settled_micro: i64,
     /// Compute of all attempts.
     pub compute_ms: i64,
     /// What the compute cost us.
@@ -52,8 +52,10 @@ pub struct Timeline {
     pub cost: TimelineCost,
     /// A sentence.
     pub who_paid: String,
-    /// Null where it succeeded or still moves.
-    pub why_failed: Option<Failure>,
+    /// A sentence; null where it succeeded or still moves.
+    pub why_failed: Option<String>,
+    /// The same for programs.
+    pub failure: Option<Failure>,
     /// Systems that did not answer: their part is missing.
     pub missing: Vec<String>,
 }
@@ -91,16 +93,22 @@ impl Service {
             cost: TimelineCost {
                 price_micro: row.price_micro,
                 held_micro: row.held_micro,
-                settled_micro: view.settled_micro,
+                settled_micro: view.settled_micro.unwrap_or(0),
                 compute_ms: row.compute_ms.max(job.map_or(0, |job| job.compute_ms)),
                 cost_micro: row.cost_micro,
                 absorbed_micro: row.absorbed_micro,
             },
             who_paid: who_paid(&row, hold.as_ref()),
-            why_failed: view.failure,
+            why_failed: view.failure.as_ref().map(why_failed),
+            failure: view.failure,
             missing,
         })
     }
+}
+
+fn why_failed(failure: &Failure) -> String {
+    let detail = if failure.detail.is_empty() { String::new() } else { format!(" ({})", failure.detail) };
+    format!("{}: {}{detail} {}", failure.class, failure.message, failure.charged_because)
 }
 
 fn unanswered<T>(missing: &mut Vec<String>, system: &str, problem: &Problem) -> Option<T> {

@@ -49,6 +49,55 @@ impl RunState {
     }
 }
 
+/// What is being done to a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Its price is being held, or it waits for a worker.
+    Queued,
+    /// A worker fetches its input.
+    Fetching,
+    /// A worker loads its model.
+    Loading,
+    /// The model computes.
+    Running,
+    /// Outputs are brought to the store, made assets, and paid.
+    Uploading,
+}
+
+/// An output that can be used.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct OutputView {
+    /// The asset; empty where it is a small value.
+    pub id: String,
+    /// Always `ready`.
+    pub state: &'static str,
+    /// As the model names it.
+    pub name: String,
+    /// As sniffed.
+    pub content_type: String,
+    /// Bytes.
+    pub size_bytes: i64,
+    /// Pixels; null where unknown.
+    pub width: Option<i32>,
+    /// Pixels; null where unknown.
+    pub height: Option<i32>,
+    /// Milliseconds; null for a still.
+    pub duration_ms: Option<i64>,
+    /// Route of a small picture of it.
+    pub preview_url: Option<String>,
+    /// Route of its bytes.
+    pub download_url: Option<String>,
+    /// The run that made it.
+    pub run_id: RunId,
+    /// When it could be used.
+    pub created_at: Timestamp,
+    /// A small value, for tools that make no asset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub value: Option<Value>,
+}
+
 /// Why a run did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Failure {
@@ -75,15 +124,14 @@ pub struct RunView {
     pub version: String,
     /// How it stands.
     pub state: RunState,
-    /// What is being done: `holding`, `submitting`, `queued`, `fetching`, `loading`, `running`, `uploading`,
-    /// `finalising`, `settling`, `done`.
-    pub phase: String,
-    /// 0 to 1.
-    pub progress: f64,
+    /// What is being done; null at the end.
+    pub phase: Option<Phase>,
+    /// 0 to 1; null where nobody has measured it.
+    pub progress: Option<f64>,
     /// For people.
-    pub progress_note: String,
-    /// In the queue; 0: next, or no longer in it.
-    pub position: i32,
+    pub progress_note: Option<String>,
+    /// In the queue, 0: next; null where it does not wait.
+    pub position: Option<i32>,
     /// Half of such runs start within this time from now; null where it is not known.
     pub start_p50_ms: Option<i64>,
     /// Nine of ten such runs start within this time from now; null where it is not known.
@@ -102,7 +150,7 @@ pub struct RunView {
     /// Why it did not succeed.
     pub failure: Option<Failure>,
     /// What it made, as soon as it can be used.
-    pub outputs: Vec<OutputAsset>,
+    pub outputs: Vec<OutputView>,
     /// The job in inference; null before there is one.
     pub job_id: Option<RunId>,
     /// Who asked for it.
@@ -145,14 +193,10 @@ impl Service {
             tool: row.tool.clone(),
             version: row.tool_version.clone(),
             state,
-            phase: phase_of(row, stage, job).to_owned(),
-            progress: if state == RunState::Succeeded {
-                1.0
-            } else {
-                running.map_or(0.0, |job| job.progress)
-            },
-            progress_note: running.map(|job| job.progress_note.clone()).unwrap_or_default(),
-            position: waiting.map_or(0, |job| job.position),
+            phase: phase_of(row, stage, job),
+            progress: if state == RunState::Succeeded { Some(1.0) } else { running.map(|job| job.progress) },
+            progress_note: running.map(|job| job.progress_note.clone()).filter(|note| !note.is_empty()),
+            position: waiting.map(|job| job.position),
             start_p50_ms: waiting.map(|job| job.start_p50_ms),
             start_p90_ms: waiting.map(|job| job.start_p90_ms),
             input: row.input(),
@@ -161,7 +205,7 @@ impl Service {
             held_micro: row.held_micro,
             settled_micro: row.charge_micro.or((stage == Stage::Refused).then_some(0)),
             failure: self.failure_of(row, stage),
-            outputs: if stage >= Stage::Finalised && has_delivered(row) { row.outputs() } else { Vec::new() },
+            outputs: outputs_of(row, stage),
             job_id: row.accepted.then_some(row.id),
             actor_id: row.actor_id.clone(),
             project_id: row.project_id,
@@ -198,8 +242,32 @@ impl Service {
     }
 }
 
-fn has_delivered(row: &Row) -> bool {
-    row.delivered_ppm > 0
+/// What can be used: from the moment that it is kept, even before the money is final.
+fn outputs_of(row: &Row, stage: Stage) -> Vec<OutputView> {
+    if stage < Stage::Finalised || row.delivered_ppm == 0 {
+        return Vec::new();
+    }
+    let created_at = row.finalised_at.unwrap_or(row.created_at);
+    row.outputs().into_iter().map(|output| output_view(row.id, created_at, output)).collect()
+}
+
+fn output_view(run_id: RunId, created_at: Timestamp, output: OutputAsset) -> OutputView {
+    let route = |part: &str| (!output.id.is_empty()).then(|| format!("/v1/assets/{}/{part}", output.id));
+    OutputView {
+        state: "ready",
+        width: Some(output.width).filter(|px| *px > 0),
+        height: Some(output.height).filter(|px| *px > 0),
+        duration_ms: Some(output.duration_ms).filter(|ms| *ms > 0),
+        preview_url: route("preview"),
+        download_url: route("content"),
+        run_id,
+        created_at,
+        id: output.id,
+        name: output.name,
+        content_type: output.content_type,
+        size_bytes: output.size_bytes,
+        value: output.value,
+    }
 }
 
 /// A run is at its end only when its money is: whoever sees `succeeded` can read the books.
@@ -219,16 +287,15 @@ fn state_of(row: &Row, stage: Stage, job: Option<&Job>) -> RunState {
     }
 }
 
-fn phase_of(row: &Row, stage: Stage, job: Option<&Job>) -> &'static str {
+fn phase_of(row: &Row, stage: Stage, job: Option<&Job>) -> Option<Phase> {
     match stage {
-        Stage::Intent => "holding",
-        Stage::Held => "submitting",
-        Stage::Submitted if !row.accepted => "submitting",
-        Stage::Submitted => {
-            job.map_or(if row.started_at.is_some() { "running" } else { "queued" }, |job| job.phase)
-        }
-        Stage::Terminal => "finalising",
-        Stage::Finalised => "settling",
-        Stage::Settled | Stage::Voided | Stage::Refused => "done",
+        Stage::Intent | Stage::Held => Some(Phase::Queued),
+        Stage::Submitted => Some(match job {
+            Some(job) => job.phase,
+            None if row.started_at.is_some() => Phase::Running,
+            None => Phase::Queued,
+        }),
+        Stage::Terminal | Stage::Finalised => Some(Phase::Uploading),
+        Stage::Settled | Stage::Voided | Stage::Refused => None,
     }
 }
