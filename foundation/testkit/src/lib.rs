@@ -12,6 +12,9 @@ use uuid::Uuid;
 /// Names a private PostgreSQL, for example `postgres://backlot@127.0.0.1:5433/postgres`.
 pub const POSTGRES_VARIABLE: &str = "BACKLOT_TEST_POSTGRES";
 
+/// Names a private S3 store: `http://ACCESS:SECRET@HOST:PORT/BUCKET`.
+pub const S3_VARIABLE: &str = "BACKLOT_TEST_S3";
+
 /// A fresh database that goes away with its guard.
 pub struct TestDb {
     /// The database.
@@ -37,6 +40,68 @@ impl TestDb {
         let config = DbConfig { url, connections_max: 8, schema };
         let db = Db::connect(&config, system).await.expect("the test PostgreSQL answers");
         Some(Self { db, config, _folder: None })
+    }
+}
+
+impl Drop for TestDb {
+    /// Drops the schema. On a thread and a runtime of its own, because a drop cannot wait.
+    fn drop(&mut self) {
+        if self.config.schema.is_empty() {
+            return;
+        }
+        let config = self.config.clone();
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+            runtime.block_on(drop_schema(config))
+        });
+        // A schema that stays behind costs the server a little room and no test its result.
+        let _ = dropped.join();
+    }
+}
+
+async fn drop_schema(config: DbConfig) -> Option<()> {
+    use sea_orm::ConnectionTrait;
+    let schema = config.schema.clone();
+    let db = Db::connect(&DbConfig { schema: String::new(), connections_max: 2, ..config }, "testkit")
+        .await
+        .ok()?;
+    // Not for ever: a test that failed may have left a transaction open.
+    let sql = format!("SET lock_timeout = '2s'; DROP SCHEMA IF EXISTS \"{schema}\" CASCADE");
+    db.read().execute_unprepared(&sql).await.ok()?;
+    db.close().await.ok()
+}
+
+/// A place of its own in a real S3 store.
+#[derive(Debug, Clone)]
+pub struct TestS3 {
+    /// `http://HOST:PORT`.
+    pub endpoint: String,
+    /// The bucket, which exists.
+    pub bucket: String,
+    /// What the test's keys begin with; nobody else uses it.
+    pub prefix: String,
+    /// Access key.
+    pub access_key_id: String,
+    /// Secret key.
+    pub secret_access_key: String,
+}
+
+impl TestS3 {
+    /// A fresh place in the store that the environment names; `None` where it names none.
+    #[must_use]
+    pub fn from_environment() -> Option<Self> {
+        let text = std::env::var(S3_VARIABLE).ok()?;
+        let (scheme, rest) = text.split_once("://")?;
+        let (keys, place) = rest.rsplit_once('@')?;
+        let (access, secret) = keys.split_once(':')?;
+        let (host, bucket) = place.split_once('/')?;
+        Some(Self {
+            endpoint: format!("{scheme}://{host}"),
+            bucket: bucket.to_owned(),
+            prefix: format!("test-{}", Uuid::now_v7().simple()),
+            access_key_id: access.to_owned(),
+            secret_access_key: secret.to_owned(),
+        })
     }
 }
 

@@ -317,17 +317,26 @@ impl Service {
             outcome = ingest(&inner.objects, &inner.prober, &sent) => outcome,
             error = self.keep_lease(row.id, lease) => Err(error),
         };
-        match looked_at {
-            Ok(verified) => self.finish_upload(row, lease, &verified).await,
-            Err(Error::Rejected(rejection)) => {
+        let error = match looked_at {
+            Ok(verified) => return self.finish_upload(row, lease, &verified).await,
+            Err(error) => error,
+        };
+        // Canceled while it was looked at, its bytes may have gone half-way: then that is the answer, and
+        // not what the loss of them looked like.
+        let current = self.row_of(row.organisation_id, row.id).await?;
+        if AssetState::parse(&current.state) == AssetState::Deleted {
+            return Err(Error::Deleted);
+        }
+        match error {
+            Error::Rejected(rejection) => {
                 self.reject_upload(row, &rejection).await?;
                 Err(Error::Rejected(rejection))
             }
-            Err(Error::NotUploaded) if self.upload_is_over(row) => {
+            Error::NotUploaded if self.upload_is_over(row) => {
                 self.expire_upload(row).await?;
                 Err(Error::UploadExpired)
             }
-            Err(error) => Err(error),
+            error => Err(error),
         }
     }
 

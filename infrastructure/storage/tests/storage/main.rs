@@ -1,0 +1,10 @@
+//! Storage over its two doors, HTTP and gRPC, on every database and every store that is at hand.
+
+mod concurrency;
+mod crash;
+mod outputs;
+mod probe;
+mod signed;
+mod tenancy;
+mod uploads;
+mod world;
