@@ -138,8 +138,8 @@ fn kept_id(folder: &Path) -> std::io::Result<String> {
 fn workers(config: &Config, models: &[ModelSpec]) -> Result<Vec<WorkerSpec>, Error> {
     let discovered: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
     let mut workers: Vec<WorkerSpec> = Vec::with_capacity(config.workers.len());
-    for worker in &config.workers {
-        if workers.iter().any(|other| other.id == worker.id) {
+    for (n, worker) in config.workers.iter().enumerate() {
+        if config.workers[..n].iter().any(|other| other.id == worker.id) {
             return Err(Error::SameWorker(worker.id.clone()));
         }
         let spec = worker.spec(&discovered);

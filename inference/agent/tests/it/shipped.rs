@@ -1,0 +1,136 @@
+//! The workers that ship, run by an agent on a real picture. Needs the workers' Python and ffmpeg
+//! (`scripts/setup-workers`), named by `BACKLOT_WORKERS_PYTHON`; without it these tests say so and end.
+
+use std::path::{Path, PathBuf};
+
+use crate::support::{Control, Place, Session, Store, assign, run};
+use backlot_inference_agent::Config;
+use backlot_inference_api::v1::agent_message::Message as FromAgent;
+use backlot_inference_api::v1::control_message::Message as FromControl;
+use backlot_inference_api::v1::{FailureClass, ModelSpec, Phase};
+use serde_json::{Value, json};
+
+/// A picture whose size the results show: 64x48, a few shades of grey, as a PNG made by the workers' Python.
+fn picture(python: &Path, path: &Path) {
+    let script = "import sys\nfrom PIL import Image\nImage.effect_mandelbrot((64, 48), (-2, -1, 1, 1), 50).save(sys.argv[1])";
+    let made = std::process::Command::new(python).args(["-c", script]).arg(path).status().expect("Python");
+    assert!(made.success());
+}
+
+struct Stage {
+    control: Control,
+    place: Place,
+    store: Store,
+    config: Config,
+}
+
+impl Stage {
+    async fn new() -> Option<Self> {
+        let Some(python) = std::env::var_os("BACKLOT_WORKERS_PYTHON").map(PathBuf::from) else {
+            eprintln!("not run: BACKLOT_WORKERS_PYTHON names no Python (scripts/setup-workers makes one)");
+            return None;
+        };
+        let (control, place, store) = (Control::new(), Place::new(), Store::new().await);
+        let path = place.root.path().join("picture.png");
+        picture(&python, &path);
+        let bytes = std::fs::read(path).expect("readable");
+        store.state.inputs.lock().await.insert("picture".to_owned(), bytes.into());
+        let workers_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../workers");
+        let config = Config { python, workers_dir, ..place.config() };
+        Some(Self { control, place, store, config })
+    }
+
+    fn file(&self) -> Value {
+        json!({"$file": format!("{}/in/picture", self.store.base), "name": "picture.png"})
+    }
+}
+
+async fn run_one(
+    session: &mut Session,
+    stage: &Stage,
+    fence: &str,
+    model: &ModelSpec,
+    input: Value,
+) -> (backlot_inference_api::v1::AttemptFinished, Vec<Phase>) {
+    let mut one = assign("job", fence, "cpu-0", model.clone(), input);
+    one.output = Some(stage.store.target());
+    session.say(FromControl::Assign(one)).await;
+    let mut phases = Vec::new();
+    let report = session
+        .until(|message| match message {
+            FromAgent::Phase(phase) => {
+                phases.push(phase.phase());
+                None
+            }
+            FromAgent::Finished(report) => Some(report),
+            _ => None,
+        })
+        .await;
+    session.acknowledge(&report).await;
+    phases.dedup();
+    (report, phases)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upscale_and_animate_make_real_files() {
+    let Some(mut stage) = Stage::new().await else { return };
+    let agent = stage.place.agent_with(stage.config.clone(), &stage.control);
+    let models = agent.models();
+    let model = |name: &str| models.iter().find(|model| model.name == name).expect("shipped").clone();
+    let running = run(agent);
+    let (mut session, _) = stage.control.welcomed().await;
+
+    let (report, phases) = run_one(
+        &mut session,
+        &stage,
+        "1-1",
+        &model("backlot/upscale"),
+        json!({"image": stage.file(), "scale": 2}),
+    )
+    .await;
+    assert_eq!(report.outcome, "succeeded", "{} {}", report.message, report.log_tail);
+    assert_eq!(phases, [Phase::Fetching, Phase::Loading, Phase::Running, Phase::Uploading]);
+    assert!(report.loaded && report.load_ms > 0);
+    assert_eq!(report.outputs[0].content_type, "image/png");
+    let png = stage.store.state.objects.lock().await["job/1-1/0"].clone();
+    assert_eq!(&png[..8], b"\x89PNG\r\n\x1a\n");
+    let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().expect("four bytes"));
+    assert_eq!((side(16), side(20)), (128, 96));
+
+    // It is warm now, and says so.
+    let (report, phases) = run_one(
+        &mut session,
+        &stage,
+        "1-2",
+        &model("backlot/upscale"),
+        json!({"image": stage.file(), "scale": 4}),
+    )
+    .await;
+    assert_eq!((report.outcome.as_str(), report.loaded, report.load_ms), ("succeeded", false, 0));
+    assert!(!phases.contains(&Phase::Loading));
+    let (report, _) = run_one(
+        &mut session,
+        &stage,
+        "1-3",
+        &model("backlot/upscale"),
+        json!({"image": stage.file(), "scale": 3}),
+    )
+    .await;
+    assert_eq!(report.failure(), FailureClass::InvalidInput);
+
+    let input = json!({"image": stage.file(), "move": "pan_left", "seconds": 1, "aspect": "1:1"});
+    let (report, _) = run_one(&mut session, &stage, "1-4", &model("backlot/animate"), input).await;
+    assert_eq!(report.outcome, "succeeded", "{} {}", report.message, report.log_tail);
+    assert_eq!(
+        (report.outputs[0].name.as_str(), report.outputs[0].content_type.as_str()),
+        ("clip.mp4", "video/mp4")
+    );
+    let clip = stage.store.state.objects.lock().await["job/1-4/0"].clone();
+    assert_eq!(&clip[4..8], b"ftyp");
+    let (report, _) =
+        run_one(&mut session, &stage, "1-5", &model("backlot/animate"), json!({"image": "/etc/passwd"}))
+            .await;
+    assert_eq!(report.failure(), FailureClass::InvalidInput);
+    running.stop().await;
+    assert_eq!(stage.place.private_folders(), 0);
+}
