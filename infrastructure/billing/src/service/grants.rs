@@ -208,7 +208,6 @@ impl Service {
     ///
     /// # Errors
     /// The database's.
-    #[expect(dead_code, reason = "the HTTP page follows")]
     pub(crate) async fn transactions(
         &self,
         organisation: OrganisationId,

@@ -22,6 +22,7 @@ use crate::plans::{ManualProvider, PaymentProvider};
 pub use authority::{CheckOrder, CheckOutcome};
 pub use checks::LedgerReport;
 pub use give::{GiveOrder, MandateView};
+pub(crate) use grants::PRIORITY_DEFAULT;
 pub use grants::{Balance, GrantOrder, GrantView};
 pub use holds::{HoldOrder, SettleOrder};
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 use backlot_foundation_db::WriteTx;
 use backlot_foundation_events::{EventMeta, outbox};
 use backlot_foundation_time::Timestamp;
-use backlot_infrastructure_api::OrganisationId;
 use backlot_infrastructure_api::events::billing as events;
+use backlot_infrastructure_api::{OrganisationId, UserId};
 
+use super::authority::{CheckOrder, check_in};
 use super::grants::{GrantOrder, PRIORITY_DEFAULT, grant_in};
 use super::{Service, retried};
 use crate::error::Error;
@@ -18,6 +19,8 @@ use crate::store::plans::{Invoice, InvoiceId, InvoiceState, Subscription};
 
 /// Invoices of one organisation that are shown.
 const INVOICES_SHOWN_MAX: i64 = 200;
+/// What choosing a plan is called in mandates.
+const SUBSCRIBE: &str = "billing.subscribe";
 const DAY: Duration = Duration::from_secs(86_400);
 
 impl Service {
@@ -53,13 +56,25 @@ impl Service {
     /// invoice. The free plan begins at once and cancels what is open.
     ///
     /// # Errors
-    /// An unknown plan, or a provider that refuses.
+    /// An unknown plan, an actor whose mandates do not allow `billing.subscribe`, or a provider that refuses.
     pub async fn subscribe(
         &self,
         organisation: OrganisationId,
+        actor: UserId,
         plan: &str,
     ) -> Result<(Subscription, Option<Invoice>), Error> {
         let plan = self.plan(plan)?;
+        let authority = CheckOrder {
+            organisation,
+            actor,
+            mandate: None,
+            action: SUBSCRIBE.to_owned(),
+            project: None,
+            tool: String::new(),
+            unit_price_micro: 0,
+            amount_micro: 0,
+        };
+        check_in(self.db().read(), self.now(), &authority).await?;
         if plan.price_minor == 0 {
             let subscription = retried(|| self.change_at_once(organisation, &plan)).await?;
             return Ok((subscription, None));
