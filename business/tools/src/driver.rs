@@ -17,7 +17,7 @@ use backlot_infrastructure_api::AssetId;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::facts::{HoldState, Job, JobState};
+use crate::facts::{Hold, HoldState, Job, JobState};
 use crate::machine::{Answer, CancelReason, Ended, Outcome, Run, Stage, Step, apply, next};
 use crate::manifest::{OutputTarget, Tool};
 use crate::row::{Model as Row, OutputAsset, RowError, millis_between};
@@ -333,19 +333,29 @@ impl Service {
             }
             Step::Settle { amount_micro, absorbed_micro } => {
                 let reason = reason_of(row);
-                let hold = self.systems().settle(row.id, amount_micro, absorbed_micro, &reason).await?;
-                match hold.state {
-                    HoldState::Settled => Ok(Some(Answer::Settled(hold.settled_micro))),
-                    HoldState::Held | HoldState::Voided => Err(StepError::HoldState),
-                }
+                let hold = self.systems().settle(row.id, amount_micro, absorbed_micro, &reason).await;
+                self.hold_ended(row, hold).await.map(Some)
             }
             Step::Void { absorbed_micro } => {
-                let hold = self.systems().void(row.id, absorbed_micro, &reason_of(row)).await?;
-                match hold.state {
-                    HoldState::Voided => Ok(Some(Answer::Voided)),
-                    HoldState::Held | HoldState::Settled => Err(StepError::HoldState),
-                }
+                let hold = self.systems().void(row.id, absorbed_micro, &reason_of(row)).await;
+                self.hold_ended(row, hold).await.map(Some)
             }
+        }
+    }
+
+    /// How billing ended the hold. Where it had ended otherwise before, by an operator's hand, the books are right.
+    async fn hold_ended(&self, row: &Row, hold: Result<Hold, Problem>) -> Result<Answer, StepError> {
+        let hold = match hold {
+            Err(problem) if problem.kind == Kind::Conflict => {
+                tracing::error!(run = %row.id, %problem, "the hold had ended otherwise; the books are taken as they are");
+                self.systems().get_hold(row.id).await?
+            }
+            answered => answered?,
+        };
+        match hold.state {
+            HoldState::Settled => Ok(Answer::Settled(hold.settled_micro)),
+            HoldState::Voided => Ok(Answer::Voided),
+            HoldState::Held => Err(StepError::HoldState),
         }
     }
 

@@ -1,0 +1,1 @@
+//! A run and its money over the real systems: see `tests/run_money.rs`.
