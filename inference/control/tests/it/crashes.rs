@@ -1,0 +1,175 @@
+//! The process is killed at every step of a job. Whatever happened, the job ends once, and its result counts once.
+
+use backlot_inference_api::v1::{self, agent_message::Message as Said, control_message::Message as Told};
+
+use crate::lab::{
+    Agent, Process, World, computing, echo, ended, hello, on_every_database, running, submission, succeeded,
+};
+
+/// How far a job has come when the process is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Accepted,
+    Assigned,
+    Computing,
+    CancelAsked,
+    /// The report was sent; whether control has it is not known.
+    Reported,
+    Acknowledged,
+}
+
+const STEPS: [Step; 6] =
+    [Step::Accepted, Step::Assigned, Step::Computing, Step::CancelAsked, Step::Reported, Step::Acknowledged];
+
+/// Drives a job to a step and kills the process.
+fn drive_and_kill(world: &World, step: Step) -> (String, Option<v1::Assign>) {
+    let process = world.start();
+    echo(&process);
+    if step == Step::Accepted {
+        return (process.submit("k").id, None);
+    }
+    let (mut agent, _) = process.join(hello("a"));
+    let job = process.submit("k");
+    let assign = process.assigned(&mut agent);
+    if step >= Step::Computing {
+        process.run(agent.say(computing(&assign, 0.2)));
+    }
+    if step == Step::CancelAsked {
+        process.cancel(&job.id);
+    }
+    if step >= Step::Reported {
+        process.run(agent.say(Said::Finished(succeeded(&assign))));
+    }
+    if step == Step::Acknowledged {
+        process.acknowledged(&mut agent, &assign.fence);
+    }
+    (job.id, Some(assign))
+}
+
+/// What the agent says when it reaches the new process: it lived on, with what it ran or finished.
+fn hello_after(step: Step, assign: Option<&v1::Assign>) -> v1::Hello {
+    let mut greeting = hello("a");
+    match (step, assign) {
+        (Step::Assigned | Step::Computing | Step::CancelAsked, Some(assign)) => {
+            greeting.running = vec![running(assign)]
+        }
+        (Step::Reported, Some(assign)) => greeting.spooled = vec![succeeded(assign)],
+        _ => {}
+    }
+    greeting
+}
+
+/// Does whatever control tells the agent until the job has ended.
+fn work(process: &Process, agent: &mut Agent, kept: Vec<v1::RunningAttempt>, id: &str) {
+    for attempt in kept {
+        let assign = v1::Assign {
+            job_id: attempt.job_id,
+            fence: attempt.fence,
+            worker_id: attempt.worker_id,
+            ..v1::Assign::default()
+        };
+        let outcome = if process.job(id).cancel_requested_at_us > 0 { "canceled" } else { "succeeded" };
+        process.run(agent.say(Said::Finished(ended(&assign, outcome))));
+    }
+    while process.job(id).ended_at_us == 0 {
+        process.wait_ms(1_000);
+        match process.run(agent.hear()) {
+            Told::Assign(assign) => process.run(agent.say(Said::Finished(succeeded(&assign)))),
+            Told::Acknowledged(_) | Told::Cancel(_) | Told::Welcome(_) => {}
+            other => panic!("heard {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_job_survives_a_kill_at_every_step() {
+    for step in STEPS {
+        on_every_database(|world| {
+            let (id, assign) = drive_and_kill(world, step);
+            let process = world.start();
+            let (mut agent, welcome) = process.join(hello_after(step, assign.as_ref()));
+            assert_eq!(welcome.epoch, 2, "{step:?}");
+            work(&process, &mut agent, welcome.keep, &id);
+            let job = process.job(&id);
+            let expected =
+                if step == Step::CancelAsked { v1::JobState::Canceled } else { v1::JobState::Succeeded };
+            assert_eq!(job.state(), expected, "{step:?}");
+            let won = job.attempts.iter().filter(|attempt| attempt.outcome == "succeeded").count();
+            assert_eq!(won, usize::from(expected == v1::JobState::Succeeded), "{step:?}");
+            let ends =
+                process.events(&id).iter().filter(|name| !name.ends_with("ed_") && is_end(name)).count();
+            assert_eq!(ends, 1, "{step:?}: {:?}", process.events(&id));
+            // The key still answers with the job.
+            assert_eq!(process.try_submit(submission("k")).unwrap().id, id, "{step:?}");
+        });
+    }
+}
+
+fn is_end(event: &str) -> bool {
+    ["succeeded", "failed", "canceled", "expired"].iter().any(|end| event.ends_with(end))
+}
+
+#[test]
+fn an_agent_that_does_not_come_back_loses_its_lease() {
+    on_every_database(|world| {
+        let (id, _) = drive_and_kill(world, Step::Computing);
+        let process = world.start();
+        process.wait_ms(29_999);
+        assert_eq!(process.job(&id).state(), v1::JobState::Running);
+        process.wait_ms(1);
+        assert_eq!(process.job(&id).state(), v1::JobState::Queued);
+        let (mut other, _) = process.join(hello("b"));
+        process.wait_ms(500);
+        let assign = process.assigned(&mut other);
+        assert_eq!(assign.fence, "2-1");
+        process.finish(&mut other, succeeded(&assign));
+        assert_eq!(process.job(&id).state(), v1::JobState::Succeeded);
+    });
+}
+
+#[test]
+fn an_agent_that_died_with_the_process_loses_its_lease_at_once() {
+    on_every_database(|world| {
+        let (id, stale) = drive_and_kill(world, Step::Computing);
+        let process = world.start();
+        let (mut agent, welcome) = process.join(v1::Hello { boot_id: "new".to_owned(), ..hello("a") });
+        assert!(welcome.keep.is_empty());
+        process.wait_ms(500);
+        let assign = process.assigned(&mut agent);
+        assert_ne!(assign.fence, stale.unwrap().fence);
+        process.finish(&mut agent, succeeded(&assign));
+        assert_eq!(process.job(&id).attempts.len(), 2);
+    });
+}
+
+#[test]
+fn time_to_live_goes_on_while_nobody_leads() {
+    on_every_database(|world| {
+        let id = {
+            let process = world.start();
+            echo(&process);
+            process.try_submit(v1::SubmitRequest { ttl_ms: 5_000, ..submission("k") }).unwrap().id
+        };
+        world.clock.advance(std::time::Duration::from_secs(6));
+        let process = world.start();
+        assert_eq!(process.job(&id).state(), v1::JobState::Expired);
+    });
+}
+
+#[test]
+fn a_large_input_survives_a_kill() {
+    on_every_database(|world| {
+        let text = "x".repeat(100_000);
+        let input_json = format!(r#"{{"text":"{text}"}}"#);
+        {
+            let process = world.start();
+            echo(&process);
+            process
+                .try_submit(v1::SubmitRequest { input_json: input_json.clone(), ..submission("k") })
+                .unwrap();
+        }
+        let process = world.start();
+        let (mut agent, _) = process.join(hello("a"));
+        assert_eq!(process.assigned(&mut agent).input_json, input_json);
+    });
+}

@@ -1,0 +1,37 @@
+//! A driver that was replaced can write nothing.
+
+use backlot_foundation_runtime::Tasks;
+use backlot_inference_api::v1;
+use backlot_inference_control::{Config, Service};
+
+use crate::lab::{echo, on_every_database, submission};
+
+#[test]
+fn a_deposed_driver_accepts_nothing() {
+    on_every_database(|world| {
+        let process = world.start();
+        echo(&process);
+        process.submit("before");
+        let successor = Service::new(process.db.clone(), world.clock.clone(), Config::default());
+        let tasks = Tasks::new();
+        process.run(async {
+            successor.tasks(&tasks);
+            successor.ready().await.unwrap();
+        });
+        let refused = process.try_submit(submission("after")).unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unavailable);
+        assert_eq!(process.count("SELECT count(*) FROM jobs"), 1);
+        assert_eq!(process.count("SELECT epoch FROM leader"), 2);
+        // What was accepted before is the successor's now.
+        let scope = backlot_inference_control::Scope { namespace: "studio".to_owned(), tenant: None };
+        let jobs = process.run(successor.list(&scope, None, None, 10, None)).unwrap();
+        assert_eq!(jobs.len(), 1);
+        let state: v1::JobState = process
+            .run(process.control().list_jobs(v1::ListJobsRequest::default()))
+            .unwrap()
+            .into_inner()
+            .jobs[0]
+            .state();
+        assert_eq!(state, v1::JobState::Queued);
+    });
+}
