@@ -1,5 +1,6 @@
-//! The agent against a scripted control, in one program.
+//! The agent against a scripted control, and with the real one.
 
 mod agent;
 mod shipped;
 mod support;
+mod with_control;

@@ -210,7 +210,11 @@ impl Place {
     }
 
     pub(crate) fn agent_with(&self, config: Config, control: &Control) -> Agent {
-        Agent::new(config, &self.root.path().join("agent"), control.channel.clone()).expect("an agent")
+        self.agent_on(config, control.channel.clone())
+    }
+
+    pub(crate) fn agent_on(&self, config: Config, channel: Channel) -> Agent {
+        Agent::new(config, &self.root.path().join("agent"), channel).expect("an agent")
     }
 
     pub(crate) fn spooled(&self) -> usize {
