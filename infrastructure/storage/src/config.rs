@@ -22,6 +22,8 @@ pub struct Config {
     pub quota_bytes: i64,
     /// Largest upload, in bytes.
     pub upload_bytes_max: i64,
+    /// Uploads that an organisation may have in progress.
+    pub uploads_open_max: u64,
     /// Seconds in which an upload must be completed; after that it is removed and its quota returned.
     pub upload_ttl_s: u64,
     /// Seconds that a download URL is good for.
@@ -41,6 +43,7 @@ impl Default for Config {
             signing_secret: String::new(),
             quota_bytes: 1 << 30,
             upload_bytes_max: 2 << 30,
+            uploads_open_max: 500,
             upload_ttl_s: 3_600,
             download_ttl_s: 3_600,
             reconcile_every_s: 30,
@@ -107,7 +110,7 @@ impl Default for ProbeConfig {
             concurrency: 2,
             timeout_s: 60,
             cpu_s: 40,
-            memory_bytes: 3 << 30,
+            memory_bytes: 2 << 30,
             pixels_max: 100_000_000,
             preview_px: 640,
         }

@@ -50,6 +50,12 @@ pub enum Error {
         /// What is left.
         available_bytes: i64,
     },
+    /// Too many uploads in progress.
+    #[error("{max} uploads are in progress")]
+    UploadsOpen {
+        /// How many there may be.
+        max: u64,
+    },
     /// The file was looked at and is not taken.
     #[error("{}: {}", .0.code.name, .0.detail)]
     Rejected(Rejection),
@@ -98,7 +104,7 @@ pub enum Error {
     /// More than the job may write.
     #[error("{0}")]
     OutputLimit(String),
-    /// Announced with other facts, or written.
+    /// Announced with other facts.
     #[error("{0}")]
     OutputExists(String),
     /// Not announced or not written.
@@ -152,6 +158,10 @@ impl From<Error> for Problem {
             )
             .with_extra("needed_bytes", needed_bytes)
             .with_extra("available_bytes", available_bytes),
+            Error::UploadsOpen { max } => Self::new(
+                &codes::UPLOADS_OPEN_LIMIT,
+                format!("{max} uploads are in progress. Complete or cancel some of them first."),
+            ),
             Error::Rejected(rejection) => Self::new(rejection.code, rejection.detail),
             Error::NotUploaded => Self::new(
                 &codes::ASSET_NOT_UPLOADED,

@@ -16,6 +16,7 @@ mod lineage;
 mod media;
 mod migrations;
 mod objects;
+mod one_at_a_time;
 mod outputs;
 mod outputs_store;
 mod probe;

@@ -148,8 +148,8 @@ impl Service {
         Ok(capability)
     }
 
-    /// Announces an output and says where it goes. Announcing the same again gives a fresh address, until
-    /// it is written.
+    /// Announces an output and says where it goes. Announcing the same again gives a fresh address, also
+    /// where it has been written: whoever lost the answer to its PUT learns there that the object exists.
     pub async fn announce_output(&self, new: &NewOutput) -> Result<OutputTicket, Error> {
         check_output(new)?;
         let inner = &self.inner;
@@ -188,9 +188,6 @@ impl Service {
             }
         }
         tx.commit().await?;
-        if inner.objects.size(&key).await?.is_some() {
-            return Err(Error::OutputExists("This output has been written already.".to_owned()));
-        }
         let size = new.size_bytes.unsigned_abs();
         let ttl = issuer.expires_at.since(now).min(OUTPUT_URL_TTL);
         let target = self.put_target(&key, size, Some(&new.sha256), &new.content_type, ttl).await?;
@@ -215,6 +212,8 @@ impl Service {
         winner: &Winner,
     ) -> Result<Vec<Asset>, Error> {
         let db = self.inner.db.read();
+        // A caller whose deadline passed calls again while the first call still works.
+        let _turn = self.inner.finalizing.turn(&winner.job_id).await;
         let issuer = self.issuer_of(organisation, &winner.job_id).await?;
         match issuer.state.as_str() {
             issuer_state::FINALIZED => return self.finalized_assets(&issuer, winner).await,

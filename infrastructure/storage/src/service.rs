@@ -20,6 +20,7 @@ use crate::ingest::{Sent, Verified, ingest};
 use crate::keys::ObjectKey;
 use crate::media::{Claim, Media, Strictness};
 use crate::objects::Objects;
+use crate::one_at_a_time::OneAtATime;
 use crate::probe::Prober;
 use crate::signing::{Grant, SECRET_BYTES, SigningKey, Verb, expiry};
 use crate::store::{self, origin, state};
@@ -55,6 +56,8 @@ pub(crate) struct Inner {
     pub(crate) objects: Objects,
     pub(crate) prober: Prober,
     pub(crate) key: SigningKey,
+    /// Jobs whose outputs are being looked at by this process.
+    pub(crate) finalizing: OneAtATime,
     base_url: parking_lot::RwLock<String>,
 }
 
@@ -197,7 +200,8 @@ impl Service {
             tx.commit().await?;
         }
         let base_url = parking_lot::RwLock::new(config.public_base_url.trim_end_matches('/').to_owned());
-        Ok(Self { inner: Arc::new(Inner { db, clock, config, objects, prober, key, base_url }) })
+        let finalizing = OneAtATime::default();
+        Ok(Self { inner: Arc::new(Inner { db, clock, config, objects, prober, key, finalizing, base_url }) })
     }
 
     /// Says where this server is reached from outside, once its port is known. What the configuration
@@ -245,6 +249,10 @@ impl Service {
         if !store::reserve(&*tx, actor.organisation, row.size_bytes, inner.config.quota_bytes).await? {
             let usage = store::usage_of(&*tx, actor.organisation).await?;
             return Err(quota_exceeded(row.size_bytes, usage, inner.config.quota_bytes));
+        }
+        // Counted under the lock that the reservation took.
+        if store::open_uploads(&*tx, actor.organisation).await? >= inner.config.uploads_open_max {
+            return Err(Error::UploadsOpen { max: inner.config.uploads_open_max });
         }
         // Too large for anybody comes after too large for this organisation: the quota is what it can change.
         if row.size_bytes > inner.config.upload_bytes_max {
@@ -383,6 +391,7 @@ impl Service {
         let row = store::asset(&*tx, row.id).await?.ok_or(Error::NotFound("asset"))?;
         events::ready(&tx, &row, verified.media, now).await?;
         tx.commit().await?;
+        metrics::counter!("backlot_storage_uploads", "outcome" => "ready").increment(1);
         self.remove_objects(&row).await;
         self.with_inputs(row).await
     }
@@ -396,6 +405,7 @@ impl Service {
             store::account(&*tx, row.organisation_id, 0, -row.size_bytes).await?;
             events::rejected(&tx, row, rejection.code.name, now).await?;
             tx.commit().await?;
+            metrics::counter!("backlot_storage_uploads", "outcome" => rejection.code.name).increment(1);
             let row = asset::Model { state: state::REJECTED.to_owned(), ..row.clone() };
             self.remove_objects(&row).await;
         }
@@ -510,6 +520,19 @@ impl Service {
             reserved_bytes: row.reserved_bytes,
             quota_bytes: row.quota_bytes.unwrap_or(default),
         }))
+    }
+
+    /// Sets what an organisation may use, by its plan; `None`: the default of the configuration. What it
+    /// uses already stays, also where it is more.
+    pub async fn set_quota(
+        &self,
+        organisation: OrganisationId,
+        quota_bytes: Option<i64>,
+    ) -> Result<(), Error> {
+        let tx = self.inner.db.begin_write().await?;
+        store::set_quota(&*tx, organisation, quota_bytes.map(|bytes| bytes.clamp(0, SIZE_BYTES_MAX))).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     async fn ready_row(&self, organisation: OrganisationId, id: AssetId) -> Result<asset::Model, Error> {

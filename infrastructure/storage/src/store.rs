@@ -4,8 +4,8 @@ use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::{AssetId, OrganisationId};
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 
 use crate::entities::{asset, asset_input, usage};
@@ -206,6 +206,18 @@ pub(crate) async fn with_objects_pending(
         .await
 }
 
+/// Uploads of an organisation that are in progress.
+pub(crate) async fn open_uploads(
+    db: &impl ConnectionTrait,
+    organisation: OrganisationId,
+) -> Result<u64, DbErr> {
+    asset::Entity::find()
+        .filter(asset::Column::OrganisationId.eq(organisation))
+        .filter(asset::Column::State.eq(state::UPLOADING))
+        .count(db)
+        .await
+}
+
 /// Uploads whose time is over and that nobody works on.
 pub(crate) async fn expired_uploads(
     db: &impl ConnectionTrait,
@@ -311,6 +323,21 @@ pub(crate) async fn account(
     usage::Entity::update_many()
         .col_expr(usage::Column::UsedBytes, Expr::col(usage::Column::UsedBytes).add(used_bytes))
         .col_expr(usage::Column::ReservedBytes, Expr::col(usage::Column::ReservedBytes).add(reserved_bytes))
+        .filter(usage::Column::OrganisationId.eq(organisation))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// Sets what an organisation may use; `None`: the default.
+pub(crate) async fn set_quota(
+    db: &impl ConnectionTrait,
+    organisation: OrganisationId,
+    quota_bytes: Option<i64>,
+) -> Result<(), DbErr> {
+    ensure_usage(db, organisation).await?;
+    usage::Entity::update_many()
+        .col_expr(usage::Column::QuotaBytes, Expr::value(quota_bytes))
         .filter(usage::Column::OrganisationId.eq(organisation))
         .exec(db)
         .await?;

@@ -41,6 +41,9 @@ pub const UPLOAD_CLOSED: Code = Code::new("upload_closed", Kind::Conflict, "This
 /// The organisation's space is used up.
 pub const QUOTA_EXCEEDED: Code =
     Code::new("quota_exceeded", Kind::TooLarge, "There is not enough space left");
+/// The organisation has too many uploads in progress.
+pub const UPLOADS_OPEN_LIMIT: Code =
+    Code::new("uploads_open_limit", Kind::TooMany, "Too many uploads are in progress");
 /// The signature does not fit the address.
 pub const SIGNED_URL_INVALID: Code =
     Code::new("signed_url_invalid", Kind::Forbidden, "The signature does not fit this address");
@@ -64,7 +67,7 @@ pub const OUTPUTS_ENDED: Code =
     Code::new("outputs_ended", Kind::Conflict, "The outputs of this job are closed");
 /// More outputs, or more bytes, than the job may write.
 pub const OUTPUT_LIMIT: Code = Code::new("output_limit", Kind::TooLarge, "The job may not write that much");
-/// An output of this number was announced with other facts, or written already.
+/// An output of this number was announced with other facts.
 pub const OUTPUT_EXISTS: Code = Code::new("output_exists", Kind::Conflict, "This output exists already");
 /// An output that should be there was not announced or not written.
 pub const OUTPUT_MISSING: Code =
@@ -93,6 +96,7 @@ pub const ALL: &[&Code] = &[
     &UPLOAD_EXPIRED,
     &UPLOAD_CLOSED,
     &QUOTA_EXCEEDED,
+    &UPLOADS_OPEN_LIMIT,
     &SIGNED_URL_INVALID,
     &SIGNED_URL_EXPIRED,
     &OBJECT_EXISTS,

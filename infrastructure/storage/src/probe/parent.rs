@@ -63,10 +63,13 @@ impl Prober {
         };
         // Closed never: the semaphore lives as long as this does.
         let _slot = self.slots.acquire().await.ok();
-        let mut child = self.start()?;
+        let began = std::time::Instant::now();
+        let mut running = Running(self.start()?);
         let deadline = Duration::from_secs(self.config.timeout_s);
-        let answered = tokio::time::timeout(deadline, converse(&mut child, &request)).await;
-        end(child).await;
+        let answered = tokio::time::timeout(deadline, converse(&mut running.0, &request)).await;
+        running.end().await;
+        metrics::histogram!("backlot_storage_probe_seconds", "class" => media.class().as_str())
+            .record(began.elapsed().as_secs_f64());
         match answered {
             Ok(Some(Answer::Facts(facts))) => Ok(facts),
             Ok(Some(Answer::Refused(refusal))) => Err(refusal.into()),
@@ -105,13 +108,30 @@ async fn converse(child: &mut Child, request: &Request) -> Option<Answer> {
     serde_json::from_slice(&line).ok()
 }
 
-/// Kills the child and everything it started: its session where it made one, and itself.
-async fn end(mut child: Child) {
-    if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw) {
-        let _ = killpg(pid, Signal::SIGKILL);
-        let _ = kill(pid, Signal::SIGKILL);
+/// A child that is ended with everything it started, however its probe ends.
+struct Running(Child);
+
+impl Running {
+    /// Kills its session, where it made one, and itself. Not once it has been waited for: its number may
+    /// be another's by then.
+    fn kill(&self) {
+        let number = self.0.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(pid) = number.map(Pid::from_raw) {
+            let _ = killpg(pid, Signal::SIGKILL);
+            let _ = kill(pid, Signal::SIGKILL);
+        }
     }
-    let _ = child.wait().await;
+
+    async fn end(mut self) {
+        self.kill();
+        let _ = self.0.wait().await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
 }
 
 /// The absolute path of a program, by this process's PATH.

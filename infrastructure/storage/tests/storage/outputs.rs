@@ -168,7 +168,8 @@ async fn an_output_is_written_once_within_its_limits() {
         announce(&world, &job, "1-1", 0, &picture).await.ok();
         assert_eq!(announce(&world, &job, "1-1", 0, &png(21, 21)).await.code(), "output_exists");
         assert!(world.put(&ticket, &picture).await.status.is_success());
-        assert_eq!(announce(&world, &job, "1-1", 0, &picture).await.code(), "output_exists");
+        // Whoever lost the answer asks again, and is told that it is there.
+        let ticket = announce(&world, &job, "1-1", 0, &picture).await.ok();
         if world.name.ends_with("folder") {
             assert_eq!(world.put(&ticket, &picture).await.code(), "object_exists");
             let second = announce(&world, &job, "1-1", 1, &picture).await.ok();

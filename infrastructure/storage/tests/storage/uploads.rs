@@ -265,3 +265,51 @@ async fn a_token_is_needed() {
         assert_eq!(answer.code(), "unauthenticated");
     }
 }
+
+#[tokio::test]
+async fn a_plan_changes_what_an_organisation_may_use() {
+    for world in worlds().await {
+        let organisation = world.alice.organisation;
+        world.service.set_quota(organisation, Some(100)).await.unwrap();
+        let refused = world.begin("a.png", "image/png", 101).await;
+        assert_eq!(refused.code(), "quota_exceeded");
+        assert_eq!(refused.body["available_bytes"], 100);
+        world.begin("a.png", "image/png", 60).await.ok();
+        assert_eq!(world.begin("a.png", "image/png", 60).await.body["available_bytes"], 40);
+        world.service.set_quota(organisation, Some(10)).await.unwrap();
+        assert_eq!(world.begin("a.png", "image/png", 1).await.body["available_bytes"], 0);
+        world.service.set_quota(organisation, None).await.unwrap();
+        world.begin("a.png", "image/png", 1_000).await.ok();
+        let usage = world.get("/v1/assets/usage").await.ok();
+        assert_eq!(usage, json!({ "used_bytes": 0, "reserved_bytes": 1_060, "quota_bytes": QUOTA_BYTES }));
+    }
+}
+
+#[tokio::test]
+async fn uploads_in_progress_have_a_limit() {
+    for world in crate::world::worlds_with(|config| config.uploads_open_max = 3).await {
+        let begun = world.begin("a.png", "image/png", 9).await.ok();
+        for _ in 0..2 {
+            world.begin("a.png", "image/png", 9).await.ok();
+        }
+        assert_eq!(world.begin("a.png", "image/png", 9).await.code(), "uploads_open_limit", "{}", world.name);
+        assert_eq!(world.usage().await, (0, 27));
+        let path = format!("/v1/assets/{}", begun["asset"]["id"].as_str().unwrap());
+        world.call(Method::DELETE, &path, None).await;
+        world.begin("a.png", "image/png", 9).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn the_description_of_the_api_is_whole() {
+    let world = crate::world::folder_world().await;
+    let (_, api) = world.service.http().split_for_parts();
+    let text = api.to_json().unwrap();
+    let api: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for reference in text.split("\"#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(api["components"]["schemas"][name].is_object(), "{name} is referred to and not described");
+    }
+    let paths: Vec<&String> = api["paths"].as_object().unwrap().keys().collect();
+    assert_eq!(paths.len(), 8, "{paths:?}");
+}
