@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ::http::{HeaderValue, Request, Response, header};
+use ::http::{HeaderValue, Request, Response, Uri, header};
 use backlot_foundation_tokens::Signer;
 use futures::future::BoxFuture;
 use tonic::body::Body;
@@ -61,8 +61,12 @@ impl Channel {
         Self { service: BoxCloneSyncService::new(service), token: None }
     }
 
-    /// Calls a server over the network; connects when it is first used, and again when it must.
+    /// Calls a server over the network; connects when it is first used, and again when it must. A path in
+    /// the address comes before every method's: a process that serves several systems mounts each under
+    /// its name (`http://HOST:PORT/inference`).
     pub fn remote(address: &str) -> Result<Self, ChannelError> {
+        let prefix =
+            address.parse::<Uri>().map(|uri| uri.path().trim_end_matches('/').to_owned()).unwrap_or_default();
         let endpoint = Endpoint::from_shared(address.to_owned())
             .map_err(|source| ChannelError { address: address.to_owned(), source })?
             .connect_timeout(Duration::from_secs(3))
@@ -71,6 +75,7 @@ impl Channel {
             .keep_alive_timeout(Duration::from_secs(10))
             .keep_alive_while_idle(true);
         let service = endpoint.connect_lazy().map_err(BoxError::from);
+        let service = service.map_request(move |request| under(&prefix, request));
         Ok(Self { service: BoxCloneSyncService::new(service), token: None })
     }
 
@@ -132,6 +137,16 @@ impl Service<Request<Body>> for Channel {
             }
         })
     }
+}
+
+/// Puts a prefix before the method's path.
+fn under(prefix: &str, mut request: Request<Body>) -> Request<Body> {
+    if !prefix.is_empty()
+        && let Ok(path) = format!("{prefix}{}", request.uri().path()).parse()
+    {
+        *request.uri_mut() = path;
+    }
+    request
 }
 
 /// The deadline that a request names, or the default. Format: digits and a unit of `H M S m u n`.

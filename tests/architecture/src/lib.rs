@@ -79,7 +79,9 @@ fn broken_rule(one: &Crate, dependency: &str, target: Option<&Crate>) -> Option<
     let Some(target) = target else {
         return match one.kind {
             Kind::Testkit => None,
-            Kind::Pure if !PURE_LIBRARIES.contains(&dependency) => Some("a pure crate uses no library that does I/O"),
+            Kind::Pure if !PURE_LIBRARIES.contains(&dependency) => {
+                Some("a pure crate uses no library that does I/O")
+            }
             _ if ANALYTICS.contains(&dependency) && one.name != "backlot-data-lake" => {
                 Some("only backlot-data-lake uses the analytics engine")
             }
@@ -144,13 +146,19 @@ struct Declared {
 #[must_use]
 pub fn workspace() -> Vec<Crate> {
     let manifest = root().join("Cargo.toml");
-    let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().exec().expect("cargo metadata answers");
-    let packages = metadata.workspace_packages().into_iter().filter(|package| package.name.as_str() != "workspace-hack");
+    let metadata =
+        MetadataCommand::new().manifest_path(manifest).no_deps().exec().expect("cargo metadata answers");
+    let packages =
+        metadata.workspace_packages().into_iter().filter(|package| package.name.as_str() != "workspace-hack");
     packages
         .map(|package| {
-            let declared: Declaration = serde_json::from_value(package.metadata.clone()).unwrap_or_else(|error| {
-                panic!("{} declares no system and kind in [package.metadata.backlot]: {error}", package.name)
-            });
+            let declared: Declaration =
+                serde_json::from_value(package.metadata.clone()).unwrap_or_else(|error| {
+                    panic!(
+                        "{} declares no system and kind in [package.metadata.backlot]: {error}",
+                        package.name
+                    )
+                });
             let dependencies = package.dependencies.iter().filter(|one| one.kind == DependencyKind::Normal);
             Crate {
                 name: package.name.to_string(),
@@ -166,5 +174,8 @@ pub fn workspace() -> Vec<Crate> {
 /// The root of the repository.
 #[must_use]
 pub fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository's root exists")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .expect("the repository's root exists")
 }

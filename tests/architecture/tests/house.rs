@@ -19,8 +19,20 @@ fn all_codes() -> Vec<&'static Code> {
 #[test]
 fn every_crate_and_every_system_has_a_readme() {
     let root = root();
-    let systems = ["foundation", "infrastructure", "business", "inference", "data", "apps", "tests", "web", "workers", "deploy"];
-    let folders = workspace().into_iter().map(|one| one.folder).chain(systems.map(|system| root.join(system)));
+    let systems = [
+        "foundation",
+        "infrastructure",
+        "business",
+        "inference",
+        "data",
+        "apps",
+        "tests",
+        "web",
+        "workers",
+        "deploy",
+    ];
+    let folders =
+        workspace().into_iter().map(|one| one.folder).chain(systems.map(|system| root.join(system)));
     let without: Vec<_> = folders.filter(|folder| !folder.join("README.md").is_file()).collect();
     assert!(without.is_empty(), "folders without a README.md: {without:#?}");
 }

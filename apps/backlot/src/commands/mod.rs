@@ -1,0 +1,7 @@
+//! The command line: one module a command.
+
+pub(crate) mod admin;
+pub(crate) mod demo;
+pub(crate) mod migrate;
+pub(crate) mod openapi;
+pub(crate) mod serve;

@@ -1,0 +1,136 @@
+//! `backlot serve [SYSTEM…]`: builds, listens, says where, and stops in order.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use backlot_foundation_runtime::termination_signal;
+use backlot_foundation_telemetry::Telemetry;
+use clap::Args;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::demo::{DEMO_EMAIL, DEMO_PASSWORD};
+use crate::Common;
+use crate::compose::{Context, Role, Studio};
+
+/// Longest wait for requests and tasks to end after the signal.
+const GRACE: Duration = Duration::from_secs(20);
+/// File in the data folder that says where a running process listens.
+pub(crate) const ADDRESS_FILE: &str = "address.json";
+
+/// Options of `backlot serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    common: Common,
+    /// What to serve; nothing: everything.
+    #[arg(value_enum)]
+    roles: Vec<Role>,
+    /// Makes a demo account with a known password. Only for a machine of one's own.
+    #[arg(long)]
+    demo_account: bool,
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let config = args.common.load()?;
+    let telemetry = Telemetry::install(&config.telemetry, "backlot")?;
+    let handle = telemetry.prometheus();
+    let roles = if args.roles.is_empty() { Role::ALL.to_vec() } else { args.roles.clone() };
+
+    // Bound before anything is built: signed URLs carry the real port.
+    let http = TcpListener::bind((config.http.host, config.http.port)).await.with_context(|| {
+        format!("cannot listen on {}:{}: choose another port with --port", config.http.host, config.http.port)
+    })?;
+    let local = http.local_addr()?;
+    let public_url = match config.http.public_url.trim_end_matches('/') {
+        "" => format!("http://{local}"),
+        url => url.to_owned(),
+    };
+    let rpc = TcpListener::bind(&config.rpc.listen)
+        .await
+        .with_context(|| format!("cannot listen on rpc.listen = {}", config.rpc.listen))?;
+
+    let folder = args.common.data.clone();
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make the data folder {}", folder.display()))?;
+    let context = Context::new(config, &folder, public_url, Role::is_whole(&roles))?;
+    let studio = Studio::build(context, &roles, Some(Arc::new(move || handle.render()))).await?;
+
+    let tasks = studio.context.tasks.clone();
+    let stop = tasks.stop_signal();
+    let contracts = backlot_foundation_rpc::serve_rpc(rpc_listener(&rpc)?, studio.rpc(), stop.clone());
+    let contracts = tokio::spawn(contracts);
+    let closing = stop.clone();
+    let service = studio.http.clone().into_make_service_with_connect_info::<std::net::SocketAddr>();
+    let pages = axum::serve(http, service).with_graceful_shutdown(async move { closing.stopped().await });
+    let pages = tokio::spawn(pages.into_future());
+
+    write_address(&folder, &format!("http://{local}"), &format!("http://{}", rpc.local_addr()?))?;
+    if args.demo_account {
+        demo_account(&format!("http://{local}")).await?;
+    }
+    announce(&roles, &format!("http://{local}"), began, args.demo_account);
+
+    termination_signal().await;
+    tracing::info!("stopping");
+    studio.health.drain();
+    stop.stop();
+    let ended = async {
+        let _ = tokio::join!(pages, contracts);
+    };
+    // Streams may be open for hours: they are cut when the grace period ends.
+    let _ = tokio::time::timeout(GRACE / 4, ended).await;
+    tasks.shutdown(GRACE).await;
+    for system in &studio.systems {
+        system.db.close().await?;
+    }
+    let _ = std::fs::remove_file(folder.join(ADDRESS_FILE));
+    Ok(())
+}
+
+/// A second handle on the bound socket, so that its address can still be asked.
+fn rpc_listener(bound: &TcpListener) -> anyhow::Result<TcpListener> {
+    use std::os::fd::AsFd as _;
+    let copy = bound.as_fd().try_clone_to_owned()?;
+    Ok(TcpListener::from_std(std::net::TcpListener::from(copy))?)
+}
+
+/// For `backlot admin` on the same machine. Written beside and renamed: never half a file.
+fn write_address(folder: &Path, http: &str, rpc: &str) -> anyhow::Result<()> {
+    let draft = folder.join("address.new");
+    let text = json!({ "pid": std::process::id(), "http": http, "rpc": rpc }).to_string();
+    std::fs::write(&draft, text)?;
+    std::fs::rename(draft, folder.join(ADDRESS_FILE))?;
+    Ok(())
+}
+
+/// Signs the demo account up, through the public API as anybody would; it may be there already.
+async fn demo_account(address: &str) -> anyhow::Result<()> {
+    let body = json!({ "email": DEMO_EMAIL, "password": DEMO_PASSWORD, "name": "Demo" });
+    let answer =
+        reqwest::Client::new().post(format!("{address}/v1/identity/sign-up")).json(&body).send().await?;
+    let status = answer.status();
+    anyhow::ensure!(
+        status.is_success() || status == reqwest::StatusCode::CONFLICT,
+        "the demo account cannot be made: {status} {}",
+        answer.text().await.unwrap_or_default()
+    );
+    Ok(())
+}
+
+/// The one line that people and scripts wait for.
+fn announce(roles: &[Role], address: &str, began: Instant, demo_account: bool) {
+    let mut out = std::io::stdout().lock();
+    let millis = began.elapsed().as_millis();
+    let what = if Role::is_whole(roles) { "studio".to_owned() } else { format!("{roles:?}").to_lowercase() };
+    let _ = writeln!(out, "backlot: the {what} is ready at {address} ({millis} ms)");
+    if demo_account {
+        let _ = writeln!(out, "         sign in as {DEMO_EMAIL} with password \"{DEMO_PASSWORD}\"");
+    }
+    let _ = out.flush();
+}

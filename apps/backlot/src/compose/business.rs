@@ -1,0 +1,45 @@
+//! Tools: calls infrastructure and inference by their contracts, follows their events.
+
+use backlot_business_tools as tools;
+use backlot_foundation_db::Db;
+use backlot_foundation_events::EventsService;
+use backlot_foundation_rpc::Server;
+use backlot_foundation_tokens::audience;
+
+use super::{Channels, Context, System};
+
+/// Builds tools and starts its reconciler.
+pub(super) async fn build(context: &Context, channels: &Channels<'_>) -> anyhow::Result<System> {
+    let config = &context.config.business;
+    let db = Db::connect(&config.db, audience::BUSINESS).await?;
+    migrate(&db).await?;
+    let infrastructure = channels.signed(audience::INFRASTRUCTURE, "business")?;
+    let inference = channels.signed(audience::INFERENCE, "business")?;
+    let clock = context.clock.clone();
+    let tools = tools::Service::new(
+        db.clone(),
+        infrastructure.clone(),
+        inference.clone(),
+        clock.clone(),
+        config.tools.clone(),
+    )
+    .await?;
+    tools.tasks(&context.tasks, &infrastructure, &inference);
+    let events = EventsService::new(db.clone(), clock, backlot_business_api::events::schemas());
+    let verifier = context.trust.verifier(audience::BUSINESS)?;
+    let routes = tonic::service::Routes::new(events.server());
+    Ok(System {
+        name: audience::BUSINESS,
+        rpc: Server::new(verifier.clone()).layer(routes),
+        http: tools.http(),
+        verifier,
+        db,
+    })
+}
+
+/// Brings business's schema up to date.
+pub(super) async fn migrate(db: &Db) -> anyhow::Result<()> {
+    db.migrate::<backlot_foundation_events::Migrator>().await?;
+    db.migrate::<tools::Migrator>().await?;
+    Ok(())
+}

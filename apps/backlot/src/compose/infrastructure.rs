@@ -1,0 +1,81 @@
+//! Users, authority, credits and media over one database, so that one transaction can span them.
+
+use std::sync::Arc;
+
+use backlot_foundation_db::Db;
+use backlot_foundation_events::EventsService;
+use backlot_foundation_rpc::Server;
+use backlot_foundation_tokens::audience;
+use backlot_infrastructure_billing as billing;
+use backlot_infrastructure_identity as identity;
+use backlot_infrastructure_storage as storage;
+
+use super::{Context, System};
+
+/// The services of infrastructure.
+pub(crate) struct Infrastructure {
+    db: Db,
+    identity: identity::Service,
+    billing: billing::Service,
+    storage: storage::Service,
+}
+
+impl Infrastructure {
+    /// Builds the services and starts their tasks.
+    pub(crate) async fn build(context: &Context) -> anyhow::Result<Self> {
+        let config = &context.config.infrastructure;
+        let db = Db::connect(&config.db, audience::INFRASTRUCTURE).await?;
+        migrate(&db).await?;
+        let clock = context.clock.clone();
+        let billing = billing::Service::new(
+            db.clone(),
+            billing::Deps::default(),
+            config.billing.clone(),
+            clock.clone(),
+        );
+        // Billing joins identity's transactions: an organisation comes with its root mandate and credits.
+        let deps =
+            identity::Deps { observer: Arc::new(billing.clone()), authority: Arc::new(billing.clone()) };
+        let identity = identity::Service::new(db.clone(), deps, config.identity.clone(), clock.clone())?;
+        let mut storage = config.storage.clone();
+        if storage.folder.is_relative() {
+            storage.folder = context.folder.join(&storage.folder);
+        }
+        let storage = storage::Service::new(db.clone(), clock, storage).await?;
+        storage.set_public_base_url(&context.public_url);
+        identity.tasks(&context.tasks);
+        billing.tasks(&context.tasks);
+        storage.tasks(&context.tasks);
+        Ok(Self { db, identity, billing, storage })
+    }
+
+    /// Their contract, routes and events as one system.
+    pub(crate) fn system(self, context: &Context) -> anyhow::Result<System> {
+        let schemas = backlot_infrastructure_api::events::schemas();
+        let events = EventsService::new(self.db.clone(), context.clock.clone(), schemas);
+        let mut routes = tonic::service::Routes::builder();
+        routes
+            .add_service(self.identity.rpc())
+            .add_service(self.billing.mandates_rpc())
+            .add_service(self.billing.billing_rpc())
+            .add_service(self.storage.rpc())
+            .add_service(events.server());
+        let verifier = context.trust.verifier(audience::INFRASTRUCTURE)?;
+        Ok(System {
+            name: audience::INFRASTRUCTURE,
+            rpc: Server::new(verifier.clone()).layer(routes.routes()),
+            http: self.identity.http().merge(self.storage.http()),
+            verifier,
+            db: self.db,
+        })
+    }
+}
+
+/// Brings infrastructure's schema up to date.
+pub(super) async fn migrate(db: &Db) -> anyhow::Result<()> {
+    db.migrate::<backlot_foundation_events::Migrator>().await?;
+    db.migrate::<identity::Migrator>().await?;
+    db.migrate::<billing::Migrator>().await?;
+    db.migrate::<storage::Migrator>().await?;
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! Which system a path belongs to, and which scope of an API key it needs.
+
+use axum::http::Method;
+use backlot_foundation_tokens::audience;
+
+/// First parts of the paths of each system, after `/v1/`.
+const AREAS: &[(&str, &[&str])] = &[
+    (
+        audience::INFRASTRUCTURE,
+        &["identity", "mandates", "billing", "assets", "assets-usage", "objects", "outputs"],
+    ),
+    (audience::BUSINESS, &["tools", "runs"]),
+    (audience::INFERENCE, &["jobs", "fleet", "models"]),
+    (
+        audience::DATA,
+        &[
+            "metrics",
+            "data",
+            "events",
+            "quarantine",
+            "batch",
+            "track",
+            "identify",
+            "page",
+            "screen",
+            "group",
+            "alias",
+        ],
+    ),
+];
+
+/// Paths whose own signature or capability is the credential. Nothing of the caller's is added.
+const CAPABILITIES: &[&str] = &["objects", "outputs"];
+
+/// Paths of people who have no valid credential yet, or no longer.
+const DOORS: &[&str] = &["/v1/identity/sign-in", "/v1/identity/sign-up", "/v1/identity/sign-out"];
+
+/// The areas of a system.
+pub(super) fn of(system: &str) -> &'static [&'static str] {
+    AREAS.iter().find(|(name, _)| *name == system).map_or(&[], |(_, areas)| areas)
+}
+
+/// The first part of an API path.
+pub(super) fn area(path: &str) -> Option<&str> {
+    path.strip_prefix("/v1/")?.split('/').next().filter(|area| !area.is_empty())
+}
+
+/// The area as a metric's label: one of a fixed set, whatever strangers ask for.
+pub(super) fn label(path: &str) -> &'static str {
+    let Some(area) = area(path) else { return "pages" };
+    let known = AREAS.iter().flat_map(|(_, areas)| areas.iter()).find(|known| **known == area);
+    known.copied().unwrap_or("other")
+}
+
+/// Whether the path's own signature is the credential.
+pub(super) fn is_capability(path: &str) -> bool {
+    area(path).is_some_and(|area| CAPABILITIES.contains(&area))
+}
+
+/// Whether an old cookie must not stand in the way.
+pub(super) fn is_door(path: &str) -> bool {
+    DOORS.contains(&path)
+}
+
+/// Whether the method only looks.
+pub(super) fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// The scope that an API key with scopes must have: `area:read` to look, `area:write` to change. Areas
+/// that are one thing to a person share a scope.
+pub(super) fn scope(method: &Method, path: &str) -> String {
+    let area = match area(path).unwrap_or_default() {
+        "runs" => "tools",
+        "assets-usage" => "assets",
+        "fleet" | "models" => "jobs",
+        other => other,
+    };
+    let looks = is_safe(method) || (area == "tools" && path.ends_with("/quote"));
+    format!("{area}:{}", if looks { "read" } else { "write" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_follows_from_method_and_path() {
+        let check = |method, path, expected| assert_eq!(scope(&method, path), expected, "{path}");
+        check(Method::GET, "/v1/assets/1", "assets:read");
+        check(Method::POST, "/v1/assets", "assets:write");
+        check(Method::POST, "/v1/tools/upscale/quote", "tools:read");
+        check(Method::POST, "/v1/runs", "tools:write");
+        check(Method::GET, "/v1/fleet", "jobs:read");
+        check(Method::DELETE, "/v1/identity/api-keys/1", "identity:write");
+    }
+
+    #[test]
+    fn labels_are_few() {
+        assert_eq!(label("/v1/assets/1"), "assets");
+        assert_eq!(label("/v1/no-such-thing"), "other");
+        assert_eq!(label("/index.html"), "pages");
+    }
+}

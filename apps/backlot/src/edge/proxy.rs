@@ -1,0 +1,164 @@
+//! Forwards requests to systems that run apart. Bodies stream both ways; nothing is buffered.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::uri::{Authority, PathAndQuery, Scheme};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use axum::response::{IntoResponse as _, Response};
+use backlot_foundation_errors::{Problem, codes};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long an idle connection is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Headers that belong to one connection and not to the request.
+const HOP_BY_HOP: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Connections to all upstreams. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Client {
+    http: hyper_util::client::legacy::Client<HttpConnector, Body>,
+    timeout: Duration,
+}
+
+impl Client {
+    /// `timeout` bounds the wait for the beginning of an answer, not its length.
+    pub(super) fn new(timeout: Duration) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        connector.set_nodelay(true);
+        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build(connector);
+        Self { http, timeout }
+    }
+}
+
+/// One system at its address. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Upstream {
+    client: Client,
+    authority: Authority,
+}
+
+impl Upstream {
+    /// None where the address is not `http://HOST:PORT`.
+    pub(super) fn new(client: Client, address: &str) -> Option<Self> {
+        let uri: Uri = address.trim_end_matches('/').parse().ok()?;
+        let plain =
+            uri.scheme() == Some(&Scheme::HTTP) && matches!(uri.path(), "" | "/") && uri.query().is_none();
+        let authority = uri.authority().cloned()?;
+        plain.then_some(Self { client, authority })
+    }
+
+    /// Sends a request there and returns the beginning of the answer.
+    pub(super) async fn send(&self, mut request: Request) -> Result<Response, Problem> {
+        let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let uri = Uri::builder()
+            .scheme(Scheme::HTTP)
+            .authority(self.authority.clone())
+            .path_and_query(path)
+            .build();
+        *request.uri_mut() = uri.map_err(|error| Problem::internal(&error))?;
+        *request.version_mut() = axum::http::Version::HTTP_11;
+        prepare(request.headers_mut());
+        let answer = tokio::time::timeout(self.client.timeout, self.client.http.request(request)).await;
+        match answer {
+            Ok(Ok(response)) => {
+                let mut response = response.map(Body::new);
+                strip(response.headers_mut());
+                Ok(response)
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(upstream = %self.authority, %error, "a system that runs apart did not answer");
+                let detail =
+                    "A part of the studio cannot be reached. Nothing is known of the outcome; try again.";
+                Err(Problem::new(&codes::UNAVAILABLE, detail).retry_after(1))
+            }
+            Err(_) => {
+                let detail =
+                    "A part of the studio took too long to answer. It may still finish what was asked.";
+                Err(Problem::new(&codes::DEADLINE_EXCEEDED, detail))
+            }
+        }
+    }
+}
+
+/// Says how the request came, and carries the trace on.
+fn prepare(headers: &mut HeaderMap) {
+    strip(headers);
+    if let Some(host) = headers.remove(header::HOST) {
+        headers.entry(HeaderName::from_static("x-forwarded-host")).or_insert(host);
+    }
+    let traceparent = backlot_foundation_telemetry::traceparent();
+    if let Ok(value) = HeaderValue::try_from(traceparent)
+        && !value.is_empty()
+    {
+        headers.insert(HeaderName::from_static("traceparent"), value);
+    }
+}
+
+/// Removes what belongs to one connection, named in the standard or by the connection itself.
+fn strip(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(*name);
+    }
+}
+
+/// Handler: whatever comes goes there.
+pub(super) async fn forward(State(upstream): State<Upstream>, request: Request) -> Response {
+    upstream.send(request).await.unwrap_or_else(|problem| problem.into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_scheme_host_and_port() {
+        let check = |address| Upstream::new(Client::new(Duration::from_secs(1)), address).is_some();
+        assert!(check("http://10.0.0.1:8080") && check("http://business:80/"));
+        assert!(
+            !check("business:80")
+                && !check("https://business")
+                && !check("http://business/api")
+                && !check("")
+        );
+    }
+
+    #[test]
+    fn headers_of_one_connection_stay_there() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [("connection", "close, x-private"), ("x-private", "1"), ("te", "trailers"), ("x-kept", "1")]
+        {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        strip(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
+    }
+}
