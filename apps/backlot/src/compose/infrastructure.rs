@@ -64,7 +64,7 @@ impl Infrastructure {
         Ok(System {
             name: audience::INFRASTRUCTURE,
             rpc: Server::new(verifier.clone()).layer(routes.routes()),
-            http: self.identity.http().merge(self.storage.http()),
+            http: self.identity.http().merge(self.billing.http()).merge(self.storage.http()),
             verifier,
             db: self.db,
         })
