@@ -82,10 +82,6 @@ pub struct Definition {
 
     /// SQL over the columns of an event: the person or service that it counts for.
     pub actor: String,
-    /// Where the actor of an event is not in the event itself: the actor of the first event of one of these
-    /// types with the same subject.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub actor_from: Vec<String>,
     /// Whose midnight ends a day. Only `UTC`.
     pub time_zone: String,
     /// The first day of a week.
@@ -190,6 +186,16 @@ impl Exclusion {
     }
 }
 
+/// How it is known who is to be left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct People {
+    /// SQL over the columns of an event about a person: whom it is about.
+    pub person: String,
+    /// One rule for each exclusion.
+    pub exclusions: Vec<ExclusionRule>,
+}
+
 /// How it is known that someone is to be left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -202,14 +208,9 @@ pub struct ExclusionRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person_is: Option<String>,
     /// Types of events about the person; the latest one that says anything holds.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
-    /// SQL over the columns of such an event: whom it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub person: Option<String>,
     /// SQL over the columns of such an event: true, false, or null where it says nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expr: Option<String>,
+    pub expr: String,
 }
 
 /// An SQL expression with a name for people.

@@ -7,7 +7,7 @@ mod definition;
 mod numbers;
 
 pub use definition::{
-    Agg, Definition, Exclusion, ExclusionRule, MetricType, Named, Unit, Weekday, WindowKind,
+    Agg, Definition, Exclusion, ExclusionRule, MetricType, Named, People, Unit, Weekday, WindowKind,
 };
 pub use numbers::{
     Excluded, Metric, MetricList, MetricRows, MetricSummary, OrganisationBurn, Part, Point, Quarantined,

@@ -136,8 +136,6 @@ impl Lake {
         if table.version().is_some() {
             table.update_datafusion_session(&context.state())?;
             context.register_table("lake", table.table_provider().await?)?;
-        } else {
-            context.register_table("lake", Arc::new(MemTable::try_new(SCHEMA.clone(), vec![vec![]])?))?;
         }
         let rows: Vec<&EventRow> = waiting.events.iter().map(|event| &event.row).collect();
         let batch = to_batch(&rows)?;

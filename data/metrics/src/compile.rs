@@ -2,7 +2,7 @@
 //!
 //! Every simple metric becomes the same chain of relations, each of which can be looked at alone:
 //!
-//! - `staff`, `service`: who is to be left out, by the latest event that says so;
+//! - `people`: who is to be left out, by the latest event that says so;
 //! - `NAME_seen`: the events of the definition's types, with the person and whether the filter `matches`;
 //! - `NAME_judged`: the same, with `is_staff` and `is_service`;
 //! - `NAME_counted`: what counts, with the value `x` and the `day` that it counts for;
@@ -33,10 +33,11 @@ pub struct Compiled {
     /// A row for each day: `day`, `value`, and for ratios and conversions `numerator`, `denominator`;
     /// parts as `part_NAME`.
     pub points: String,
-    /// One row of the same columns for the whole range; none for conversions, whose complete days are summed.
+    /// One row of the same columns for the whole range; none for conversions, whose complete days are summed, and
+    /// for windows, of which the last one stands for the range.
     pub total: Option<String>,
-    /// One row: `staff`, `service` (persons left out), `events` (their events).
-    pub excluded: String,
+    /// One row: `staff`, `service` (persons left out), `events` (their events); none where nobody is left out.
+    pub excluded: Option<String>,
 }
 
 /// How the days of a statement are made.
@@ -55,7 +56,7 @@ pub fn compile(document: &Document, catalogue: &Catalogue, range: Range) -> Comp
     Compiled {
         points: compiler.values(Grain::Daily),
         total: compiler.has_total().then(|| compiler.values(Grain::Total)),
-        excluded: compiler.excluded(),
+        excluded: (!document.definition.exclusions.is_empty()).then(|| compiler.excluded()),
     }
 }
 
@@ -81,7 +82,7 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     fn has_total(&self) -> bool {
-        self.definition.metric_type != MetricType::Conversion
+        !matches!(self.definition.metric_type, MetricType::Conversion | MetricType::Cumulative)
     }
 
     /// The simple metrics that it rests on; itself where it is simple.
@@ -119,7 +120,7 @@ impl Compiler<'_> {
 
     fn values(&self, grain: Grain) -> String {
         let mut relations = vec![self.days(grain)];
-        relations.extend(self.exclusion_relations());
+        relations.extend(self.people());
         for base in self.bases() {
             relations.extend(self.base_relations(base, grain));
         }
@@ -138,33 +139,43 @@ impl Compiler<'_> {
         )
     }
 
-    /// One relation for each exclusion that is told by events.
-    fn exclusion_relations(&self) -> Vec<String> {
-        let rules = self.definition.exclusions.iter().filter_map(|name| self.catalogue.exclusion(*name));
-        rules
-            .filter_map(|rule| {
-                let expr = rule.expr.as_ref()?;
-                Some(format!(
-                    "{name} AS (\n  SELECT who, last_value(holds ORDER BY time_us, id) AS holds\n  FROM (SELECT ({person}) AS who, time_us, \
-                     id, ({expr}) AS holds FROM events WHERE type IN ({types}))\n  WHERE holds IS NOT NULL\n  GROUP BY who\n)",
-                    name = rule.name.name(),
-                    person = rule.person.as_deref().unwrap_or("subject"),
-                    types = quoted(&rule.events),
-                ))
+    /// Who is to be left out, where anybody is.
+    fn people(&self) -> Option<String> {
+        let people = self.catalogue.people()?;
+        let rules: Vec<_> =
+            self.definition.exclusions.iter().filter_map(|name| self.catalogue.exclusion(*name)).collect();
+        if rules.is_empty() {
+            return None;
+        }
+        let mut types: Vec<String> = rules.iter().flat_map(|rule| rule.events.clone()).collect();
+        types.sort();
+        types.dedup();
+        let said: String = rules
+            .iter()
+            .map(|rule| {
+                let (types, expr, name) = (quoted(&rule.events), &rule.expr, rule.name.name());
+                format!(", CASE WHEN type IN ({types}) THEN ({expr}) END AS {name}")
             })
-            .collect()
+            .collect();
+        let latest: String = rules
+            .iter()
+            .map(|rule| {
+                let name = rule.name.name();
+                format!(
+                    ", last_value({name} ORDER BY time_us, id) FILTER (WHERE {name} IS NOT NULL) AS {name}"
+                )
+            })
+            .collect();
+        Some(format!(
+            "people AS (\n  SELECT who{latest}\n  FROM (SELECT ({person}) AS who, time_us, id{said} FROM events WHERE type IN \
+             ({types}))\n  GROUP BY who\n)",
+            person = people.person,
+            types = quoted(&types),
+        ))
     }
 
     fn base_relations(&self, base: &Definition, grain: Grain) -> Vec<String> {
         let mut relations = Vec::new();
-        if !base.actor_from.is_empty() {
-            relations.push(format!(
-                "{name}_actors AS (\n  SELECT subject, first_value(actor ORDER BY time_us, id) AS person\n  FROM events\n  \
-                 WHERE type IN ({types}) AND actor <> ''\n  GROUP BY subject\n)",
-                name = base.name,
-                types = quoted(&base.actor_from),
-            ));
-        }
         relations.push(self.seen(base));
         relations.push(self.judged(base));
         relations.push(self.counted(base, grain));
@@ -185,52 +196,34 @@ impl Compiler<'_> {
         conditions.push(format!("date <= DATE '{to}'"));
         let conditions = conditions.join(" AND ");
         let matches = self.fill(base.filter.as_deref().unwrap_or("TRUE"));
-        let actor = &base.actor;
-        let events = format!(
-            "SELECT *, ({actor}) AS own_actor, coalesce(({matches}), FALSE) AS matches FROM events WHERE {conditions}"
-        );
-        if base.actor_from.is_empty() {
-            return format!(
-                "{name}_seen AS (\n  SELECT *, own_actor AS person\n  FROM ({events})\n)",
-                name = base.name
-            );
-        }
         format!(
-            "{name}_seen AS (\n  SELECT e.*, coalesce(a.person, e.own_actor) AS person\n  FROM ({events}) e\n  LEFT JOIN \
-             {name}_actors a ON a.subject = e.subject\n)",
-            name = base.name
+            "{name}_seen AS (\n  SELECT *, ({actor}) AS person, coalesce(({matches}), FALSE) AS matches\n  FROM events\n  WHERE \
+             {conditions}\n)",
+            name = base.name,
+            actor = base.actor,
         )
     }
 
     /// The same, with who is left out.
     fn judged(&self, base: &Definition) -> String {
         let mut columns = String::new();
-        let mut joins = String::new();
         for exclusion in [Exclusion::Staff, Exclusion::Service] {
             let name = exclusion.name();
-            let rule =
-                base.exclusions.contains(&exclusion).then(|| self.catalogue.exclusion(exclusion)).flatten();
-            let mut reasons = Vec::new();
-            if let Some(rule) = rule {
-                if let Some(person_is) = &rule.person_is {
-                    reasons.push(format!("coalesce(({person_is}), FALSE)"));
-                }
-                if rule.expr.is_some() {
-                    reasons.push(format!("coalesce({name}.holds, FALSE)"));
-                    let _ = write!(joins, "\n  LEFT JOIN {name} ON {name}.who = s.person");
-                }
-            }
-            let reason = if reasons.is_empty() { "FALSE".to_owned() } else { reasons.join(" OR ") };
+            let rule = self.catalogue.exclusion(exclusion).filter(|_| base.exclusions.contains(&exclusion));
+            let reason = rule.map_or("FALSE".to_owned(), |rule| {
+                let person_is = rule.person_is.as_ref().map(|text| format!("coalesce(({text}), FALSE) OR "));
+                format!("{}coalesce(p.{name}, FALSE)", person_is.unwrap_or_default())
+            });
             let _ = write!(columns, ", ({reason}) AS is_{name}");
         }
-        format!("{name}_judged AS (\n  SELECT s.*{columns}\n  FROM {name}_seen s{joins}\n)", name = base.name)
+        let join = if base.exclusions.is_empty() { "" } else { "\n  LEFT JOIN people p ON p.who = s.person" };
+        format!("{name}_judged AS (\n  SELECT s.*{columns}\n  FROM {name}_seen s{join}\n)", name = base.name)
     }
 
     /// What counts, with its value and the day that it counts for.
     fn counted(&self, base: &Definition, grain: Grain) -> String {
         let day = match grain {
             Grain::Daily => "date".to_owned(),
-            Grain::Total if self.definition.metric_type == MetricType::Cumulative => "date".to_owned(),
             Grain::Total => format!("DATE '{}'", self.range.to),
         };
         let mut columns =
@@ -434,11 +427,9 @@ impl Compiler<'_> {
 
     fn excluded(&self) -> String {
         let base = self.main_base();
-        let mut relations = self.exclusion_relations();
+        let mut relations: Vec<String> = self.people().into_iter().collect();
         relations.extend(self.base_relations(base, Grain::Daily).into_iter().filter(|text| {
-            ["_actors", "_seen", "_judged"]
-                .iter()
-                .any(|end| text.starts_with(&format!("{}{end} AS", base.name)))
+            ["_seen", "_judged"].iter().any(|end| text.starts_with(&format!("{}{end} AS", base.name)))
         }));
         statement(
             &relations,
@@ -453,11 +444,9 @@ impl Compiler<'_> {
 
     fn rows(&self, limit: usize) -> String {
         let base = self.main_base();
-        let mut relations = self.exclusion_relations();
+        let mut relations: Vec<String> = self.people().into_iter().collect();
         relations.extend(self.base_relations(base, Grain::Daily).into_iter().filter(|text| {
-            ["_actors", "_seen", "_judged"]
-                .iter()
-                .any(|end| text.starts_with(&format!("{}{end} AS", base.name)))
+            ["_seen", "_judged"].iter().any(|end| text.starts_with(&format!("{}{end} AS", base.name)))
         }));
         let value = self.fill(base.expr.as_deref().unwrap_or("id"));
         statement(

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use backlot_data_api::{Definition, Exclusion, ExclusionRule};
+use backlot_data_api::{Definition, Exclusion, ExclusionRule, People};
 
 use crate::rules;
 
@@ -71,7 +71,7 @@ impl Document {
 pub struct Catalogue {
     documents: Vec<Document>,
     by_name: BTreeMap<String, usize>,
-    exclusions: BTreeMap<Exclusion, ExclusionRule>,
+    people: Option<People>,
     parameters: BTreeMap<String, f64>,
 }
 
@@ -93,11 +93,10 @@ impl Catalogue {
         parameters: BTreeMap<String, f64>,
     ) -> Result<Self, DefinitionError> {
         let mut catalogue =
-            Self { documents: Vec::new(), by_name: BTreeMap::new(), exclusions: BTreeMap::new(), parameters };
+            Self { documents: Vec::new(), by_name: BTreeMap::new(), people: None, parameters };
         for (file, text, own) in files {
             if file.rsplit('/').next() == Some(EXCLUSIONS_FILE) {
-                let rules: Vec<ExclusionRule> = parse(&file, &text)?;
-                catalogue.exclusions = rules.into_iter().map(|rule| (rule.name, rule)).collect();
+                catalogue.people = Some(parse(&file, &text)?);
             } else {
                 catalogue.add(Document { definition: parse(&file, &text)?, text, file, own })?;
             }
@@ -135,10 +134,16 @@ impl Catalogue {
         self.by_name.get(name).map(|&index| &self.documents[index])
     }
 
-    /// How someone is known to be left out.
+    /// How it is known who is to be left out.
+    #[must_use]
+    pub fn people(&self) -> Option<&People> {
+        self.people.as_ref()
+    }
+
+    /// How it is known that someone is to be left out for this reason.
     #[must_use]
     pub fn exclusion(&self, exclusion: Exclusion) -> Option<&ExclusionRule> {
-        self.exclusions.get(&exclusion)
+        self.people.as_ref()?.exclusions.iter().find(|rule| rule.name == exclusion)
     }
 
     /// The configured value of a parameter.

@@ -106,7 +106,6 @@ fn check_fields(document: &Document) -> Result<(), DefinitionError> {
         ("censored", definition.censored.is_some(), percentile, false),
         ("parts", !definition.parts.is_empty(), simple, false),
         ("apart", !definition.apart.is_empty(), simple || ratio, false),
-        ("actor_from", !definition.actor_from.is_empty(), simple, false),
         ("input_metrics", !definition.input_metrics.is_empty(), cumulative || derived, cumulative || derived),
         ("window", definition.window.is_some(), cumulative, cumulative),
         ("numerator", definition.numerator.is_some(), ratio, ratio),

@@ -101,7 +101,7 @@ impl Service {
         for document in names.iter().filter_map(|name| self.inner.catalogue.get(name)) {
             let range = Range { from: today, to: today };
             let compiled = compile::compile(document, &self.inner.catalogue, range);
-            for sql in [Some(&compiled.points), compiled.total.as_ref(), Some(&compiled.excluded)]
+            for sql in [Some(&compiled.points), compiled.total.as_ref(), compiled.excluded.as_ref()]
                 .into_iter()
                 .flatten()
             {
@@ -148,10 +148,14 @@ impl Service {
             let as_of = view.as_of_us().map_or(asked_at, Timestamp::from_micros);
             let points = self.points(&view, document, &compiled.points, as_of).await?;
             let (total, total_detail) = match &compiled.total {
-                Some(sql) => self.total(&view, document, sql, range).await?,
+                Some(sql) => self.total(&view, document, sql).await?,
+                None if document.definition.metric_type == MetricType::Cumulative => last_window(&points),
                 None => weighted_mean(&points),
             };
-            let excluded = excluded(&view, &compiled.excluded).await?;
+            let excluded = match &compiled.excluded {
+                Some(sql) => excluded(&view, sql).await?,
+                None => Excluded::default(),
+            };
             Ok(self.answer(
                 document,
                 compiled.points.clone(),
@@ -280,7 +284,6 @@ impl Service {
         view: &View,
         document: &Document,
         sql: &str,
-        range: Range,
     ) -> Result<(Option<Number>, Total), Error> {
         let rows = view.query(sql, 1).await?;
         let row = rows.first().ok_or_else(|| Error::Answer("value".to_owned()))?;
@@ -289,8 +292,7 @@ impl Service {
                 "all days as one; not the sum of the points".to_owned()
             }
             MetricType::Ratio => "all days as one; not the mean of the points".to_owned(),
-            MetricType::Cumulative => format!("the window that ends with {}", range.to),
-            MetricType::Conversion => String::new(),
+            MetricType::Cumulative | MetricType::Conversion => String::new(),
         };
         let detail = Total {
             numerator: numeric(row, "numerator")?,
@@ -350,6 +352,18 @@ impl Service {
 fn complete_at(definition: &Definition, day: Day) -> i64 {
     let window_end = day.plus(compile::lag_days(definition) + 1).start_us();
     window_end + i64::from(rules::horizon_hours(definition)) * (MICROS_PER_DAY / 24)
+}
+
+/// The window that ends with the last day stands for the range.
+fn last_window(points: &[Point]) -> (Option<Number>, Total) {
+    let last = points.last();
+    let detail = Total {
+        numerator: None,
+        denominator: None,
+        parts: Vec::new(),
+        meaning: format!("the window that ends with {}", last.map_or("", |point| &point.date)),
+    };
+    (last.and_then(|point| point.value.clone()), detail)
 }
 
 /// The mean of the complete days, each weighted by the size of its cohort.

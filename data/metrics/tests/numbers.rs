@@ -153,8 +153,7 @@ async fn the_success_rate_judges_the_system_and_shows_the_rest_apart() {
         .failed("r6", "ann", at(1, 1.0), "moderated_output")
         .canceled("r7", "ann", at(1, 1.0))
         .canceled("r8", "ann", at(1, 1.0))
-        // Staff's run: the terminal event names a service, the submission names the person.
-        .failed("r9", "service:business", at(1, 1.0), "lost_worker")
+        .failed("r9", "sue", at(1, 1.0), "lost_worker")
         // Only invalid input on day 2: nothing to judge.
         .failed("r10", "ann", at(2, 1.0), "invalid_input");
     let world = World::new(&events, 4, at(LATER, 0.0)).await;
