@@ -24,7 +24,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::handler::HandlerWithoutStateExt as _;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -34,6 +33,8 @@ use backlot_foundation_runtime::Tasks;
 use backlot_foundation_tokens::{Signer, Verifier};
 use serde::{Deserialize, Serialize};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 
 use auth::{Auth, Door};
@@ -168,7 +169,7 @@ impl Edge {
             .merge(parts.extra)
             .merge(documents.router())
             .route("/docs/errors/{code}", get(pages::error_page))
-            .fallback_service(pages::fallback.into_service())
+            .fallback_service(Router::new().fallback(pages::fallback).layer(CompressionLayer::new()))
             .method_not_allowed_fallback(method_not_allowed)
             .layer(from_fn(measure))
             .layer(CatchPanicLayer::custom(after_panic));
@@ -217,12 +218,15 @@ fn after_panic(panic: Box<dyn std::any::Any + Send>) -> Response {
     Problem::internal(&text).into_response()
 }
 
-/// Counts and times requests by the first part of their path, which keeps the number of series small.
-async fn measure(request: Request, next: axum::middleware::Next) -> Response {
+/// Counts and times requests by the first part of their path, which keeps the number of series small,
+/// and begins their trace: clients' own trace headers are not believed.
+async fn measure(mut request: Request, next: axum::middleware::Next) -> Response {
+    request.headers_mut().remove("traceparent");
     let area = areas::label(request.uri().path());
     let method = request.method().as_str().to_owned();
+    let span = tracing::info_span!("http", otel.name = %format!("{method} {area}"), otel.kind = "server");
     let began = std::time::Instant::now();
-    let response = next.run(request).await;
+    let response = next.run(request).instrument(span).await;
     let status = response.status().as_u16().to_string();
     metrics::histogram!("backlot_http_seconds", "area" => area, "method" => method, "status" => status)
         .record(began.elapsed().as_secs_f64());

@@ -160,33 +160,6 @@ impl Service {
         row.map(Project::from).ok_or(Error::NotFound("project"))
     }
 
-    /// Somebody's role in an organisation, inside a transaction of the neighbour's; none: is no member.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn role_of(
-        &self,
-        tx: &WriteTx,
-        organisation: OrganisationId,
-        user: UserId,
-    ) -> Result<Option<Role>, Error> {
-        let row = store::organisations::membership(&**tx, organisation, user).await?;
-        row.map(|row| stored_role(&row.role)).transpose()
-    }
-
-    /// Whether a project is the organisation's, inside a transaction of the neighbour's.
-    ///
-    /// # Errors
-    /// Where the database fails.
-    pub async fn has_project(
-        &self,
-        tx: &WriteTx,
-        organisation: OrganisationId,
-        project: ProjectId,
-    ) -> Result<bool, Error> {
-        Ok(store::organisations::project(&**tx, organisation, project).await?.is_some())
-    }
-
     /// Up to `limit` members after `after`, in the order of their ids.
     ///
     /// # Errors
