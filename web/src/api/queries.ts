@@ -50,11 +50,7 @@ export const meQuery = queryOptions({
 
 export const toolsQuery = queryOptions({
   queryKey: keys.tools,
-  queryFn: async ({ signal }) => {
-    const { items } = await api.get<Page<Tool>>("/v1/tools", signal);
-    // A summary may leave the schema out: then each tool is asked for once.
-    return Promise.all(items.map((tool) => (tool.input ? tool : api.get<Tool>(`/v1/tools/${tool.name}`, signal))));
-  },
+  queryFn: async ({ signal }) => (await api.get<Page<Tool>>("/v1/tools", signal)).items,
   staleTime: 300_000,
 });
 

@@ -12,10 +12,11 @@ export interface User {
   name: string;
   staff: boolean;
 }
+export type Role = "owner" | "admin" | "member" | "viewer";
 export interface Organisation {
   id: string;
   name: string;
-  role?: string;
+  role: Role;
 }
 export interface Project {
   id: string;
@@ -24,32 +25,36 @@ export interface Project {
 export interface Me {
   user: User;
   organisations: Organisation[];
-  organisation: Organisation | string;
+  organisation: Organisation | null;
   projects: Project[];
 }
 export interface Member {
   user_id: string;
   name: string;
-  email?: string;
-  role: string;
-  joined_at?: string;
+  email: string;
+  role: Role;
+  joined_at: string;
 }
 export interface Invitation {
   id: string;
   email: string;
-  role: string;
-  token?: string;
-  expires_at?: string;
+  role: Role;
+  invited_by: string;
+  created_at: string;
+  expires_at: string;
+}
+export interface NewInvitation extends Invitation {
+  token: string;
 }
 export interface ApiKey {
   id: string;
   name: string;
   prefix: string;
-  scopes?: string[];
+  user_id: string;
+  scopes: string[];
   created_at: string;
-  expires_at?: string | null;
-  last_used_at?: string | null;
-  revoked_at?: string | null;
+  expires_at: string | null;
+  last_used_at: string | null;
 }
 export interface NewApiKey extends ApiKey {
   key: string;
@@ -69,7 +74,8 @@ export interface Asset {
   preview_url?: string | null;
   download_url?: string | null;
   run_id?: string | null;
-  inputs?: string[];
+  inputs: string[];
+  rejected: { code: string; detail: string } | null;
   created_at: string;
 }
 export interface Upload {
@@ -106,8 +112,8 @@ export interface Tool {
   version: string;
   label: string;
   description: string;
-  category?: string;
-  input: JsonSchema;
+  category: string;
+  input_schema: JsonSchema;
 }
 export interface QuoteLine {
   label: string;
@@ -116,14 +122,18 @@ export interface QuoteLine {
 export interface Quote {
   price_micro: number;
   lines: QuoteLine[];
-  run_ms: number | null;
-  start_p50_ms: number | null;
-  start_p90_ms: number | null;
-  position: number | null;
+  run_ms: number;
+  start_p50_ms: number;
+  start_p90_ms: number;
+  position: number;
+  /** Whether any worker could run it. */
   possible: boolean;
-  impossible_because?: string | null;
+  impossible_because: string | null;
+  /** Whether the mandate and the credits allow it. */
+  allowed: boolean;
+  refused_code: string | null;
+  refused_because: string | null;
   available_micro: number;
-  mandate_id?: string | null;
 }
 
 export type RunState =
@@ -135,48 +145,82 @@ export type RunState =
   | "canceled"
   | "refused"
   | "expired";
-export type Phase = "queued" | "fetching" | "loading" | "running" | "uploading";
+export type Phase =
+  | "holding"
+  | "submitting"
+  | "queued"
+  | "fetching"
+  | "loading"
+  | "running"
+  | "uploading"
+  | "finalising"
+  | "settling"
+  | "done";
 export interface Failure {
   class: string;
   message: string;
-  charged_because?: string | null;
+  detail: string;
+  charged_because: string;
+  retry: "never" | "by_user" | "by_system" | null;
+}
+/** A picture or a clip that a run made; what is not known is 0. */
+export interface OutputAsset {
+  id: string;
+  name: string;
+  content_type: string;
+  size_bytes: number;
+  width: number;
+  height: number;
+  duration_ms: number;
 }
 export interface Run {
   id: string;
   tool: string;
   version: string;
   state: RunState;
-  phase: Phase | null;
-  progress: number | null;
-  progress_note: string | null;
-  position: number | null;
+  phase: Phase;
+  progress: number;
+  progress_note: string;
+  position: number;
   start_p50_ms: number | null;
   start_p90_ms: number | null;
   input: Record<string, unknown>;
   price_micro: number;
-  held_micro: number | null;
+  price_lines: QuoteLine[];
+  held_micro: number;
   settled_micro: number | null;
   failure: Failure | null;
-  outputs: Asset[];
+  outputs: OutputAsset[];
   job_id: string | null;
+  project_id: string | null;
+  mandate_id: string | null;
   created_at: string;
   started_at: string | null;
+  cancel_requested_at: string | null;
   ended_at: string | null;
-  mandate_id: string | null;
+  settled_at: string | null;
 }
 export interface TimelineItem {
   at: string;
   system: string;
   what: string;
-  detail?: unknown;
+  detail: string;
 }
 export interface Timeline {
   run_id: string;
   items: TimelineItem[];
-  cost: { held_micro: number; settled_micro: number; compute_ms: number; absorbed_micro: number };
-  who_pays?: string | null;
-  who_paid: string | null;
-  why_failed: string | null;
+  cost: {
+    price_micro: number;
+    held_micro: number;
+    settled_micro: number | null;
+    compute_ms: number;
+    cost_micro: number;
+    absorbed_micro: number;
+  };
+  who_paid: string;
+  why_failed: Failure | null;
+  /** Systems that did not answer: their part is missing. */
+  missing: string[];
 }
 
 export interface Grant {

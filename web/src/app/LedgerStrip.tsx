@@ -11,6 +11,9 @@ export function LedgerStrip() {
     <Loaded of={ledger} waiting="Folding the whole journal…">
       {(data) => (
         <div className={css.strip}>
+          <span>
+            <Icon name="ledger" /> The ledger
+          </span>
           <Fact good={data.balanced} yes="Sums to zero" no="Does not sum to zero" />
           <Fact good={data.chain_verified} yes="Chain verifies" no="Chain is broken" />
           <span>

@@ -21,11 +21,7 @@ export function useSession(): Session {
 }
 
 function sessionOf(me: Me): Session {
-  const current = me.organisation;
-  const organisation =
-    typeof current === "string"
-      ? (me.organisations.find((one) => one.id === current) ?? { id: current, name: "Organisation" })
-      : current;
+  const organisation = me.organisation ?? me.organisations[0] ?? { id: "", name: "No organisation", role: "viewer" };
   return { me, organisation, project: me.projects[0] ?? null, staff: me.user.staff };
 }
 

@@ -2,7 +2,7 @@ import { useId, useRef } from "react";
 import type { MetricPoint } from "../api/types";
 import { useWidth } from "../lib/useSize";
 import css from "./charts.module.css";
-import { path, segments } from "./scale";
+import { finalAndOpen, path, segments } from "./scale";
 
 const PAD = 4;
 
@@ -15,6 +15,10 @@ export function Sparkline({ points, height = 64, from_zero_to = null }: { points
   const step = points.length > 1 ? (width - 2 * PAD) / (points.length - 1) : 0;
   const x = (index: number) => PAD + index * step;
   const y = (value: number) => PAD + (height - 2 * PAD) * (1 - value / (top || 1));
+  const { final, open } = finalAndOpen(
+    points,
+    points.map((point, index) => ({ x: x(index), y: point.value === null ? null : y(point.value) })),
+  );
   const firstOpen = points.findIndex((point) => !point.complete);
   const lastIndex = points.findLastIndex((point) => point.value !== null);
   const last = points[lastIndex]?.value;
@@ -30,10 +34,13 @@ export function Sparkline({ points, height = 64, from_zero_to = null }: { points
           <rect x={Math.max(0, x(firstOpen) - step / 2)} y={0} width={Math.max(0, width - Math.max(0, x(firstOpen) - step / 2))} height={height} fill={`url(#${hatch})`} opacity="0.6" />
         )}
         <line x1={0} x2={width} y1={height - PAD} y2={height - PAD} className={css.base} />
-        {segments(points.map((point, index) => ({ x: x(index), y: point.value === null ? null : y(point.value) }))).map((line, index) => (
+        {segments(final).map((line, index) => (
           <path key={index} d={path(line)} className={css.line} />
         ))}
-        {last !== null && last !== undefined && <circle cx={x(lastIndex)} cy={y(last)} r={3} className={css.dot} />}
+        {segments(open).map((line, index) => (
+          <path key={index} d={path(line)} className={css.openLine} />
+        ))}
+        {last !== null && last !== undefined && <circle cx={x(lastIndex)} cy={y(last)} r={3} className={points[lastIndex]?.complete ? css.dot : css.openDot} />}
       </svg>
     </div>
   );

@@ -3,11 +3,11 @@ import type { MetricPoint } from "../api/types";
 import { utcDay } from "../lib/format";
 import { useWidth } from "../lib/useSize";
 import css from "./charts.module.css";
-import { path, segments, ticks } from "./scale";
+import { finalAndOpen, path, segments, ticks } from "./scale";
 import { tick, unitWord, withUnit } from "./unit";
 
 const LEFT = 56;
-const RIGHT = 72;
+const RIGHT = 96;
 const TOP = 24;
 const BOTTOM = 28;
 const DAY_LABEL_PX = 64;
@@ -43,6 +43,7 @@ export function TimeSeries({
   const x = (index: number) => LEFT + index * step;
   const y = (value: number) => TOP + (height - TOP - BOTTOM) * (1 - value / top);
   const placed = points.map((point, index) => ({ x: x(index), y: point.value === null ? null : y(point.value) }));
+  const { final, open } = finalAndOpen(points, placed);
   const firstOpen = points.findIndex((point) => !point.complete);
   const lastIndex = points.findLastIndex((point) => point.value !== null);
   const last = points[lastIndex];
@@ -109,12 +110,15 @@ export function TimeSeries({
             </text>
           ) : null,
         )}
-        {segments(placed).map((line, index) =>
+        {segments(open).map((line, index) => (
+          <path key={index} d={path(line)} className={css.openLine} />
+        ))}
+        {segments(final).map((line, index) =>
           line.length === 1 ? <circle key={index} cx={line[0]?.x} cy={line[0]?.y} r={3} className={css.dot} /> : <path key={index} d={path(line)} className={css.line} />,
         )}
         {last && last.value !== null && (
           <g>
-            <circle cx={x(lastIndex)} cy={y(last.value)} r={3} className={css.dot} />
+            <circle cx={x(lastIndex)} cy={y(last.value)} r={3} className={last.complete ? css.dot : css.openDot} />
             <text x={x(lastIndex) + 10} y={y(last.value) + 4} className={css.direct}>
               {withUnit(last.value, unit)}
             </text>

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { segments, ticks } from "./scale";
+import { finalAndOpen, segments, ticks } from "./scale";
 
 test.each([
   [9, [0, 5, 10]],
@@ -10,4 +10,11 @@ test.each([
 
 test("an undefined day breaks the line and is never a zero", () => {
   expect(segments([{ x: 0, y: 1 }, { x: 1, y: null }, { x: 2, y: 3 }])).toEqual([[{ x: 0, y: 1 }], [{ x: 2, y: 3 }]]);
+});
+
+test("the open part starts where the final one ends", () => {
+  const placed = [0, 1, 2].map((x) => ({ x, y: x }));
+  const parts = finalAndOpen([{ complete: true }, { complete: true }, { complete: false }], placed);
+  expect(parts.final.map((point) => point.x)).toEqual([0, 1]);
+  expect(parts.open.map((point) => point.x)).toEqual([1, 2]);
 });

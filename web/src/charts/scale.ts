@@ -32,3 +32,13 @@ export function segments(points: Placed[]): { x: number; y: number }[][] {
 export function path(points: { x: number; y: number }[]): string {
   return points.map((point, index) => `${index === 0 ? "M" : "L"}${point.x.toFixed(1)} ${point.y.toFixed(1)}`).join("");
 }
+
+/**
+ * A series in its two parts: what is final, and what may still change. The open part begins at the last final point,
+ * so that the line is whole; it is drawn apart, since an unfinished day always looks like a fall.
+ */
+export function finalAndOpen<T extends { complete: boolean }>(points: T[], placed: Placed[]): { final: Placed[]; open: Placed[] } {
+  const first = points.findIndex((point) => !point.complete);
+  if (first < 0) return { final: placed, open: [] };
+  return { final: placed.slice(0, first), open: placed.slice(Math.max(0, first - 1)) };
+}

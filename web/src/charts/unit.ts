@@ -12,6 +12,8 @@ export function withUnit(value: number | null, unit: string): string {
       return duration(value);
     case "micro_credits":
       return `${credits(value)} credits`;
+    case "persons":
+      return `${count(value)} ${value === 1 ? "person" : "people"}`;
     default:
       return `${count(value)} ${value === 1 ? unit.replace(/s$/, "") : unit}`;
   }
@@ -39,6 +41,8 @@ export function unitWord(unit: string): string {
       return "time";
     case "micro_credits":
       return "credits";
+    case "persons":
+      return "people";
     default:
       return unit;
   }

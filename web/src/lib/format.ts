@@ -2,13 +2,14 @@ const MICRO = 1_000_000;
 
 const whole = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
 const upToTwo = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 2 });
+const twoDigits = new Intl.NumberFormat("en-GB", { maximumSignificantDigits: 2 });
 const exact = new Intl.NumberFormat("en-GB", { minimumFractionDigits: 6, maximumFractionDigits: 6 });
 
-/** Credits for reading: two decimals at most; a tiny amount is never shown as zero. */
+/** Credits for reading: two decimals, or two significant digits of what is less; a tiny amount is never shown as zero. */
 export function credits(micro: number): string {
   const amount = micro / MICRO;
-  if (amount !== 0 && Math.abs(amount) < 0.01) return amount < 0 ? "−<0.01" : "<0.01";
-  return upToTwo.format(amount).replace("-", "−");
+  const form = amount !== 0 && Math.abs(amount) < 0.1 ? twoDigits : upToTwo;
+  return form.format(amount).replace("-", "−");
 }
 
 /** Credits to the micro-credit, for ledgers. */

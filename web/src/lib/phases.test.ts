@@ -8,22 +8,26 @@ const run = (change: Partial<Run>): Run => ({
   version: "1.0.0",
   state: "running",
   phase: "running",
-  progress: null,
-  progress_note: null,
-  position: null,
+  progress: 0,
+  progress_note: "",
+  position: 0,
   start_p50_ms: null,
   start_p90_ms: null,
   input: {},
   price_micro: 170_000,
+  price_lines: [],
   held_micro: 170_000,
   settled_micro: null,
   failure: null,
   outputs: [],
   job_id: "r1",
+  project_id: null,
+  mandate_id: null,
   created_at: "2026-11-23T10:00:00Z",
   started_at: null,
+  cancel_requested_at: null,
   ended_at: null,
-  mandate_id: null,
+  settled_at: null,
   ...change,
 });
 
@@ -44,10 +48,14 @@ test("the queue says the place and when it may start", () => {
 
 test("a cancel that is not confirmed is not called canceled", () => expect(progressOf(run({ state: "canceling" })).word).toBe("Stopping"));
 
-test("a run is over when its money is decided, not when its work is", () => {
-  expect(isOver(run({ state: "succeeded" }))).toBe(false);
-  expect(isOver(run({ state: "succeeded", settled_micro: 170_000 }))).toBe(true);
-  expect(isOver(run({ state: "refused", held_micro: null }))).toBe(true);
+test("asking for credits is the queue's step, keeping the result is the saving's", () => {
+  expect(progressOf(run({ state: "queued", phase: "holding" }))).toMatchObject({ word: "Holding the credits", step: 0 });
+  expect(progressOf(run({ phase: "settling" }))).toMatchObject({ word: "Settling the price", step: 4, fraction: null });
+});
+
+test("a run that is stopping is not over", () => {
+  expect(isOver(run({ state: "canceling" }))).toBe(false);
+  expect(isOver(run({ state: "refused" }))).toBe(true);
 });
 
 test.each([

@@ -1,14 +1,34 @@
 import type { Phase, Run } from "../api/types";
 import { credits, duration } from "./format";
 
-export const PHASES: readonly Phase[] = ["queued", "fetching", "loading", "running", "uploading"];
+/** The steps that a person watches. Asking for credits belongs to the queue, keeping the result to the saving. */
+export const STEPS = ["queued", "fetching", "loading", "running", "uploading"] as const;
+export type Step = (typeof STEPS)[number];
+
+const STEP_OF: Record<Phase, Step> = {
+  holding: "queued",
+  submitting: "queued",
+  queued: "queued",
+  fetching: "fetching",
+  loading: "loading",
+  running: "running",
+  uploading: "uploading",
+  finalising: "uploading",
+  settling: "uploading",
+  done: "uploading",
+};
 
 const PHASE_WORD: Record<Phase, string> = {
+  holding: "Holding the credits",
+  submitting: "Handing it over",
   queued: "Queued",
   fetching: "Fetching",
   loading: "Loading the model",
   running: "Running",
   uploading: "Saving",
+  finalising: "Looking at the result",
+  settling: "Settling the price",
+  done: "Done",
 };
 
 /** What the page says about a run that is under way. `fraction` is null where nobody measured one. */
@@ -21,48 +41,37 @@ export interface Progress {
 
 const OVER: ReadonlySet<string> = new Set(["succeeded", "failed", "canceled", "refused", "expired"]);
 
-export function isTerminal(run: Pick<Run, "state">): boolean {
+/** Nothing about it changes any more: by then its money is final too. */
+export function isOver(run: Pick<Run, "state">): boolean {
   return OVER.has(run.state);
 }
 
-/** Terminal, and its money is decided: nothing about it changes any more. */
-export function isOver(run: Run): boolean {
-  if (!isTerminal(run)) return false;
-  return !run.held_micro || run.settled_micro !== null;
-}
-
 export function phaseWord(phase: Phase): string {
-  return PHASE_WORD[phase];
+  return PHASE_WORD[phase] ?? phase;
 }
 
 export function progressOf(run: Run): Progress {
-  const phase: Phase = run.phase ?? (run.state === "running" ? "fetching" : "queued");
-  const step = PHASES.indexOf(phase);
+  const step = STEPS.indexOf(STEP_OF[run.phase] ?? "queued");
   if (run.state === "canceling") {
     return { word: "Stopping", detail: "waiting until the worker confirms that it stopped", step, fraction: null };
   }
-  if (phase === "queued") return { word: "Queued", detail: queueDetail(run), step, fraction: null };
-  const measured = phase === "running" && run.progress !== null && run.progress > 0;
-  const percent = measured ? `${Math.round((run.progress ?? 0) * 100)} %` : "";
-  return {
-    word: PHASE_WORD[phase],
-    detail: [percent, run.progress_note ?? ""].filter(Boolean).join(" · "),
-    step,
-    fraction: measured ? run.progress : null,
-  };
+  const word = phaseWord(run.phase);
+  if (run.phase === "queued") return { word, detail: queueDetail(run), step, fraction: null };
+  const measured = run.phase === "running" && run.progress > 0;
+  const percent = measured ? `${Math.round(run.progress * 100)} %` : "";
+  return { word, detail: [percent, run.progress_note].filter(Boolean).join(" · "), step, fraction: measured ? run.progress : null };
 }
 
 function queueDetail(run: Run): string {
-  const place = run.position === null ? "" : run.position === 0 ? "next" : `place ${run.position + 1}`;
-  const start = startEstimate(run.start_p50_ms, run.start_p90_ms);
-  return [place, start].filter(Boolean).join(" · ");
+  const place = run.position === 0 ? "next" : `place ${run.position + 1}`;
+  return [place, startEstimate(run.start_p50_ms, run.start_p90_ms)].filter(Boolean).join(" · ");
 }
 
 /** "starts in about 2 s, 9 in 10 within 6 s" */
-export function startEstimate(p50_ms: number | null | undefined, p90_ms: number | null | undefined): string {
-  if (p50_ms === null || p50_ms === undefined) return "";
+export function startEstimate(p50_ms: number | null, p90_ms: number | null): string {
+  if (p50_ms === null) return "";
   const likely = p50_ms < 500 ? "starts at once" : `starts in about ${duration(p50_ms)}`;
-  if (p90_ms === null || p90_ms === undefined || p90_ms <= Math.max(p50_ms * 1.2, 1000)) return likely;
+  if (p90_ms === null || p90_ms <= Math.max(p50_ms * 1.2, 1000)) return likely;
   return `${likely}, 9 in 10 within ${duration(p90_ms)}`;
 }
 
@@ -83,12 +92,9 @@ export function stateWord(state: string): string {
 
 /** One sentence about the money of a run. */
 export function moneySentence(run: Run): string {
-  if (!isTerminal(run)) return `${credits(run.held_micro ?? run.price_micro)} credits held until it ends`;
-  if (run.settled_micro === null && run.held_micro) return `${credits(run.held_micro)} credits held, being settled`;
+  if (!isOver(run)) return `${credits(run.held_micro || run.price_micro)} credits held until it ends`;
   const paid = run.settled_micro ?? 0;
   if (paid === 0) return "nothing charged";
-  const returned = (run.held_micro ?? paid) - paid;
-  return returned > 0
-    ? `${credits(paid)} credits charged, ${credits(returned)} returned`
-    : `${credits(paid)} credits charged`;
+  const returned = run.held_micro - paid;
+  return returned > 0 ? `${credits(paid)} credits charged, ${credits(returned)} returned` : `${credits(paid)} credits charged`;
 }

@@ -17,7 +17,7 @@ export function wallRows<T>(items: T[], ratio: (item: T) => number, width_px: nu
     ratios += clampRatio(ratio(item));
     const height = (width_px - gap_px * (row.length - 1)) / ratios;
     if (height <= target_px) {
-      rows.push({ items: row, height_px: Math.floor(height) });
+      rows.push({ items: row, height_px: height });
       row = [];
       ratios = 0;
     }

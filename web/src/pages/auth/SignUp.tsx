@@ -9,7 +9,7 @@ import { Button, ProblemView, TextField } from "../../ui";
 import { AuthFrame } from "./AuthFrame";
 import css from "./auth.module.css";
 
-const PASSWORD_LENGTH_MIN = 8;
+const PASSWORD_LENGTH_MIN = 10;
 
 export default function SignUp() {
   useTitle("Sign up");

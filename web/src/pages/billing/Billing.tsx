@@ -29,9 +29,9 @@ export default function Billing() {
       <Plans />
       <Transactions />
       {staff && (
-        <Section title="The ledger">
+        <div style={{ marginTop: 40 }}>
           <LedgerStrip />
-        </Section>
+        </div>
       )}
     </Page>
   );

@@ -32,9 +32,9 @@ export default function FleetPage() {
         )}
       </Loaded>
       {staff && (
-        <Section title="The ledger">
+        <div style={{ marginTop: 40 }}>
           <LedgerStrip />
-        </Section>
+        </div>
       )}
     </Page>
   );

@@ -39,8 +39,7 @@ export default function Keys() {
     >
       <Loaded of={apiKeys} waiting="Fetching the keys…">
         {({ items }) => {
-          const live = items.filter((one) => !one.revoked_at);
-          return live.length === 0 ? (
+          return items.length === 0 ? (
             <Empty title="No program acts for you yet" actions={<Button look="primary" onClick={open}>Make a key</Button>}>
               Make a key, put it in your program’s environment, and send it as <code>Authorization: Bearer …</code>. You can take it away at any time.
             </Empty>
@@ -60,7 +59,7 @@ export default function Keys() {
                   </tr>
                 </thead>
                 <tbody>
-                  {live.map((one) => (
+                  {items.map((one) => (
                     <tr key={one.id}>
                       <td>{one.name}</td>
                       <td>

@@ -60,7 +60,7 @@ function Shown({ asset }: { asset: Asset }) {
               Open in the studio
             </ButtonLink>
           )}
-          <ButtonAnchor href={`${contentUrl(asset.id)}?download=1`} download={asset.name} icon="download">
+          <ButtonAnchor href={contentUrl(asset.id)} download={asset.name} icon="download">
             Download
           </ButtonAnchor>
           <Button

@@ -5,7 +5,7 @@ import { useLiveRun } from "../../api/live";
 import { runQuery, timelineQuery } from "../../api/queries";
 import type { Run, Timeline, TimelineItem } from "../../api/types";
 import { Page, Section } from "../../app/Page";
-import { clock, credits, creditsExact, duration, humanise } from "../../lib/format";
+import { clock, credits, creditsExact, duration, humanise, listOf } from "../../lib/format";
 import { previewUrl } from "../../lib/media";
 import { isOver, moneySentence, progressOf } from "../../lib/phases";
 import { assetOf, takeLabel } from "../../lib/schema";
@@ -76,8 +76,9 @@ function Shown({ run, timeline }: { run: Run; timeline: { data: Timeline | undef
             <dl className={css.figures}>
               <Figure name="Quoted" value={`${credits(run.price_micro)}`} unit="credits" exact={creditsExact(run.price_micro)} />
               <Figure name="Held" value={credits(data.cost.held_micro)} unit="credits" exact={creditsExact(data.cost.held_micro)} />
-              <Figure name="Charged" value={over ? credits(data.cost.settled_micro) : "not yet"} unit={over ? "credits" : ""} exact={creditsExact(data.cost.settled_micro)} />
+              <Figure name="Charged" value={data.cost.settled_micro === null ? "not yet" : credits(data.cost.settled_micro)} unit={data.cost.settled_micro === null ? "" : "credits"} exact={creditsExact(data.cost.settled_micro ?? 0)} />
               <Figure name="Absorbed by us" value={credits(data.cost.absorbed_micro)} unit="credits" exact={creditsExact(data.cost.absorbed_micro)} />
+              <Figure name="Cost to us" value={credits(data.cost.cost_micro)} unit="credits" exact={creditsExact(data.cost.cost_micro)} />
               <Figure name="Machine time" value={duration(data.cost.compute_ms)} unit="" exact={`${data.cost.compute_ms} ms`} />
             </dl>
             <div className={css.verdict}>
@@ -88,18 +89,18 @@ function Shown({ run, timeline }: { run: Run; timeline: { data: Timeline | undef
               )}
               {data.why_failed && (
                 <p>
-                  <b>Why it failed:</b> {data.why_failed}
-                  {run.failure && (
-                    <>
-                      {" "}
-                      <code>{run.failure.class}</code>
-                    </>
-                  )}
+                  <b>Why it failed:</b> {data.why_failed.message} {data.why_failed.detail} <code>{data.why_failed.class}</code>
                 </p>
               )}
-              {run.failure?.charged_because && <p>{run.failure.charged_because}</p>}
+              {data.why_failed && <p>{data.why_failed.charged_because}</p>}
+              {data.missing.length > 0 && (
+                <p>
+                  <b>Incomplete:</b> {listOf(data.missing)} did not answer; its part of the story is missing.
+                </p>
+              )}
             </div>
             <Section title="What happened when">
+              <Spans items={data.items} />
               <ol className={css.line}>
                 {data.items.map((item, index) => (
                   <Happening key={index} item={item} first={data.items[0]?.at ?? item.at} />
@@ -110,6 +111,31 @@ function Shown({ run, timeline }: { run: Run; timeline: { data: Timeline | undef
         )}
       </Loaded>
     </Page>
+  );
+}
+
+const LABELLED_PART_MIN = 0.1;
+
+/** Where the time went: each happening lasts until the next one, drawn to scale. The list below says the same. */
+function Spans({ items }: { items: TimelineItem[] }) {
+  const first = Date.parse(items[0]?.at ?? "");
+  const total = Date.parse(items.at(-1)?.at ?? "") - first;
+  if (!(total > 0)) return null;
+  return (
+    <div className={css.spans} aria-hidden="true">
+      {items.slice(0, -1).map((item, index) => {
+        const part = (Date.parse(items[index + 1]?.at ?? item.at) - Date.parse(item.at)) / total;
+        return (
+          <span key={index} style={{ flexGrow: part, "--lane": laneOf(item.system) } as React.CSSProperties} title={item.what}>
+            {part >= LABELLED_PART_MIN && (
+              <>
+                {item.what} <b>{duration(part * total)}</b>
+              </>
+            )}
+          </span>
+        );
+      })}
+    </div>
   );
 }
 
@@ -130,6 +156,10 @@ const LANES: Record<string, string> = {
   inference: "var(--green)",
 };
 
+function laneOf(system: string): string | undefined {
+  return LANES[system.split(/[./ ]/)[0] ?? ""];
+}
+
 function Happening({ item, first }: { item: TimelineItem; first: string }) {
   const since = Date.parse(item.at) - Date.parse(first);
   return (
@@ -138,25 +168,13 @@ function Happening({ item, first }: { item: TimelineItem; first: string }) {
         <time dateTime={item.at}>{clock(item.at)}</time>
         <small>{since > 0 ? `+${duration(since)}` : ""}</small>
       </span>
-      <span className={css.system} style={{ "--lane": LANES[item.system.split(/[./ ]/)[0] ?? ""] } as React.CSSProperties}>
+      <span className={css.system} style={{ "--lane": laneOf(item.system) } as React.CSSProperties}>
         {item.system}
       </span>
       <span className={css.what}>
         {item.what}
-        {item.detail ? <Detail value={item.detail} /> : null}
+        {item.detail && <p>{item.detail}</p>}
       </span>
     </li>
-  );
-}
-
-function Detail({ value }: { value: unknown }) {
-  if (typeof value === "string") return <p>{value}</p>;
-  if (typeof value !== "object" || value === null) return <p>{String(value)}</p>;
-  const pairs = Object.entries(value).filter(([, one]) => one !== null && one !== "");
-  if (pairs.length === 0) return null;
-  return (
-    <p>
-      {pairs.map(([name, one]) => `${humanise(name).toLowerCase()} ${typeof one === "object" ? JSON.stringify(one) : String(one)}`).join(" · ")}
-    </p>
   );
 }

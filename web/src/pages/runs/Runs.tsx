@@ -5,7 +5,7 @@ import type { Run } from "../../api/types";
 import { Page } from "../../app/Page";
 import { credits, duration, humanise } from "../../lib/format";
 import { previewUrl } from "../../lib/media";
-import { isTerminal } from "../../lib/phases";
+import { isOver } from "../../lib/phases";
 import { assetOf, takeLabel } from "../../lib/schema";
 import { Button, ButtonLink, Empty, Id, Loaded, StateTag, uiCss, When } from "../../ui";
 import css from "./runs.module.css";
@@ -15,7 +15,7 @@ const REFRESH_MS = 4_000;
 export default function Runs() {
   const runs = useInfiniteQuery({
     ...runsQuery,
-    refetchInterval: (query) => (query.state.data?.pages.some((page) => page.items.some((run) => !isTerminal(run))) ? REFRESH_MS : false),
+    refetchInterval: (query) => (query.state.data?.pages.some((page) => page.items.some((run) => !isOver(run))) ? REFRESH_MS : false),
   });
   const items = runs.data?.pages.flatMap((page) => page.items) ?? [];
   return (
@@ -79,7 +79,7 @@ function RunRow({ run }: { run: Run }) {
         {run.failure && <div className={css.why}>{run.failure.message}</div>}
       </td>
       <td className={uiCss.num}>
-        {run.settled_micro !== null ? credits(run.settled_micro) : <span className={css.soft}>{credits(run.held_micro ?? run.price_micro)} held</span>}
+        {run.settled_micro !== null ? credits(run.settled_micro) : <span className={css.soft}>{credits(run.held_micro || run.price_micro)} held</span>}
       </td>
       <td className={uiCss.num}>{run.ended_at ? duration(Date.parse(run.ended_at) - Date.parse(run.created_at)) : ""}</td>
       <td className={css.soft}>

@@ -105,7 +105,7 @@ function ToolForm({
   error: unknown;
   onRun: (order: Order) => void;
 }) {
-  const fields = useMemo(() => fieldsOf(tool.input), [tool]);
+  const fields = useMemo(() => fieldsOf(tool.input_schema), [tool]);
   const [values, setValues] = useState<Values>(() => ({ ...initialValues(fields), ...(from ? known(fields, from.input) : {}) }));
   useEffect(() => {
     // Opening a take shows what it was made with, ready to change one thing.
@@ -157,7 +157,7 @@ function ToolForm({
         <p className={css.note} role="status">
           {note(quote.data, because)}
         </p>
-        {quote.data && quote.data.price_micro > quote.data.available_micro && (
+        {quote.data && !quote.data.allowed && (
           <p className={css.note}>
             <Link to="/billing">See where credits come from</Link>, or <Link to="/team">ask whoever gave you yours</Link>.
           </p>
@@ -195,6 +195,7 @@ function blocked(quote: Quote | undefined, error: unknown): string | null {
   if (!quote) return "Asking for the price";
   if (!quote.possible) return quote.impossible_because || "No worker that is connected can run this now";
   if (quote.price_micro > quote.available_micro) return `This costs ${credits(quote.price_micro)} and ${credits(quote.available_micro)} credits are available`;
+  if (!quote.allowed) return quote.refused_because || "Your mandate does not allow it";
   return null;
 }
 

@@ -1,9 +1,9 @@
 import type { UseQueryResult } from "@tanstack/react-query";
 import { useRef, useState } from "react";
-import type { Asset, Run } from "../../api/types";
+import type { Asset, OutputAsset, Run } from "../../api/types";
 import { bytes, dimensions, duration } from "../../lib/format";
 import { contentUrl, isVideo, previewUrl, ratioOf } from "../../lib/media";
-import { isTerminal, moneySentence } from "../../lib/phases";
+import { isOver, moneySentence } from "../../lib/phases";
 import { takeLabel } from "../../lib/schema";
 import { Button, ButtonAnchor, ButtonLink, ProblemView, StateTag } from "../../ui";
 import { Compare } from "../../ui/Compare";
@@ -34,7 +34,9 @@ export function Stage(props: Props) {
         name={sending.name}
         foot={<SendingProgress sending={sending} onChoose={props.onChoose} />}
       >
-        <img src={sending.localUrl} alt={sending.name} className={css.media} />
+        <div className={css.fitter}>
+          <img src={sending.localUrl} alt={sending.name} className={css.local} />
+        </div>
       </Frame>
     );
   }
@@ -59,7 +61,7 @@ export function Stage(props: Props) {
   }
   const foot = order ? (
     <RunProgress run={null} onCancel={null} />
-  ) : open && !isTerminal(open) ? (
+  ) : open && !isOver(open) ? (
     <RunProgress run={open} onCancel={props.onCancel} />
   ) : open ? (
     <Ended run={open} onSource={props.onSource} />
@@ -67,11 +69,13 @@ export function Stage(props: Props) {
     <Facts asset={source} />
   );
   return (
-    <Frame name={source.name} foot={foot} dim={Boolean(open && isTerminal(open))}>
+    <Frame name={source.name} foot={foot} dim={Boolean(open && isOver(open))}>
       {isVideo(source) ? (
         <video src={contentUrl(source.id)} controls className={css.media} aria-label={source.name} />
       ) : (
-        <img src={contentUrl(source.id)} alt={source.name} className={css.media} />
+        <Box ratio={ratioOf(source)} zoom="fit">
+          <img src={contentUrl(source.id)} alt={source.name} className={css.whole} style={{ background: `center / 100% 100% url(${previewUrl(source.id)})` }} />
+        </Box>
       )}
     </Frame>
   );
@@ -105,8 +109,9 @@ function Ended({ run, onSource }: { run: Run; onSource: () => void }) {
       </p>
       <p>
         {capital(moneySentence(run))}
-        {run.failure?.charged_because ? `: ${run.failure.charged_because}` : "."}
+. {run.failure?.charged_because}
       </p>
+      {run.failure?.detail && <p>{run.failure.detail}</p>}
       <div className={css.actions}>
         <Button onClick={onSource}>Back to the photograph</Button>
         <ButtonLink to={`/runs/${run.id}`}>What happened when</ButtonLink>
@@ -135,7 +140,7 @@ function Result({
   other,
   onUse,
   onCompare,
-}: Pick<Props, "onUse" | "onCompare"> & { source: Asset; run: Run; output: Asset; other: Take | undefined }) {
+}: Pick<Props, "onUse" | "onCompare"> & { source: Asset; run: Run; output: OutputAsset; other: Take | undefined }) {
   const [zoom, setZoom] = useState<Zoom>("fit");
   const video = isVideo(output);
   const label = takeLabel(run.input);
@@ -171,7 +176,7 @@ function Result({
               What happened when
             </ButtonLink>
             {!video && <Button onClick={() => onUse(output.id)}>Go on with this one</Button>}
-            <ButtonAnchor href={`${contentUrl(output.id)}?download=1`} download={output.name} icon="download" look="primary">
+            <ButtonAnchor href={contentUrl(output.id)} download={output.name} icon="download">
               Download
             </ButtonAnchor>
           </div>
@@ -212,7 +217,7 @@ function stillness(): boolean {
   return matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
-function Clip({ asset, label, innerRef }: { asset: Asset; label: string; innerRef?: React.Ref<HTMLVideoElement> }) {
+function Clip({ asset, label, innerRef }: { asset: OutputAsset; label: string; innerRef?: React.Ref<HTMLVideoElement> }) {
   return (
     <video
       ref={innerRef}
@@ -233,7 +238,7 @@ function Clip({ asset, label, innerRef }: { asset: Asset; label: string; innerRe
 
 interface Take {
   run: Run;
-  output: Asset;
+  output: OutputAsset;
 }
 
 /** Two takes: one frame with a line where both are pictures, else beside each other, clips in step. */

@@ -12,28 +12,16 @@ const RECENT_MAX = 12;
 export function Start({ onChoose, onPick, tools }: { onChoose: () => void; onPick: (assetId: string) => void; tools: Tool[] }) {
   const assets = useInfiniteQuery(assetsQuery);
   const recent = (assets.data?.pages[0]?.items ?? []).filter((asset) => isImage(asset) && asset.state === "ready").slice(0, RECENT_MAX);
+  const first = assets.data !== undefined && recent.length === 0;
   return (
     <div className={css.start}>
-      <section className={css.drop}>
+      <section className={css.drop} data-first={first || undefined}>
         <h2>Drop a photograph anywhere</h2>
         <p>Or paste one. It goes straight to your own store; nothing runs, and nothing costs, until you say so.</p>
         <Button look="primary" size="large" icon="upload" onClick={onChoose}>
           Choose a photograph <Kbd>u</Kbd>
         </Button>
       </section>
-      {tools.length > 0 && (
-        <ul className={css.tools} aria-label="What can be done with it">
-          {tools.map((tool) => (
-            <li key={tool.name}>
-              <div className={css.picture}>
-                <ToolPicture name={tool.name} previewUrl={null} />
-              </div>
-              <h3>{toolTitle(tool)}</h3>
-              <p>{toolSentence(tool)}</p>
-            </li>
-          ))}
-        </ul>
-      )}
       {recent.length > 0 && (
         <section className={css.recent}>
           <h2>Or go on with one of these</h2>
@@ -47,6 +35,19 @@ export function Start({ onChoose, onPick, tools }: { onChoose: () => void; onPic
             ))}
           </ul>
         </section>
+      )}
+      {tools.length > 0 && (
+        <ul className={css.tools} aria-label="What can be done with it">
+          {tools.map((tool) => (
+            <li key={tool.name}>
+              <div className={css.picture}>
+                <ToolPicture name={tool.name} previewUrl={null} />
+              </div>
+              <h3>{toolTitle(tool)}</h3>
+              <p>{toolSentence(tool)}</p>
+            </li>
+          ))}
+        </ul>
       )}
     </div>
   );

@@ -10,7 +10,7 @@ import { useSession } from "../../app/session";
 import { useShortcuts } from "../../app/shortcuts";
 import { idempotencyKey } from "../../lib/keys";
 import { contentUrl } from "../../lib/media";
-import { isOver, isTerminal } from "../../lib/phases";
+import { isOver } from "../../lib/phases";
 import { assetOf } from "../../lib/schema";
 import { Icon } from "../../ui";
 import { useToasts } from "../../ui/toasts";
@@ -71,7 +71,7 @@ export default function Studio() {
   const cancel = useMutation({
     mutationFn: (id: string) => api.post<Run>(`/v1/runs/${id}/cancel`),
     onMutate: (id) =>
-      client.setQueryData<Run>(keys.run(id), (old) => (old && !isTerminal(old) ? { ...old, state: "canceling" } : old)),
+      client.setQueryData<Run>(keys.run(id), (old) => (old && !isOver(old) ? { ...old, state: "canceling" as const } : old)),
     onSuccess: (answer) => {
       if (answer?.id) client.setQueryData(keys.run(answer.id), answer);
     },
@@ -107,7 +107,7 @@ export default function Studio() {
     c: compareWithPrevious,
     d: () => {
       const output = run.data?.outputs[0];
-      if (output) location.assign(`${contentUrl(output.id)}?download=1`);
+      if (output) download(contentUrl(output.id), output.name);
     },
     Escape: () => show({ vs: null }),
   });
@@ -172,6 +172,11 @@ export default function Studio() {
       )}
     </DropAnywhere>
   );
+}
+
+function download(url: string, name: string) {
+  const link = Object.assign(document.createElement("a"), { href: url, download: name });
+  link.click();
 }
 
 /** The runs on this picture, newest first; the one that is open is always among them, as it is now. */

@@ -1,6 +1,6 @@
 import type { Asset, Run } from "../../api/types";
 import { previewUrl, ratioOf } from "../../lib/media";
-import { isTerminal, progressOf, stateWord } from "../../lib/phases";
+import { isOver, progressOf, stateWord } from "../../lib/phases";
 import { takeLabel } from "../../lib/schema";
 import { humanise } from "../../lib/format";
 import { Icon } from "../../ui";
@@ -51,12 +51,12 @@ export function Takes({
                 onClick={(event) => (event.shiftKey && selected && run.id !== selected ? onAgainst(run.id) : onSelect(run.id))}
               >
                 <span className={css.thumb} style={{ aspectRatio: String(output ? ratioOf(output) : 1) }}>
-                  {output ? <img src={previewUrl(output.id)} alt="" loading="lazy" /> : <Icon name={isTerminal(run) ? "warn" : "clock"} />}
+                  {output ? <img src={previewUrl(output.id)} alt="" loading="lazy" /> : <Icon name={isOver(run) ? "warn" : "clock"} />}
                   {run.tool === "animate" && output && <i><Icon name="play" size={12} /></i>}
                 </span>
                 <span className={css.text}>
                   <b>Take {number}</b>
-                  <small>{isTerminal(run) ? (run.state === "succeeded" ? takeLabel(run.input) : stateWord(run.state)) : progressOf(run).word}</small>
+                  <small>{isOver(run) ? (run.state === "succeeded" ? takeLabel(run.input) : stateWord(run.state)) : progressOf(run).word}</small>
                 </span>
               </button>
             </li>

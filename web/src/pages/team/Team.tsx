@@ -3,7 +3,7 @@ import { useState, type FormEvent } from "react";
 import { useSearchParams } from "react-router";
 import { api } from "../../api/http";
 import { invitationsQuery, keys, mandatesQuery, membersQuery } from "../../api/queries";
-import type { Invitation, Mandate, Member } from "../../api/types";
+import type { Mandate, Member, NewInvitation } from "../../api/types";
 import { Page, Section } from "../../app/Page";
 import { useSession } from "../../app/session";
 import { credits, date, humanise } from "../../lib/format";
@@ -244,7 +244,7 @@ function Invitations() {
           <li key={one.id}>
             <span className={css.who}>{one.email}</span>
             <Tag>{humanise(one.role)}</Tag>
-            <span className={css.memberEnd}>{one.expires_at ? `until ${date(one.expires_at)}` : ""}</span>
+            <span className={css.memberEnd}>until {date(one.expires_at)}</span>
           </li>
         ))}
       </ul>
@@ -258,7 +258,7 @@ function InviteDialog({ open, onClose }: { open: boolean; onClose: () => void })
   const [email, setEmail] = useState("");
   const [role, setRole] = useState("member");
   const invite = useMutation({
-    mutationFn: () => api.post<Invitation>("/v1/identity/invitations", { email, role }),
+    mutationFn: () => api.post<NewInvitation>("/v1/identity/invitations", { email, role }),
     onSuccess: () => client.invalidateQueries({ queryKey: keys.invitations }),
   });
   const close = () => {
@@ -289,6 +289,7 @@ function InviteDialog({ open, onClose }: { open: boolean; onClose: () => void })
           <SelectField label="Role" value={role} onChange={(event) => setRole(event.target.value)}>
             <option value="member">Member: works with what they are given</option>
             <option value="admin">Admin: also invites and removes members</option>
+            <option value="viewer">Viewer: looks, and runs nothing</option>
           </SelectField>
           {invite.error && <ProblemView error={invite.error} />}
           <div className={css.dialogActions}>
