@@ -36,6 +36,7 @@ export default function Palette({ onClose, onHelp }: { onClose: () => void; onHe
       label="Find or do anything"
       overlayClassName={css.overlay ?? ""}
       contentClassName={css.palette ?? ""}
+      filter={matches}
       loop
     >
       <Command.Input placeholder="Go to a page, find a run or a picture, do something" className={css.input} />
@@ -93,6 +94,14 @@ export default function Palette({ onClose, onHelp }: { onClose: () => void; onHe
       </Command.List>
     </Command.Dialog>
   );
+}
+
+/** Every typed word must be in the name or the id; a name that begins with it comes first. */
+function matches(value: string, search: string): number {
+  const name = value.toLowerCase();
+  const words = search.toLowerCase().split(/\s+/).filter(Boolean);
+  if (!words.every((word) => name.includes(word))) return 0;
+  return name.startsWith(words[0] ?? "") ? 1 : 0.5;
 }
 
 function Item({

@@ -1,5 +1,5 @@
 import { useId } from "react";
-import type { Field, Values } from "../lib/schema";
+import type { Field, Option, Values } from "../lib/schema";
 import { FieldFrame, uiCss as css } from "./index";
 
 const SEGMENTS_MAX = 6;
@@ -117,7 +117,7 @@ function Segments({
       <legend className={css.label} style={{ padding: 0, marginBottom: 4 }}>
         {field.label}
       </legend>
-      <div className={css.segments}>
+      <div className={css.segments} style={{ gridTemplateColumns: `repeat(${columnsFor(field.options)}, 1fr)` }}>
         {field.options.map((option) => (
           <label key={String(option.value)} className={css.segment}>
             <input type="radio" name={group} checked={option.value === value} onChange={() => onChange(option.value)} />
@@ -131,6 +131,15 @@ function Segments({
       {field.help && <p className={css.help}>{field.help}</p>}
     </fieldset>
   );
+}
+
+const LABEL_SHORT = 5;
+
+/** Rows of equal length: four long words are two rows of two, never three and one. */
+function columnsFor(options: Option[]): number {
+  if (options.length <= 3) return options.length;
+  const short = options.every((option) => option.label.length <= LABEL_SHORT);
+  return short ? options.length : options.length % 3 === 0 ? 3 : 2;
 }
 
 /** A small frame of the ratio that an option names, so that one need not read it. */

@@ -29,7 +29,7 @@ export default function Runs() {
           ) : (
             <>
               <div className={uiCss.scroll}>
-                <table className={uiCss.table}>
+                <table className={`${uiCss.table} ${css.list}`}>
                   <thead>
                     <tr>
                       <th>

@@ -1,3 +1,4 @@
+import { useEffect, useRef } from "react";
 import type { Asset, Run } from "../../api/types";
 import { previewUrl, ratioOf } from "../../lib/media";
 import { isOver, progressOf, stateWord } from "../../lib/phases";
@@ -22,10 +23,14 @@ export function Takes({
   onSelect: (runId: string | null) => void;
   onAgainst: (runId: string) => void;
 }) {
+  const strip = useRef<HTMLUListElement>(null);
+  useEffect(() => {
+    strip.current?.querySelector('[aria-current="true"]')?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [selected, takes.length]);
   if (!source) return null;
   return (
     <nav className={css.strip} aria-label="Takes">
-      <ul>
+      <ul ref={strip}>
         <li>
           <button type="button" className={css.take} aria-current={selected === null} onClick={() => onSelect(null)}>
             <span className={css.thumb} style={{ aspectRatio: String(ratioOf(source)) }}>

@@ -1,0 +1,29 @@
+import { defineConfig } from "@playwright/test";
+
+// The journeys run against a server that is up: BACKLOT_URL names it. `scripts/test-browser` starts one.
+export default defineConfig({
+  testDir: "tests",
+  workers: 1,
+  timeout: 120_000,
+  expect: { timeout: 20_000 },
+  reporter: [["list"]],
+  outputDir: "test-results",
+  use: {
+    baseURL: process.env.BACKLOT_URL ?? "http://127.0.0.1:8080",
+    viewport: { width: 1440, height: 900 },
+    screenshot: "only-on-failure",
+    launchOptions: {
+      executablePath: process.env.BACKLOT_CHROMIUM ?? "/usr/bin/chromium",
+      args: [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+      ],
+    },
+  },
+});

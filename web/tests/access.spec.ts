@@ -1,0 +1,89 @@
+import AxeBuilder from "@axe-core/playwright";
+import { expect, test, type Page } from "@playwright/test";
+import { bringPhoto, pricedButton, signUp } from "./studio";
+
+const PAGES = ["/studio", "/library", "/runs", "/team", "/keys", "/billing", "/fleet", "/numbers", "/nowhere"];
+const WIDTHS = [
+  { width: 390, height: 844 },
+  { width: 1024, height: 768 },
+  { width: 1440, height: 900 },
+];
+
+async function settled(page: Page) {
+  await expect(page.getByRole("heading").first()).toBeAttached();
+  await expect(page.getByRole("status").filter({ hasText: "…" })).toHaveCount(0);
+}
+
+async function violations(page: Page) {
+  const { violations: found } = await new AxeBuilder({ page }).analyze();
+  return found.map((one) => `${page.url()} ${one.id}: ${one.nodes.map((node) => node.target.join(" ")).join(" | ")}`);
+}
+
+for (const theme of ["dark", "light"]) {
+  test(`axe finds nothing, ${theme}`, async ({ page }) => {
+    await page.emulateMedia({ reducedMotion: "reduce" });
+    await page.addInitScript((name) => localStorage.setItem("backlot.theme", name), theme);
+    await page.goto("/sign-up");
+    await settled(page);
+    expect(await violations(page)).toEqual([]);
+    await signUp(page);
+    await bringPhoto(page);
+    await pricedButton(page, "Upscale");
+    expect(await violations(page)).toEqual([]);
+    for (const path of PAGES) {
+      await page.goto(path);
+      await settled(page);
+      expect.soft(await violations(page)).toEqual([]);
+    }
+    await page.keyboard.press("Control+k");
+    await expect(page.getByRole("dialog")).toBeVisible();
+    expect.soft(await violations(page)).toEqual([]);
+  });
+}
+
+test("no page scrolls sideways, at any width", async ({ page }) => {
+  await signUp(page, "Maximiliane Konstantinopolitanskaya-Featherstonehaugh");
+  await bringPhoto(page);
+  const studio = new URL(page.url());
+  for (const size of WIDTHS) {
+    await page.setViewportSize(size);
+    for (const path of [...PAGES, studio.pathname + studio.search]) {
+      await page.goto(path);
+      await settled(page);
+      const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      expect.soft(over, `${path} at ${size.width}`).toBeLessThanOrEqual(0);
+    }
+  }
+});
+
+test("everything can be reached by keys", async ({ page }) => {
+  await signUp(page);
+  await page.keyboard.press("g");
+  await page.keyboard.press("b");
+  await expect(page).toHaveURL(/\/billing/);
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("team");
+  await page.keyboard.press("Enter");
+  await expect(page).toHaveURL(/\/team/);
+  await page.keyboard.press("?");
+  await expect(page.getByRole("dialog", { name: "Keyboard" })).toBeVisible();
+  await page.keyboard.press("Escape");
+  await expect(page.getByRole("dialog")).toHaveCount(0);
+
+  await page.goto("/studio");
+  await expect(page.getByRole("button", { name: /Choose a photograph/ })).toBeVisible();
+  await page.keyboard.press("Tab");
+  await expect(page.getByRole("link", { name: "Skip to the page" })).toBeFocused();
+});
+
+test("the theme and the page’s place survive a reload", async ({ page }) => {
+  await signUp(page);
+  await bringPhoto(page);
+  const address = page.url();
+  await page.getByRole("button", { name: /account and organisation/ }).click();
+  await page.getByRole("menuitem", { name: "Light theme" }).click();
+  await page.reload();
+  await expect(page.locator("html")).toHaveAttribute("data-theme", "light");
+  expect(page.url()).toBe(address);
+  await expect(page.getByRole("navigation", { name: "Takes" })).toContainText("rocket.jpg");
+});
