@@ -34,16 +34,26 @@ fn micros(at: Option<Timestamp>) -> i64 {
     at.map_or(0, Timestamp::micros)
 }
 
+/// The end of a text, without what PostgreSQL cannot store.
 fn tail(text: &str, bytes_max: usize) -> String {
     let mut from = text.len().saturating_sub(bytes_max);
     while !text.is_char_boundary(from) {
         from += 1;
     }
-    text[from..].to_owned()
+    text[from..].replace('\0', "")
 }
 
+/// The beginning of a text, without what PostgreSQL cannot store.
 fn head(text: &str, chars_max: usize) -> String {
-    text.chars().take(chars_max).collect()
+    text.chars().filter(|c| *c != '\0').take(chars_max).collect()
+}
+
+fn room(value: i32) -> u32 {
+    u32::try_from(value).unwrap_or(1).clamp(1, limits::WORKER_ROOM_MAX)
+}
+
+fn reported_ms(value: i64) -> i64 {
+    value.clamp(0, limits::REPORTED_MS_MAX)
 }
 
 /// A job's id from a text; what is no id is no job.
@@ -311,7 +321,12 @@ fn all_running(running: Vec<v1::RunningAttempt>) -> Result<Vec<RunningAttempt>, 
 
 fn name(pointer: &str, text: String) -> Result<String, Error> {
     let fits = !text.is_empty() && text.chars().count() <= limits::NAME_CHARS_MAX;
-    if fits { Ok(text) } else { Err(invalid(pointer, "must have 1 to 255 characters")) }
+    let plain = !text.chars().any(char::is_control);
+    if fits && plain {
+        Ok(text)
+    } else {
+        Err(invalid(pointer, "must have 1 to 255 characters, none a control"))
+    }
 }
 
 pub(crate) fn hello(message: v1::Hello) -> Result<Hello, Error> {
@@ -328,10 +343,10 @@ pub(crate) fn hello(message: v1::Hello) -> Result<Hello, Error> {
         }
         workers.push(WorkerSpec {
             worker: Arc::from(id),
-            gpus: u32::try_from(worker.gpus).unwrap_or(0),
-            memory_mib: worker.memory_mib.max(0),
-            slots: u32::try_from(worker.slots).unwrap_or(1).max(1),
-            concurrency: u32::try_from(worker.concurrency).unwrap_or(1).max(1),
+            gpus: u32::try_from(worker.gpus).unwrap_or(0).min(limits::WORKER_ROOM_MAX),
+            memory_mib: worker.memory_mib.clamp(0, limits::MEMORY_MIB_MAX),
+            slots: room(worker.slots),
+            concurrency: room(worker.concurrency),
             models: worker.models.into_iter().map(Arc::from).collect(),
         });
     }
@@ -391,8 +406,8 @@ fn report(message: v1::AttemptFinished) -> Result<Report, Error> {
         outcome,
         message: head(&message.message, limits::MESSAGE_CHARS_MAX),
         outputs: message.outputs.into_iter().take(limits::OUTPUTS_MAX + 1).map(output).collect(),
-        load_ms: message.load_ms.max(0),
-        compute_ms: message.compute_ms.max(0),
+        load_ms: reported_ms(message.load_ms),
+        compute_ms: reported_ms(message.compute_ms),
         log_tail: tail(&message.log_tail, limits::LOG_TAIL_BYTES_MAX),
     })
 }
@@ -418,12 +433,17 @@ pub(crate) fn said(message: v1::AgentMessage) -> Result<Option<ToDriver>, Error>
         Some(Message::Finished(finished)) => ToDriver::Finished(Box::new(report(finished)?)),
         Some(Message::Residency(residency)) => ToDriver::Residency {
             worker: Arc::from(residency.worker_id),
-            resident: residency.resident.iter().map(|model| ModelKey::from(model.as_str())).collect(),
+            resident: residency
+                .resident
+                .iter()
+                .take(limits::WORKER_ROOM_MAX as usize)
+                .map(|model| ModelKey::from(model.as_str()))
+                .collect(),
         },
         Some(Message::Loaded(loaded)) => ToDriver::Loaded {
             worker: Arc::from(loaded.worker_id),
             model: ModelKey::from(loaded.model.as_str()),
-            load_ms: loaded.load_ms.max(0),
+            load_ms: reported_ms(loaded.load_ms),
             loaded: loaded.loaded,
         },
         Some(Message::Draining(_)) => ToDriver::Draining,

@@ -7,6 +7,7 @@
 mod agents_rpc;
 mod config;
 mod convert;
+mod door;
 mod driver;
 mod error;
 mod http;

@@ -51,6 +51,12 @@ pub const AGENT_MESSAGES_WAITING_MAX: usize = 1_024;
 pub const AGENTS_MAX: usize = 10_000;
 /// Workers of one agent.
 pub const WORKERS_MAX: usize = 256;
+/// Attempts at once, and resident models, of one worker.
+pub const WORKER_ROOM_MAX: u32 = 1_024;
+/// The largest memory that a worker or a model may name, MiB: a petabyte, so that sums stay in range.
+pub const MEMORY_MIB_MAX: i64 = 1 << 30;
+/// The longest duration that an agent may report, milliseconds: 30 days, so that sums stay in range.
+pub const REPORTED_MS_MAX: i64 = 30 * TTL_MS_DEFAULT;
 /// Attempts that one agent may say it runs or has finished.
 pub const RUNNING_MAX: usize = 4_096;
 /// How often an agent is asked to say that it lives, milliseconds.

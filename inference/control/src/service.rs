@@ -1,7 +1,6 @@
 //! The rules at the door, and the handle by which callers reach the driver.
 
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -12,7 +11,6 @@ use std::{
 use backlot_foundation_db::{Db, DbError};
 use backlot_foundation_errors::Problem;
 use backlot_foundation_events::EventsService;
-use backlot_foundation_ids::Uuid;
 use backlot_foundation_runtime::Tasks;
 use backlot_foundation_time::SharedClock;
 use backlot_foundation_tokens::Claims;
@@ -27,12 +25,11 @@ use tonic::service::Routes;
 
 use crate::{
     config::Config,
+    door::{blank, check_model, invalid, name, regions},
     driver::{Command, Found, Reply, job_spec},
     error::Error,
     input, limits,
-    model::{
-        EstimateView, Fleet, Job, JobState, Model, ModelSpec, NewJob, Phase, Target, Tenant, Tier, model_key,
-    },
+    model::{EstimateView, Fleet, Job, JobState, Model, ModelSpec, Target, Tenant, Tier, model_key},
     shared::{ModelEntry, Shared},
     store,
 };
@@ -285,7 +282,7 @@ impl Service {
         let key = model_key(&question.model, &question.model_version);
         let entry = self.inner.shared.model(&key).ok_or_else(|| Error::ModelUnknown(key.to_string()))?;
         let mut job = blank(&scope.namespace, &tenant, &question.model, &question.model_version);
-        (job.tier, job.predicted_ms) = (question.tier, question.predicted_ms.max(0));
+        (job.tier, job.predicted_ms) = (question.tier, question.predicted_ms.clamp(0, limits::TTL_MS_MAX));
         (job.created_at, job.queued_at) = (self.inner.clock.now(), self.inner.clock.now());
         let spec = job_spec(&job);
         let answer = self.ask(|reply| Command::Estimate(Box::new(spec), reply)).await?;
@@ -364,95 +361,6 @@ impl Service {
         let row = store::job_by_id(&self.inner.db, &scope.namespace, id).await?;
         self.in_scope(scope, Arc::new(row.ok_or(Error::JobUnknown)?))
     }
-
-    /// Everything that can be known before the driver is asked.
-    fn check(&self, scope: &Scope, submission: Submission) -> Result<NewJob, Error> {
-        let tenant = scope.tenant.clone().unwrap_or(submission.tenant);
-        name("/tenant", &tenant)?;
-        regions(submission.regions.iter())?;
-        if submission.ttl_ms < 0 || submission.ttl_ms > limits::TTL_MS_MAX {
-            return Err(invalid("/ttl_ms", "must be 0 to a week"));
-        }
-        check_target(&submission.target)?;
-        let key = model_key(&submission.model, &submission.model_version);
-        let entry = self.inner.shared.model(&key).ok_or_else(|| Error::ModelUnknown(key.to_string()))?;
-        let value = input::parse(&submission.input_json)?;
-        entry.schema.check(&value)?;
-
-        let mut job = blank(&scope.namespace, &tenant, &submission.model, &submission.model_version);
-        job.tier = submission.tier;
-        job.ttl_ms = if submission.ttl_ms == 0 { limits::TTL_MS_DEFAULT } else { submission.ttl_ms };
-        job.predicted_ms = submission.predicted_ms.max(0);
-        job.regions = submission.regions.into_iter().collect();
-        job.target = submission.target;
-        job.traceparent = submission.traceparent.chars().take(limits::NAME_CHARS_MAX).collect();
-        let key = if submission.idempotency_key.is_empty() {
-            None
-        } else {
-            name("/idempotency_key", &submission.idempotency_key)?;
-            if let Ok(uuid) = Uuid::try_parse(&submission.idempotency_key) {
-                job.id = JobId::from_uuid(uuid);
-            }
-            Some((input::digest(&[&submission.idempotency_key]), body_digest(&job, &value)))
-        };
-        Ok(NewJob { job, input: Arc::from(submission.input_json), key })
-    }
-}
-
-/// What makes two requests the same. Signatures, predictions and traces may differ between repetitions.
-fn body_digest(job: &Job, value: &serde_json::Value) -> String {
-    let target = match &job.target {
-        Target::Inline => "",
-        Target::Issuer { url, .. } => url,
-    };
-    let regions = job.regions.iter().map(String::as_str).collect::<Vec<_>>().join(",");
-    input::digest(&[
-        &job.tenant,
-        &job.model,
-        &job.model_version,
-        job.tier.as_str(),
-        &job.ttl_ms.to_string(),
-        target,
-        &regions,
-        &input::canonical(value).to_string(),
-    ])
-}
-
-fn blank(namespace: &str, tenant: &str, model: &str, model_version: &str) -> Job {
-    Job {
-        id: JobId::generate(),
-        namespace: namespace.to_owned(),
-        tenant: tenant.to_owned(),
-        model: model.to_owned(),
-        model_version: model_version.to_owned(),
-        tier: Tier::Standard,
-        state: JobState::Queued,
-        phase: Phase::Queued,
-        progress: 0.0,
-        progress_note: String::new(),
-        position: 0,
-        start_p50_ms: 0,
-        start_p90_ms: 0,
-        failure: None,
-        message: String::new(),
-        outputs: Vec::new(),
-        winning_fence: String::new(),
-        attempts: Vec::new(),
-        log_tail: String::new(),
-        compute_ms: 0,
-        predicted_ms: 0,
-        created_at: backlot_foundation_time::Timestamp::default(),
-        started_at: None,
-        cancel_requested_at: None,
-        ended_at: None,
-        delivered_fraction: 0.0,
-        fence: None,
-        queued_at: backlot_foundation_time::Timestamp::default(),
-        ttl_ms: limits::TTL_MS_DEFAULT,
-        regions: BTreeSet::new(),
-        target: Target::Inline,
-        traceparent: String::new(),
-    }
 }
 
 fn because(why: Impossible) -> &'static str {
@@ -464,70 +372,4 @@ fn because(why: Impossible) -> &'static str {
             "no connected worker serves this model with the memory and GPUs that it needs"
         }
     }
-}
-
-fn invalid(pointer: &str, rule: &str) -> Error {
-    Error::Invalid { pointer: pointer.to_owned(), rule: rule.to_owned() }
-}
-
-fn name(pointer: &str, text: &str) -> Result<(), Error> {
-    let count = text.chars().count();
-    if count == 0 || count > limits::NAME_CHARS_MAX || text.chars().any(char::is_control) {
-        return Err(invalid(pointer, "must have 1 to 255 characters, none of them a control character"));
-    }
-    Ok(())
-}
-
-fn regions<'a>(all: impl ExactSizeIterator<Item = &'a String>) -> Result<(), Error> {
-    if all.len() > limits::REGIONS_MAX {
-        return Err(invalid("/regions", "must name at most 32 regions"));
-    }
-    for region in all {
-        name("/regions", region)?;
-    }
-    Ok(())
-}
-
-fn check_target(target: &Target) -> Result<(), Error> {
-    let Target::Issuer { url, capability } = target else { return Ok(()) };
-    let web = url.starts_with("http://") || url.starts_with("https://");
-    if !web || url.chars().count() > limits::ISSUER_URL_CHARS_MAX {
-        return Err(invalid("/output/url", "must be an http or https URL of at most 2,048 characters"));
-    }
-    if capability.len() > limits::CAPABILITY_BYTES_MAX {
-        return Err(invalid("/output/capability", "must have at most 8 KiB"));
-    }
-    Ok(())
-}
-
-fn check_model(spec: &ModelSpec) -> Result<(), Error> {
-    let invalid = |pointer: &str, rule: &str| Error::ModelInvalid {
-        pointer: pointer.to_owned(),
-        rule: rule.to_owned(),
-    };
-    let plain = |text: &str| {
-        !text.is_empty()
-            && text.len() <= limits::NAME_CHARS_MAX
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-    };
-    if !spec.name.split_once('/').is_some_and(|(owner, name)| plain(owner) && plain(name)) {
-        return Err(invalid("/name", "must be owner/name, of letters, digits, '-', '_' and '.'"));
-    }
-    if !plain(&spec.version) {
-        return Err(invalid("/version", "must be of letters, digits, '-', '_' and '.'"));
-    }
-    if !spec.worker.is_empty() && !plain(&spec.worker) {
-        return Err(invalid("/worker", "must be the name of a folder"));
-    }
-    if spec.input_schema.to_string().len() > limits::SCHEMA_BYTES_MAX {
-        return Err(invalid("/input_schema_json", "must have at most 64 KiB"));
-    }
-    let negative = [spec.load_ms, spec.run_ms, spec.memory_mib, spec.timeout_ms].iter().any(|ms| *ms < 0);
-    if negative || spec.timeout_ms > limits::TIMEOUT_MS_MAX {
-        return Err(invalid(
-            "/timeout_ms",
-            "durations and sizes must not be negative, the time-out at most a day",
-        ));
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@ use backlot_inference_scheduler::{
     AgentKey, AgentSpec, AttemptOutcome, Event, FailureClass, Fence, JobKey, ModelKey, RegionKey,
     RunningAttempt, WorkerKey, WorkerSpec, limits as scheduling,
 };
+use tokio::sync::mpsc;
 use v1::control_message::Message;
 
 use super::{Driver, ToAgent, batch::Batch};
@@ -145,7 +146,6 @@ impl Driver {
         }
         batch.absorb(told);
         batch.publish(agent_meta(&agent, now), "", &joined);
-        metrics::gauge!("backlot_inference_agents_connected").increment(1.0);
     }
 
     pub(super) fn agent_said(
@@ -192,10 +192,15 @@ impl Driver {
             return;
         }
         entry.stream = None;
+        self.agent_left(now, agent, batch);
+    }
+
+    /// An agent has no stream any more. Its leases go on.
+    pub(super) fn agent_left(&mut self, now: Timestamp, agent: &AgentKey, batch: &mut Batch) {
+        let Some(entry) = self.agents.get(agent).filter(|entry| entry.stream.is_none()) else { return };
         tracing::warn!(%agent, "an agent's stream ended");
         let lost = events::AgentLost { region: entry.region.clone() };
         batch.publish(agent_meta(agent, now), "", &lost);
-        metrics::gauge!("backlot_inference_agents_connected").decrement(1.0);
         self.apply(now, Event::AgentLost { agent: agent.clone() }, None, batch);
     }
 
@@ -260,9 +265,11 @@ impl Driver {
     pub(super) fn tell(&mut self, agent: &AgentKey, message: Message) {
         let Some(entry) = self.agents.get_mut(agent) else { return };
         let Some((_, sender)) = &entry.stream else { return };
-        if sender.try_send(Ok(v1::ControlMessage { message: Some(message) })).is_err() {
+        let sent = sender.try_send(Ok(v1::ControlMessage { message: Some(message) }));
+        if matches!(sent, Err(mpsc::error::TrySendError::Full(_))) {
             tracing::warn!(%agent, "an agent does not read its messages; its stream is closed");
             entry.stream = None;
+            self.cut_off.push(agent.clone());
         }
     }
 }

@@ -108,6 +108,8 @@ pub(crate) struct Driver {
     tenants: BTreeMap<(String, String), Tenant>,
     /// Effects of the event that is being applied.
     effects: Vec<Effect>,
+    /// Agents that did not read what they were told: their streams are closed.
+    cut_off: Vec<AgentKey>,
     upkeep_at: Timestamp,
     snapshot_at: Timestamp,
     committed_at: Timestamp,
@@ -154,6 +156,9 @@ impl Driver {
         let known = self.read_keys(drained).await?;
         let now = self.clock.now();
         self.apply(now, Event::Tick, None, batch);
+        for agent in std::mem::take(&mut self.cut_off) {
+            self.agent_left(now, &agent, batch);
+        }
         for command in drained.drain(..) {
             self.handle(now, command, &known, batch);
         }
@@ -188,6 +193,7 @@ impl Driver {
             return;
         }
         self.upkeep_at = plus_ms(now, limits::UPKEEP_MS);
+        self.measure();
         self.refresh_watched(now, batch);
         if now >= self.snapshot_at {
             self.snapshot_at = plus_ms(now, limits::SNAPSHOT_MS);
@@ -198,6 +204,15 @@ impl Driver {
         if shared_lead && plus_ms(self.committed_at, limits::LEADER_RENEW_MS) <= now {
             batch.renew = true;
         }
+    }
+
+    fn measure(&self) {
+        let connected = self.agents.values().filter(|agent| agent.stream.is_some()).count();
+        metrics::gauge!("backlot_inference_agents_connected").set(connected as f64);
+        let running = self.jobs.values().filter(|live| live.job.fence.is_some()).count();
+        metrics::gauge!("backlot_inference_jobs", "state" => "running").set(running as f64);
+        metrics::gauge!("backlot_inference_jobs", "state" => "queued")
+            .set((self.jobs.len() - running) as f64);
     }
 
     fn refresh_watched(&mut self, now: Timestamp, batch: &mut Batch) {

@@ -21,8 +21,13 @@ use crate::{
 /// How often a driver that was deposed looks whether its successor still lives.
 const STANDBY_PAUSE: Duration = Duration::from_secs(2);
 
-/// Waits until nobody else leads. `false` where the stop signal came first.
+/// Waits until nobody else leads. `false` where the stop signal came first. On SQLite whoever else leads is in this very
+/// process, and nothing is silent there: a driver that was deposed stays so.
 pub(crate) async fn stand_by(db: &Db, clock: &SharedClock, stop: &Stop) -> bool {
+    if db.backend() == sea_orm::DatabaseBackend::Sqlite {
+        stop.stopped().await;
+        return false;
+    }
     loop {
         match store::leader_silent_ms(db, clock.now()).await {
             Ok(silent_ms) if silent_ms > limits::LEADER_LOST_MS => return true,
@@ -66,6 +71,7 @@ impl Driver {
             agents: BTreeMap::new(),
             tenants,
             effects: Vec::new(),
+            cut_off: Vec::new(),
             upkeep_at: now,
             snapshot_at: plus_ms(now, limits::SNAPSHOT_MS),
             committed_at: now,

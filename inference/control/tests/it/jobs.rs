@@ -158,13 +158,9 @@ fn many_jobs_at_once_each_end_once() {
         assert!(submitted.iter().all(Result::is_ok));
         process.run(async {
             loop {
-                let jobs = process.service.models().len();
-                assert_eq!(jobs, 1);
-                let live = sea_count(&process.db).await;
-                if live == 0 {
+                if unfinished(&process.db).await == 0 {
                     break;
                 }
-                tokio::task::yield_now().await;
             }
         });
         assert_eq!(process.count("SELECT count(*) FROM jobs WHERE state = 'succeeded'"), 100);
@@ -174,9 +170,31 @@ fn many_jobs_at_once_each_end_once() {
     });
 }
 
-async fn sea_count(db: &backlot_foundation_db::Db) -> i64 {
+async fn unfinished(db: &backlot_foundation_db::Db) -> i64 {
     use sea_orm::ConnectionTrait as _;
     let query =
         sea_orm::Statement::from_string(db.backend(), "SELECT count(*) FROM jobs WHERE ended_at IS NULL");
     db.read().query_one_raw(query).await.unwrap().unwrap().try_get_by_index(0).unwrap()
+}
+
+#[test]
+fn what_a_model_prints_cannot_break_the_queue() {
+    on_every_database(|world| {
+        let process = world.start();
+        echo(&process);
+        let (mut agent, _) = process.join(hello("a"));
+        let job = process.submit("k");
+        let assign = process.assigned(&mut agent);
+        let binary = v1::AttemptFinished {
+            message: "bro\0ken".to_owned(),
+            log_tail: format!("{}\0\u{fffd}", "ä".repeat(20_000)),
+            load_ms: i64::MAX,
+            compute_ms: i64::MAX,
+            ..ended(&assign, "failed")
+        };
+        process.finish(&mut agent, binary);
+        let job = process.job(&job.id);
+        assert_eq!((job.state(), job.message.as_str()), (v1::JobState::Failed, "broken"));
+        assert!(job.log_tail.len() <= 16 * 1024 && job.log_tail.ends_with('\u{fffd}'));
+    });
 }

@@ -87,6 +87,11 @@ impl Process {
         runtime.block_on(async { tokio::time::timeout(PATIENCE, future).await.expect("within patience") })
     }
 
+    /// Runs for as long as the process lives.
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.as_ref().expect("not killed yet").spawn(future);
+    }
+
     pub(crate) fn control(&self) -> ControlClient<Channel> {
         let channel = Channel::local(self.router.clone()).with_signer(self.trust.signer.clone(), "inference");
         ControlClient::new(channel)
@@ -199,8 +204,9 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
+    /// A stream that control has closed takes nothing more, and that is no fault of the agent.
     pub(crate) async fn say(&self, message: Said) {
-        self.tell.send(v1::AgentMessage { message: Some(message) }).await.unwrap();
+        let _ = self.tell.send(v1::AgentMessage { message: Some(message) }).await;
     }
 
     /// The next message that is not about the lease.
