@@ -17,11 +17,13 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::addresses::{SignedUrl, UploadTarget};
+use crate::assets::PAGE_MAX;
 use crate::http_objects;
 use crate::keys::ObjectKey;
 use crate::lineage::Lineage;
 use crate::outputs::NewOutput;
-use crate::service::{Actor, Asset, NewUpload, PAGE_MAX, Service, SignedUrl, Upload, UploadTarget};
+use crate::service::{Actor, Asset, NewUpload, Service, Upload};
 use crate::signing::Grant;
 
 /// Assets of a page where nothing is said.

@@ -288,4 +288,18 @@ mod tests {
             "inline; filename=\"a_b__; _.png\"; filename*=UTF-8''a%22b%0D%0A%3B%20%C3%B6.png"
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_range_lies_within_the_object(header in "bytes=[0-9]{0,21}-[0-9]{0,21}|.*", size: u64) {
+            if let Some(Ok(range)) = parse_range(&header, size) {
+                assert!(range.start < range.end && range.end <= size);
+            }
+        }
+
+        #[test]
+        fn any_name_makes_a_header(name: String) {
+            assert!(HeaderValue::from_str(&disposition(&name)).is_ok());
+        }
+    }
 }

@@ -132,4 +132,15 @@ mod tests {
         assert_eq!(ObjectKey::output("j", "../../x", 0), None);
         assert_eq!(ObjectKey::output("..", "1", 0), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_taken_stays_in_its_area(text in "(uploads|assets|x)?[a-z./%\\\\\u{0}-\u{2f}é]{0,40}") {
+            if let Some(key) = ObjectKey::parse(&text) {
+                assert!(key.as_str().split('/').all(|part| !part.is_empty() && part != "." && part != ".."));
+                assert!(key.as_str().starts_with(key.area().as_str()));
+                assert!(!key.as_str().contains(['\\', '\0', '%']));
+            }
+        }
+    }
 }

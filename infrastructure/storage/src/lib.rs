@@ -4,6 +4,8 @@
 //! after they were looked at in a sandboxed child. Start reading in `service.rs` (a person's upload),
 //! then `outputs.rs` (what a job writes) and `ingest.rs` (the door that both go through).
 
+mod addresses;
+mod assets;
 mod config;
 mod entities;
 mod error;
@@ -15,18 +17,23 @@ mod keys;
 mod lineage;
 mod media;
 mod migrations;
+mod names;
 mod objects;
 mod one_at_a_time;
+mod output_rules;
 mod outputs;
 mod outputs_store;
 mod probe;
 mod reconcile;
 mod rpc;
+mod secret;
 mod service;
 mod signing;
 mod store;
 mod tasks;
 
+pub use addresses::{SignedUrl, UploadTarget};
+pub use assets::Usage;
 pub use config::{Config, ProbeConfig, S3Config, StoreConfig};
 pub use error::{Error, Rejection};
 pub use http::AssetBody;
@@ -36,4 +43,4 @@ pub use migrations::Migrator;
 pub use outputs::{IssuerTerms, NewOutput, OutputTicket, Winner, WinnerOutput};
 pub use probe::probe_child_main;
 pub use reconcile::Removed;
-pub use service::{Actor, Asset, AssetState, NewUpload, Service, SignedUrl, Upload, UploadTarget, Usage};
+pub use service::{Actor, Asset, AssetState, NewUpload, Service, Upload};

@@ -353,4 +353,19 @@ mod tests {
         zip.push(b'x');
         assert_eq!(check(PNG, &zip, "image/png"), "image/png", "a signature by chance is no archive");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_break_it(head: Vec<u8>, tail: Vec<u8>, claim: String) {
+            let _ = sniff(&head, &tail, Claim::parse(&claim), Strictness::Exact);
+        }
+
+        #[test]
+        fn what_looks_like_a_picture_and_goes_on_anyhow_is_that_picture_or_nothing(rest: Vec<u8>) {
+            let bytes = [PNG, &rest].concat();
+            if let Ok(media) = sniff(&bytes, &rest, Claim::Unknown, Strictness::Exact) {
+                assert_eq!(media, Media::Png);
+            }
+        }
+    }
 }

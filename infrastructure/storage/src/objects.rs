@@ -4,6 +4,8 @@
 //! put under `assets/`, by this process, so an address that was signed for an upload can never change what
 //! was looked at.
 
+use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,10 +160,10 @@ impl Objects {
     ) -> Result<(), Error> {
         let target = self.locate(to);
         match &self.backend {
-            // A hard link: the bytes that were looked at, under another name.
             Backend::Folder { store } => {
-                store.copy(&self.locate(from), &target).await?;
-                make_durable(store.path_to_filesystem(&target)?).await
+                let (from, to) =
+                    (store.path_to_filesystem(&self.locate(from))?, store.path_to_filesystem(&target)?);
+                blocking(move || link_verified(&from, &to)).await
             }
             // Sent again rather than copied there: what is kept is what was looked at, with the type that
             // was found and not the one that the sender attached.
@@ -171,21 +173,17 @@ impl Objects {
 
     /// Puts a small object.
     pub(crate) async fn put(&self, key: &ObjectKey, bytes: Vec<u8>, content_type: &str) -> Result<(), Error> {
-        let attributes = self.attributes(content_type);
-        let options = PutOptions { attributes, ..PutOptions::default() };
         let target = self.locate(key);
-        self.store().put_opts(&target, PutPayload::from(bytes), options).await?;
         match &self.backend {
-            Backend::Folder { store } => make_durable(store.path_to_filesystem(&target)?).await,
-            Backend::S3 { .. } => Ok(()),
-        }
-    }
-
-    fn attributes(&self, content_type: &str) -> Attributes {
-        match &self.backend {
-            // A folder keeps none; the signed address carries the type.
-            Backend::Folder { .. } => Attributes::new(),
-            Backend::S3 { .. } => typed(content_type),
+            Backend::Folder { store } => {
+                let (path, scratch) = (store.path_to_filesystem(&target)?, self.scratch.clone());
+                blocking(move || replace_small(&scratch, &path, &bytes)).await
+            }
+            Backend::S3 { store, .. } => {
+                let options = PutOptions { attributes: typed(content_type), ..PutOptions::default() };
+                store.put_opts(&target, PutPayload::from(bytes), options).await?;
+                Ok(())
+            }
         }
     }
 
@@ -282,9 +280,7 @@ impl Objects {
         file.flush().await?;
         file.sync_all().await?;
         drop(file);
-        tokio::task::spawn_blocking(move || link(&copy, &path))
-            .await
-            .map_err(|error| Error::Internal(error.to_string()))?
+        blocking(move || link_new(&copy, &path)).await
     }
 
     /// Removes scratch files that a crash left: those not touched for `age`.
@@ -302,24 +298,55 @@ impl Objects {
     }
 }
 
-/// Gives a finished file its name and makes the name durable, too.
-fn link(copy: &NamedTempFile, path: &Path) -> Result<(), Error> {
+/// Runs what waits for a disk where waiting harms nobody.
+async fn blocking(work: impl FnOnce() -> Result<(), Error> + Send + 'static) -> Result<(), Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(error.to_string()))?
+}
+
+fn make_folder(path: &Path) -> Result<&Path, Error> {
     let folder = path.parent().ok_or_else(|| Error::Internal("a key without a folder".to_owned()))?;
     std::fs::create_dir_all(folder)?;
+    Ok(folder)
+}
+
+/// Gives a finished file its name and makes the name durable, too; an error where the name is taken.
+fn link_new(copy: &NamedTempFile, path: &Path) -> Result<(), Error> {
+    let folder = make_folder(path)?;
     match std::fs::hard_link(copy.path(), path) {
-        Ok(()) => Ok(std::fs::File::open(folder)?.sync_all()?),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(Error::ObjectExists),
+        Ok(()) => Ok(File::open(folder)?.sync_all()?),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(Error::ObjectExists),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Synchronises a file and its name, so that a row which says "ready" never outlives its bytes.
-async fn make_durable(path: PathBuf) -> Result<(), Error> {
-    let synchronised = tokio::task::spawn_blocking(move || {
-        std::fs::File::open(&path)?.sync_all()?;
-        path.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
-    });
-    Ok(synchronised.await.map_err(|error| Error::Internal(error.to_string()))??)
+/// Gives the bytes that were looked at a second name. The store's own copy would do the same and leave a
+/// stray link where both names are one file already, as they are when a crash makes this run again.
+fn link_verified(from: &Path, to: &Path) -> Result<(), Error> {
+    let folder = make_folder(to)?;
+    match std::fs::hard_link(from, to) {
+        Ok(()) => (),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && is_same_file(from, to)? => (),
+        Err(error) => return Err(error.into()),
+    }
+    // So that a row which says "ready" never outlives its bytes.
+    File::open(to)?.sync_all()?;
+    Ok(File::open(folder)?.sync_all()?)
+}
+
+fn is_same_file(one: &Path, other: &Path) -> std::io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let (one, other) = (std::fs::metadata(one)?, std::fs::metadata(other)?);
+    Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
+}
+
+/// Writes beside and renames, so that there is all of it or what was there before.
+fn replace_small(scratch: &Path, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let folder = make_folder(path)?;
+    let mut copy = NamedTempFile::new_in(scratch)?;
+    copy.write_all(bytes)?;
+    copy.as_file().sync_all()?;
+    copy.persist(path).map_err(|error| error.error)?;
+    Ok(File::open(folder)?.sync_all()?)
 }
 
 fn connect(bucket: &S3Config, endpoint: &str) -> Result<AmazonS3, Error> {

@@ -8,32 +8,29 @@ use std::time::Duration;
 
 use backlot_foundation_db::Db;
 use backlot_foundation_ids::Uuid;
-use backlot_foundation_time::{SharedClock, Timestamp};
+use backlot_foundation_time::SharedClock;
 use backlot_infrastructure_api::codes::storage as codes;
 use backlot_infrastructure_api::{AssetId, OrganisationId, ProjectId};
 use sea_orm::DatabaseBackend;
 
+use crate::addresses::UploadTarget;
 use crate::config::Config;
 use crate::entities::asset;
 use crate::error::{Error, Rejection};
+use crate::events;
 use crate::ingest::{Sent, Verified, ingest};
 use crate::keys::ObjectKey;
 use crate::media::{Claim, Media, Strictness};
+use crate::names::{NAME_CHARS_MAX, clean_name};
 use crate::objects::Objects;
 use crate::one_at_a_time::OneAtATime;
 use crate::probe::Prober;
-use crate::signing::{Grant, SECRET_BYTES, SigningKey, Verb, expiry};
+use crate::secret::signing_key;
+use crate::signing::SigningKey;
 use crate::store::{self, origin, state};
-use crate::{events, http};
 
-/// Most assets of one page.
-pub(crate) const PAGE_MAX: u64 = 200;
 /// Largest size that is a size at all: sums of such sizes stay far from overflow.
 pub(crate) const SIZE_BYTES_MAX: i64 = 1 << 50;
-/// Longest name of an asset, in characters.
-const NAME_CHARS_MAX: usize = 255;
-/// Longest life of a download address that a service may ask for: a week, as S3 allows.
-const SIGNED_TTL_S_MAX: i64 = 604_800;
 /// How long the right to work on an upload lasts without being renewed.
 const LEASE: Duration = Duration::from_secs(20);
 /// How often it is renewed.
@@ -58,7 +55,7 @@ pub(crate) struct Inner {
     pub(crate) key: SigningKey,
     /// Jobs whose outputs are being looked at by this process.
     pub(crate) finalizing: OneAtATime,
-    base_url: parking_lot::RwLock<String>,
+    pub(crate) base_url: parking_lot::RwLock<String>,
 }
 
 /// Who acts, in which organisation.
@@ -83,17 +80,6 @@ pub struct NewUpload {
     pub project: Option<ProjectId>,
 }
 
-/// Where the bytes go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UploadTarget {
-    /// Absolute address for one PUT.
-    pub url: String,
-    /// Headers to send with it.
-    pub headers: Vec<(String, String)>,
-    /// When the address ends.
-    pub expires_at: Timestamp,
-}
-
 /// An upload that has begun.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upload {
@@ -101,26 +87,6 @@ pub struct Upload {
     pub asset: Asset,
     /// Where its bytes go.
     pub target: UploadTarget,
-}
-
-/// An address that needs no further credential.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedUrl {
-    /// Absolute.
-    pub url: String,
-    /// When it ends.
-    pub expires_at: Timestamp,
-}
-
-/// The space of an organisation, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Usage {
-    /// Of its assets.
-    pub used_bytes: i64,
-    /// Of uploads in progress.
-    pub reserved_bytes: i64,
-    /// What it may use.
-    pub quota_bytes: i64,
 }
 
 /// State of an asset.
@@ -417,240 +383,6 @@ impl Service {
         let rejection = Rejection::new(&codes::UPLOAD_EXPIRED, "The upload was not completed in time.");
         self.reject_upload(row, &rejection).await
     }
-
-    /// Deletes an asset, or cancels an upload and returns its space. Doing it again changes nothing.
-    pub async fn delete(&self, actor: &Actor, id: AssetId) -> Result<(), Error> {
-        let inner = &self.inner;
-        let tx = inner.db.begin_write().await?;
-        let row = store::asset_of(&*tx, actor.organisation, id).await?.ok_or(Error::NotFound("asset"))?;
-        let (used, reserved) = match AssetState::parse(&row.state) {
-            AssetState::Uploading => (0, -row.size_bytes),
-            AssetState::Ready => (-row.size_bytes, 0),
-            AssetState::Rejected => (0, 0),
-            AssetState::Deleted => return Ok(()),
-        };
-        let now = inner.clock.now();
-        let kept = row.rejected_code.as_deref().zip(row.rejected_detail.as_deref());
-        if !store::mark_ended(&*tx, id, &row.state, state::DELETED, kept, now).await? {
-            // Another call changed it since it was read (possible on PostgreSQL only).
-            return Err(Error::Busy);
-        }
-        store::account(&*tx, actor.organisation, used, reserved).await?;
-        events::deleted(&tx, &row, &actor.id, now).await?;
-        tx.commit().await?;
-        self.remove_objects(&asset::Model { state: state::DELETED.to_owned(), ..row }).await;
-        Ok(())
-    }
-
-    /// Removes what the row's state does not want. What fails is left to the reconciler.
-    pub(crate) async fn remove_objects(&self, row: &asset::Model) {
-        if let Err(error) = self.try_remove_objects(row).await {
-            tracing::warn!(asset = %row.id, %error, "objects could not be removed and are removed later");
-        }
-    }
-
-    pub(crate) async fn try_remove_objects(&self, row: &asset::Model) -> Result<(), Error> {
-        let inner = &self.inner;
-        inner.objects.delete(&ObjectKey::upload(row.organisation_id, row.id)).await?;
-        if AssetState::parse(&row.state) != AssetState::Ready {
-            inner.objects.delete(&ObjectKey::asset(row.organisation_id, row.id)).await?;
-            inner.objects.delete(&ObjectKey::preview(row.organisation_id, row.id)).await?;
-        }
-        let tx = inner.db.begin_write().await?;
-        store::mark_objects_removed(&*tx, row.id).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// One asset of an organisation.
-    pub async fn get(&self, organisation: OrganisationId, id: AssetId) -> Result<Asset, Error> {
-        let row = self.row_of(organisation, id).await?;
-        self.with_inputs(row).await
-    }
-
-    /// A page of an organisation's assets, newest first, without those rejected or deleted.
-    pub async fn list(
-        &self,
-        organisation: OrganisationId,
-        before: Option<AssetId>,
-        project: Option<ProjectId>,
-        limit: u64,
-    ) -> Result<Vec<Asset>, Error> {
-        let db = self.inner.db.read();
-        let project = project.map(|project| project.to_string());
-        let limit = limit.clamp(1, PAGE_MAX);
-        let rows = store::assets_of(db, organisation, before, project.as_deref(), limit).await?;
-        self.all_with_inputs(rows).await
-    }
-
-    /// An address that downloads a ready asset until it ends, after `ttl_s` seconds (1 to 604,800).
-    pub async fn sign_download(
-        &self,
-        organisation: OrganisationId,
-        id: AssetId,
-        ttl_s: i64,
-    ) -> Result<SignedUrl, Error> {
-        if !(1..=SIGNED_TTL_S_MAX).contains(&ttl_s) {
-            return Err(Error::InvalidField {
-                pointer: "/ttl_s",
-                message: format!("must be 1 to {SIGNED_TTL_S_MAX} seconds"),
-            });
-        }
-        let row = self.ready_row(organisation, id).await?;
-        let key = ObjectKey::asset(organisation, id);
-        let name = download_name(&row.name, &row.content_type);
-        self.get_target(&key, &row.content_type, &name, Duration::from_secs(ttl_s.unsigned_abs())).await
-    }
-
-    /// The same for its preview; not found where it has none.
-    pub async fn sign_preview(&self, organisation: OrganisationId, id: AssetId) -> Result<SignedUrl, Error> {
-        let row = self.ready_row(organisation, id).await?;
-        let preview_type = row.preview_type.as_deref().ok_or(Error::NotFound("preview"))?;
-        let key = ObjectKey::preview(organisation, id);
-        let ttl = Duration::from_secs(self.inner.config.download_ttl_s);
-        self.get_target(&key, preview_type, &download_name("preview", preview_type), ttl).await
-    }
-
-    /// The space that an organisation uses.
-    pub async fn usage(&self, organisation: OrganisationId) -> Result<Usage, Error> {
-        let row = store::usage_of(self.inner.db.read(), organisation).await?;
-        let default = self.inner.config.quota_bytes;
-        Ok(row.map_or(Usage { used_bytes: 0, reserved_bytes: 0, quota_bytes: default }, |row| Usage {
-            used_bytes: row.used_bytes,
-            reserved_bytes: row.reserved_bytes,
-            quota_bytes: row.quota_bytes.unwrap_or(default),
-        }))
-    }
-
-    /// Sets what an organisation may use, by its plan; `None`: the default of the configuration. What it
-    /// uses already stays, also where it is more.
-    pub async fn set_quota(
-        &self,
-        organisation: OrganisationId,
-        quota_bytes: Option<i64>,
-    ) -> Result<(), Error> {
-        let tx = self.inner.db.begin_write().await?;
-        store::set_quota(&*tx, organisation, quota_bytes.map(|bytes| bytes.clamp(0, SIZE_BYTES_MAX))).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
-    async fn ready_row(&self, organisation: OrganisationId, id: AssetId) -> Result<asset::Model, Error> {
-        let row = self.row_of(organisation, id).await?;
-        match AssetState::parse(&row.state) {
-            AssetState::Ready => Ok(row),
-            AssetState::Deleted => Err(Error::Deleted),
-            AssetState::Uploading | AssetState::Rejected => Err(Error::NotReady),
-        }
-    }
-
-    async fn row_of(&self, organisation: OrganisationId, id: AssetId) -> Result<asset::Model, Error> {
-        let row = store::asset_of(self.inner.db.read(), organisation, id).await?;
-        row.ok_or(Error::NotFound("asset"))
-    }
-
-    async fn with_inputs(&self, row: asset::Model) -> Result<Asset, Error> {
-        let inputs = store::inputs_of(self.inner.db.read(), &[row.id]).await?;
-        Ok(Asset { row, inputs: inputs.into_iter().map(|(_, input)| input).collect() })
-    }
-
-    pub(crate) async fn all_with_inputs(&self, rows: Vec<asset::Model>) -> Result<Vec<Asset>, Error> {
-        let ids: Vec<AssetId> = rows.iter().map(|row| row.id).collect();
-        let pairs = store::inputs_of(self.inner.db.read(), &ids).await?;
-        let inputs_of =
-            |id| pairs.iter().filter(|(asset, _)| *asset == id).map(|(_, input)| *input).collect();
-        Ok(rows.into_iter().map(|row| Asset { inputs: inputs_of(row.id), row }).collect())
-    }
-
-    /// Where to PUT an object of exactly this size, and hash where it is known.
-    pub(crate) async fn put_target(
-        &self,
-        key: &ObjectKey,
-        size: u64,
-        sha256: Option<&str>,
-        content_type: &str,
-        ttl: Duration,
-    ) -> Result<UploadTarget, Error> {
-        let expires_at = self.inner.clock.now().plus(ttl);
-        let grant = Grant { size: Some(size), sha256: sha256.map(str::to_owned), ..self.grant(ttl) };
-        let url = self.address(Verb::Put, key, grant, ttl).await?;
-        let content_type = if content_type.is_empty() { "application/octet-stream" } else { content_type };
-        let headers = vec![("content-type".to_owned(), content_type.to_owned())];
-        Ok(UploadTarget { url, headers, expires_at })
-    }
-
-    async fn get_target(
-        &self,
-        key: &ObjectKey,
-        media_type: &str,
-        name: &str,
-        ttl: Duration,
-    ) -> Result<SignedUrl, Error> {
-        let expires_at = self.inner.clock.now().plus(ttl);
-        let grant =
-            Grant { media_type: Some(media_type.to_owned()), name: Some(name.to_owned()), ..self.grant(ttl) };
-        Ok(SignedUrl { url: self.address(Verb::Get, key, grant, ttl).await?, expires_at })
-    }
-
-    fn grant(&self, ttl: Duration) -> Grant {
-        Grant {
-            expires: expiry(self.inner.clock.now(), ttl),
-            size: None,
-            sha256: None,
-            media_type: None,
-            name: None,
-            signature: String::new(),
-        }
-    }
-
-    async fn address(
-        &self,
-        verb: Verb,
-        key: &ObjectKey,
-        grant: Grant,
-        ttl: Duration,
-    ) -> Result<String, Error> {
-        let method = match verb {
-            Verb::Put => ::http::Method::PUT,
-            Verb::Get => ::http::Method::GET,
-        };
-        if let Some(url) = self.inner.objects.signed_url(method, key, ttl).await? {
-            return Ok(url);
-        }
-        let signed = self.inner.key.sign(verb, key, grant);
-        Ok(http::object_address(&self.base_url(), key, &signed))
-    }
-
-    pub(crate) fn base_url(&self) -> String {
-        self.inner.base_url.read().clone()
-    }
-}
-
-/// The secret from the configuration, or one that is made once and kept beside the media.
-fn signing_key(config: &Config) -> Result<SigningKey, Error> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    if !config.signing_secret.is_empty() {
-        return Ok(SigningKey::from_secret(config.signing_secret.as_bytes()));
-    }
-    let path = config.folder.join("signing.key");
-    if !path.exists() {
-        let mut secret = [0_u8; SECRET_BYTES];
-        rand::Rng::fill(&mut rand::rng(), &mut secret[..]);
-        let mut file = tempfile::Builder::new().make_in(&config.folder, |path| {
-            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
-        })?;
-        file.write_all(hex::encode(secret).as_bytes())?;
-        file.as_file().sync_all()?;
-        // Whoever is first wins; the other reads it.
-        match file.persist_noclobber(&path) {
-            Ok(_) => (),
-            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => (),
-            Err(error) => return Err(error.error.into()),
-        }
-    }
-    let secret = std::fs::read(&path)?;
-    Ok(SigningKey::from_secret(secret.trim_ascii()))
 }
 
 fn check_upload(config: &Config, new: &NewUpload) -> Result<(), Error> {
@@ -704,43 +436,5 @@ fn rejected_error(row: &asset::Model) -> Error {
             let detail = row.rejected_detail.as_deref().unwrap_or_default();
             Error::Rejected(Rejection::remembered(code.unwrap_or_default(), detail))
         }
-    }
-}
-
-/// A name to show: its last part, without what a terminal or a header could stumble over.
-pub(crate) fn clean_name(name: &str) -> String {
-    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let clean: String = last.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect();
-    if clean.trim().is_empty() { "untitled".to_owned() } else { clean }
-}
-
-/// The name to save a download as, with the ending of what it really is.
-fn download_name(name: &str, content_type: &str) -> String {
-    let Some(media) = Media::parse(content_type) else { return name.to_owned() };
-    let extension = media.extension();
-    let lower = name.to_ascii_lowercase();
-    let fits =
-        lower.ends_with(&format!(".{extension}")) || (media == Media::Jpeg && lower.ends_with(".jpeg"));
-    if fits { name.to_owned() } else { format!("{name}.{extension}") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_made_harmless() {
-        for (given, kept) in [
-            ("photo.png", "photo.png"),
-            ("../../etc/passwd", "passwd"),
-            ("C:\\x\\y.jpg", "y.jpg"),
-            ("a\r\nSet-Cookie: x", "aSet-Cookie: x"),
-            ("..//", "untitled"),
-            ("Größe 4.png", "Größe 4.png"),
-        ] {
-            assert_eq!(clean_name(given), kept);
-        }
-        assert_eq!(download_name("x.exe", "image/png"), "x.exe.png");
-        assert_eq!(download_name("x.JPEG", "image/jpeg"), "x.JPEG");
     }
 }
