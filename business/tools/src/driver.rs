@@ -3,7 +3,6 @@
 //! One driver a run in this process (`Busy`), and compare-and-set on the row against those of others.
 //! It reads rows, never messages: a message only wakes it.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use backlot_business_api::RunId;
@@ -11,20 +10,14 @@ use backlot_business_api::events::{
     RunCanceled, RunFailed, RunRefused, RunSettled, RunStarted, RunSubmitted, RunSucceeded,
 };
 use backlot_foundation_db::DbError;
-use backlot_foundation_errors::{Kind, Problem};
 use backlot_foundation_time::Timestamp;
-use backlot_infrastructure_api::AssetId;
-use parking_lot::Mutex;
-use serde_json::{Value, json};
+use tracing::Instrument as _;
 
-use crate::facts::{Hold, HoldState, Job, JobState};
-use crate::machine::{Answer, CancelReason, Ended, Outcome, Run, Stage, Step, apply, next};
-use crate::manifest::{OutputTarget, Tool};
-use crate::row::{Model as Row, OutputAsset, RowError, millis_between};
+use crate::machine::{Answer, CancelReason, Outcome, Run, Stage, Step, apply, next};
+use crate::row::{Model as Row, RowError, millis_between};
 use crate::service::Service;
+use crate::steps::{cut, reason_of};
 use crate::store::{Change, NewLine, RunEvent};
-use crate::systems::{capability_s, inline_target};
-use crate::who_pays::FailureClass;
 
 /// Steps of one drive; a run needs fewer than ten.
 const STEPS_MAX: usize = 32;
@@ -33,8 +26,6 @@ const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Doublings after which the pause no longer grows.
 const DOUBLINGS_MAX: u32 = 10;
-/// Longest text of an error or a failure that a row keeps.
-const TEXT_CHARS_MAX: usize = 1_000;
 
 /// Why a drive stopped short.
 #[derive(Debug, thiserror::Error)]
@@ -45,68 +36,6 @@ pub enum DriveError {
     /// Our own row.
     #[error(transparent)]
     Row(#[from] RowError),
-}
-
-/// Why a step could not be done now. It is tried again.
-#[derive(Debug, thiserror::Error)]
-enum StepError {
-    #[error("{0}")]
-    Call(#[from] Problem),
-    #[error("tool {0} {1} is not in the catalogue")]
-    NoTool(String, String),
-    #[error("billing keeps the hold in another state than was asked for")]
-    HoldState,
-}
-
-/// Runs that a driver of this process is at, and whether somebody asked for another round meanwhile.
-#[derive(Default)]
-pub(crate) struct Busy(Mutex<HashMap<RunId, bool>>);
-
-/// Being at a run; ends when dropped.
-struct At<'a> {
-    busy: &'a Busy,
-    id: RunId,
-    left: bool,
-}
-
-impl Busy {
-    /// `None` where somebody is at it; they will go another round.
-    fn enter(&self, id: RunId) -> Option<At<'_>> {
-        let mut runs = self.0.lock();
-        if let Some(again) = runs.get_mut(&id) {
-            *again = true;
-            return None;
-        }
-        runs.insert(id, false);
-        Some(At { busy: self, id, left: false })
-    }
-}
-
-impl At<'_> {
-    /// Whether another round was asked for. Where not, nobody is at it any more, in the same instant.
-    fn again(&mut self) -> bool {
-        let mut runs = self.busy.0.lock();
-        match runs.get_mut(&self.id) {
-            Some(again) if *again => {
-                *again = false;
-                true
-            }
-            Some(_) | None => {
-                runs.remove(&self.id);
-                self.left = true;
-                false
-            }
-        }
-    }
-}
-
-impl Drop for At<'_> {
-    fn drop(&mut self) {
-        // Who has left must not throw out a driver that entered since.
-        if !self.left {
-            self.busy.0.lock().remove(&self.id);
-        }
-    }
 }
 
 impl Service {
@@ -126,7 +55,13 @@ impl Service {
     async fn drive_round(&self, id: RunId) -> Result<(), DriveError> {
         for _ in 0..STEPS_MAX {
             let Some(row) = self.store().run(id).await? else { return Ok(()) };
-            if row.due_at.is_none() || !self.drive_step(row).await? {
+            if row.due_at.is_none() {
+                return Ok(());
+            }
+            // The run's own trace, whoever woke this driver and after whatever restart.
+            let span = tracing::info_span!("run step", run = %id, stage = row.stage);
+            backlot_foundation_telemetry::continue_trace(&span, &row.traceparent);
+            if !self.drive_step(row).instrument(span).await? {
                 return Ok(());
             }
         }
@@ -156,7 +91,7 @@ impl Service {
         if !knew_start && let Some(started_at) = row.started_at {
             row.queue_ms = millis_between(row.created_at, started_at);
             change.events.push(RunEvent::Started(RunStarted { run: row.facts(), queue_ms: row.queue_ms }));
-            change.lines.push(line(started_at, "inference", "started", String::new()));
+            change.lines.push(line(started_at, "started", String::new()));
         }
         match done {
             Ok(Some(answer)) => {
@@ -166,7 +101,10 @@ impl Service {
                 if !changed {
                     row.due_at = Some(now.plus(self.config().poll()));
                 }
-                self.write(row, &change).await?;
+                let (id, held) = (row.id, matches!(answer, Answer::Held(_)));
+                if !self.write(row, &change).await? && held {
+                    self.return_late_hold(id).await?;
+                }
                 Ok(changed && !waits)
             }
             Ok(None) if row.due_at.is_none() => Ok(false),
@@ -185,6 +123,15 @@ impl Service {
                 Ok(false)
             }
         }
+    }
+
+    /// Billing has granted what another driver was refused: the run is over, so its hold must not stay open.
+    async fn return_late_hold(&self, id: RunId) -> Result<(), DriveError> {
+        let refused = self.store().run(id).await?.is_some_and(|row| row.stage == Stage::Refused.as_str());
+        if refused && let Err(problem) = self.systems().void(id, 0, "refused").await {
+            tracing::error!(run = %id, %problem, "a hold is open under a refused run; billing's overdue alert will name it");
+        }
+        Ok(())
     }
 
     async fn write(&self, mut row: Row, change: &Change) -> Result<bool, DbError> {
@@ -247,14 +194,14 @@ impl Service {
     /// Times, lines of the log and events that go with a change.
     fn note(&self, row: &mut Row, run: &Run, change: &mut Change, before: Stage, answer: Answer) {
         let now = self.now();
-        let mut say = |system, what, detail: String| change.lines.push(line(now, system, what, detail));
+        let mut say = |what, detail: String| change.lines.push(line(now, what, detail));
         match answer {
             Answer::CancelRequested(reason) => {
                 row.cancel_requested_at = Some(now);
-                say("business", "cancel requested", reason.class().as_str().to_owned());
+                say("cancel requested", reason.class().as_str().to_owned());
             }
             Answer::Held(held_micro) => {
-                say("infrastructure", "held", format!("{held_micro} micro-credits"));
+                say("price held", format!("{held_micro} micro-credits"));
                 change.events.push(RunEvent::Submitted(RunSubmitted {
                     run: row.facts(),
                     held_micro,
@@ -265,15 +212,15 @@ impl Service {
             Answer::HoldRefused => {
                 row.closed_at = Some(now);
                 let code = row.refusal().map(|problem| problem.code).unwrap_or_default();
-                say("infrastructure", "refused", code.clone());
+                say("price refused", code.clone());
                 change.events.push(RunEvent::Refused(RunRefused { run: row.facts(), code }));
             }
-            Answer::Accepted => say("inference", "accepted", String::new()),
-            Answer::CancelAccepted => say("inference", "cancel accepted", String::new()),
-            Answer::Settled(amount) => say("infrastructure", "settled", format!("{amount} micro-credits")),
-            Answer::Voided => say("infrastructure", "voided", "the whole hold returned".to_owned()),
-            Answer::Kept => say("infrastructure", "outputs kept", format!("{} assets", row.outputs().len())),
-            Answer::NotKept => say("infrastructure", "outputs refused", row.failure_detail.clone()),
+            Answer::Accepted => say("job accepted", String::new()),
+            Answer::CancelAccepted => say("cancel passed on", String::new()),
+            Answer::Settled(amount) => say("settled", format!("{amount} micro-credits")),
+            Answer::Voided => say("voided", "the whole hold returned".to_owned()),
+            Answer::Kept => say("outputs kept", format!("{} assets", row.outputs().len())),
+            Answer::NotKept => say("outputs refused", row.failure_detail.clone()),
             Answer::Withdrawn
             | Answer::Submitting
             | Answer::SubmitRefused(_)
@@ -289,11 +236,12 @@ impl Service {
                 row.ended_at = Some(row.ended_at.unwrap_or(now).max(row.created_at));
                 let why = row.failure_class.clone().unwrap_or_default();
                 let outcome = row.outcome.clone().unwrap_or_default();
-                say("inference", "ended", if why.is_empty() { outcome } else { format!("{outcome}: {why}") });
+                say("work ended", if why.is_empty() { outcome } else { format!("{outcome}: {why}") });
             }
             Stage::Finalised => {
                 row.finalised_at = Some(now);
                 change.events.push(ended_event(row, run));
+                count_end(row);
             }
             Stage::Settled | Stage::Voided => {
                 row.closed_at = Some(now);
@@ -302,272 +250,6 @@ impl Service {
             Stage::Intent | Stage::Held | Stage::Submitted | Stage::Refused => (),
         }
     }
-
-    async fn carry_out(
-        &self,
-        row: &mut Row,
-        change: &mut Change,
-        step: Step,
-    ) -> Result<Option<Answer>, StepError> {
-        match step {
-            Step::Record(answer) => Ok(Some(answer)),
-            Step::Done => Ok(None),
-            Step::Hold => self.hold(row, change).await.map(Some),
-            Step::Submit => self.submit_job(row).await,
-            Step::Cancel => Ok(Some(match self.systems().cancel(row.id).await? {
-                // What nobody had started is stopped at once.
-                Some(job) => self.read_job(row, job).unwrap_or(Answer::CancelAccepted),
-                None => Answer::JobGone,
-            })),
-            Step::Observe => match self.systems().job(row.id).await? {
-                Some(job) => Ok(self.read_job(row, job)),
-                None => {
-                    row.failure_detail = "inference no longer knows the job".to_owned();
-                    Ok(Some(Answer::JobGone))
-                }
-            },
-            Step::Keep => self.keep(row).await.map(Some),
-            Step::Discard => {
-                self.systems().discard(row.id).await?;
-                Ok(Some(Answer::NothingKept))
-            }
-            Step::Settle { amount_micro, absorbed_micro } => {
-                let reason = reason_of(row);
-                let hold = self.systems().settle(row.id, amount_micro, absorbed_micro, &reason).await;
-                self.hold_ended(row, hold).await.map(Some)
-            }
-            Step::Void { absorbed_micro } => {
-                let hold = self.systems().void(row.id, absorbed_micro, &reason_of(row)).await;
-                self.hold_ended(row, hold).await.map(Some)
-            }
-        }
-    }
-
-    /// How billing ended the hold. Where it had ended otherwise before, by an operator's hand, the books are right.
-    async fn hold_ended(&self, row: &Row, hold: Result<Hold, Problem>) -> Result<Answer, StepError> {
-        let hold = match hold {
-            Err(problem) if problem.kind == Kind::Conflict => {
-                tracing::error!(run = %row.id, %problem, "the hold had ended otherwise; the books are taken as they are");
-                self.systems().get_hold(row.id).await?
-            }
-            answered => answered?,
-        };
-        match hold.state {
-            HoldState::Settled => Ok(Answer::Settled(hold.settled_micro)),
-            HoldState::Voided => Ok(Answer::Voided),
-            HoldState::Held => Err(StepError::HoldState),
-        }
-    }
-
-    fn tool_of(&self, row: &Row) -> Result<std::sync::Arc<Tool>, StepError> {
-        let tool = self.catalogue().version(&row.tool, &row.tool_version);
-        tool.cloned().ok_or_else(|| StepError::NoTool(row.tool.clone(), row.tool_version.clone()))
-    }
-
-    async fn hold(&self, row: &mut Row, change: &mut Change) -> Result<Answer, StepError> {
-        let ttl_s = self.tool_of(row)?.manifest.ttl_s;
-        match self.systems().hold(row, ttl_s).await {
-            Ok(hold) => {
-                row.held_by_mandate.clone_from(&hold.mandate_id);
-                change.mandates = hold.chain;
-                if !hold.mandate_id.is_empty() && !change.mandates.contains(&hold.mandate_id) {
-                    change.mandates.push(hold.mandate_id);
-                }
-                Ok(Answer::Held(hold.held_micro))
-            }
-            Err(problem) if refuses_hold(problem.kind) => {
-                row.refusal = serde_json::to_string(&problem).ok();
-                Ok(Answer::HoldRefused)
-            }
-            Err(problem) => Err(problem.into()),
-        }
-    }
-
-    async fn submit_job(&self, row: &mut Row) -> Result<Option<Answer>, StepError> {
-        // An earlier try may have been heard; the URLs in the body differ with every try.
-        if row.tries > 0
-            && let Some(job) = self.systems().job(row.id).await?
-        {
-            return Ok(Some(self.read_job(row, job).unwrap_or(Answer::Accepted)));
-        }
-        let tool = self.tool_of(row)?;
-        let manifest = &tool.manifest;
-        let life_s = capability_s(&manifest.model, manifest.ttl_s);
-        let Some(input) = self.job_input(row, life_s).await? else {
-            row.failure_detail = "an asset of the input is no longer there".to_owned();
-            return Ok(Some(Answer::SubmitRefused(FailureClass::InvalidInput)));
-        };
-        self.make_tenant(row.organisation_id).await?;
-        let output = match manifest.output.target {
-            OutputTarget::Inline => inline_target(),
-            OutputTarget::Storage => {
-                let (bytes, count) = (manifest.output.max_bytes, manifest.output.max_outputs);
-                self.systems().issuer(row, life_s, bytes, count).await?
-            }
-        };
-        match self.systems().submit(row, &manifest.model, manifest.ttl_s, &input, output).await {
-            Ok(job) => Ok(Some(self.read_job(row, job).unwrap_or(Answer::Accepted))),
-            Err(problem) => self.submit_refused(row, problem, manifest.ttl_s).await.map(Some),
-        }
-    }
-
-    /// What a refusal of inference means for the run.
-    async fn submit_refused(&self, row: &mut Row, problem: Problem, ttl_s: u32) -> Result<Answer, StepError> {
-        let expired = self.now() > row.created_at.plus(Duration::from_secs(u64::from(ttl_s)));
-        let refused = |row: &mut Row, class| {
-            row.failure_detail = cut(&problem.detail);
-            Ok(Answer::SubmitRefused(class))
-        };
-        match problem.kind {
-            // An earlier Submit was heard: the key is this run's id, so the job is this run's.
-            Kind::Conflict => match self.systems().job(row.id).await? {
-                Some(job) => Ok(self.read_job(row, job).unwrap_or(Answer::Accepted)),
-                None => Err(problem.into()),
-            },
-            Kind::BadRequest | Kind::Unprocessable | Kind::TooLarge | Kind::UnsupportedMedia => {
-                refused(row, FailureClass::InvalidInput)
-            }
-            Kind::Gone => refused(row, FailureClass::LostWorker),
-            // Said for certain, and it may pass: a full queue, a model that is not registered yet.
-            Kind::TooMany
-            | Kind::NotFound
-            | Kind::FailedPrecondition
-            | Kind::Forbidden
-            | Kind::PaymentRequired
-                if expired =>
-            {
-                refused(row, FailureClass::Expired)
-            }
-            Kind::NotFound => {
-                self.systems().put_model(&self.tool_of(row)?.manifest.model).await?;
-                Err(problem.into())
-            }
-            Kind::TooMany
-            | Kind::FailedPrecondition
-            | Kind::Forbidden
-            | Kind::PaymentRequired
-            | Kind::Unauthenticated
-            | Kind::Internal
-            | Kind::Unavailable
-            | Kind::Timeout => Err(problem.into()),
-        }
-    }
-
-    /// The input with its assets as files that can be downloaded; `None` where one is gone.
-    async fn job_input(&self, row: &Row, life_s: i64) -> Result<Option<Value>, StepError> {
-        let mut input = row.input();
-        for (property, asset_id) in row.input_assets() {
-            let Some(file) = self.file_of(row, asset_id, life_s).await? else { return Ok(None) };
-            input[&property] = file;
-        }
-        Ok(Some(input))
-    }
-
-    async fn file_of(&self, row: &Row, asset_id: AssetId, life_s: i64) -> Result<Option<Value>, StepError> {
-        let organisation = row.organisation_id;
-        let Some(asset) = self.systems().asset(organisation, asset_id).await? else { return Ok(None) };
-        match self.systems().sign_download(organisation, asset_id, life_s).await {
-            Ok(url) => Ok(Some(json!({ "$file": url, "name": asset.name }))),
-            Err(problem) if matches!(problem.kind, Kind::NotFound | Kind::Gone) => Ok(None),
-            Err(problem) => Err(problem.into()),
-        }
-    }
-
-    /// Takes the job's facts into the row; an answer where it has ended.
-    fn read_job(&self, row: &mut Row, job: Job) -> Option<Answer> {
-        row.started_at = row.started_at.or(job.started_at.map(|at| at.max(row.created_at)));
-        row.compute_ms = job.compute_ms;
-        row.load_ms = job.load_ms;
-        row.job_attempts = i32::try_from(job.attempts.len()).unwrap_or(i32::MAX);
-        let (outcome, failure) = match job.state {
-            JobState::Queued | JobState::Running => return None,
-            JobState::Succeeded => (Outcome::Succeeded, None),
-            JobState::Failed => (Outcome::Failed, Some(job.failure)),
-            JobState::Canceled => {
-                let class = match row.cancel_reason.as_deref() {
-                    Some("mandate_revoked") => FailureClass::MandateRevoked,
-                    // Whoever may cancel the job in inference acts for the same organisation.
-                    Some(_) | None => FailureClass::UserCancel,
-                };
-                (Outcome::Canceled, Some(class))
-            }
-            JobState::Expired => (Outcome::Expired, Some(FailureClass::Expired)),
-        };
-        let kept = |output: &&crate::row::JobOutput| !output.object_key.is_empty();
-        let has_outputs = !job.winning_fence.is_empty() && job.outputs.iter().any(|output| kept(&output));
-        row.ended_at = job.ended_at;
-        row.failure_detail = cut(&job.message);
-        row.winning_fence = job.winning_fence;
-        row.job_outputs = serde_json::to_string(&job.outputs).unwrap_or_default();
-        if !row.uses_storage {
-            let values: Vec<OutputAsset> = job.outputs.iter().map(inline_output).collect();
-            row.outputs = serde_json::to_string(&values).unwrap_or_default();
-        }
-        Some(Answer::Ended(Ended {
-            outcome,
-            failure,
-            delivered_ppm: job.delivered_ppm,
-            compute_ms: job.compute_ms,
-            has_outputs,
-        }))
-    }
-
-    async fn keep(&self, row: &mut Row) -> Result<Answer, StepError> {
-        match self.systems().keep(row).await {
-            Ok(assets) => {
-                row.outputs = serde_json::to_string(&assets).unwrap_or_default();
-                Ok(Answer::Kept)
-            }
-            Err(problem) if refuses_outputs(problem.kind) => {
-                row.failure_detail = cut(&problem.detail);
-                Ok(Answer::NotKept)
-            }
-            Err(problem) => Err(problem.into()),
-        }
-    }
-}
-
-/// Whether billing has said no, for good. Anything else may have been heard, and is asked again.
-const fn refuses_hold(kind: Kind) -> bool {
-    match kind {
-        Kind::PaymentRequired
-        | Kind::Forbidden
-        | Kind::NotFound
-        | Kind::Gone
-        | Kind::BadRequest
-        | Kind::Unprocessable
-        | Kind::TooLarge
-        | Kind::UnsupportedMedia
-        | Kind::FailedPrecondition => true,
-        // A conflict says that there is a hold under this id: it must not be forgotten.
-        Kind::Conflict
-        | Kind::Unauthenticated
-        | Kind::TooMany
-        | Kind::Internal
-        | Kind::Unavailable
-        | Kind::Timeout => false,
-    }
-}
-
-/// Whether storage has said that these outputs will never be assets.
-const fn refuses_outputs(kind: Kind) -> bool {
-    match kind {
-        Kind::FailedPrecondition
-        | Kind::NotFound
-        | Kind::Gone
-        | Kind::BadRequest
-        | Kind::Unprocessable
-        | Kind::TooLarge
-        | Kind::UnsupportedMedia
-        | Kind::Conflict
-        | Kind::PaymentRequired => true,
-        Kind::Forbidden
-        | Kind::Unauthenticated
-        | Kind::TooMany
-        | Kind::Internal
-        | Kind::Unavailable
-        | Kind::Timeout => false,
-    }
 }
 
 fn pause(tries: i32) -> Duration {
@@ -575,29 +257,18 @@ fn pause(tries: i32) -> Duration {
     (PAUSE_MIN * 2_u32.pow(doublings)).min(PAUSE_MAX)
 }
 
-fn line(at: Timestamp, system: &'static str, what: &'static str, detail: String) -> NewLine {
-    NewLine { at, system, what, detail }
+/// What business did or heard; what the other systems did, they tell themselves.
+fn line(at: Timestamp, what: &'static str, detail: String) -> NewLine {
+    NewLine { at, system: "business", what, detail }
 }
 
-fn cut(text: &str) -> String {
-    text.chars().take(TEXT_CHARS_MAX).collect()
-}
-
-fn reason_of(row: &Row) -> String {
-    row.failure_class.clone().unwrap_or_else(|| "succeeded".to_owned())
-}
-
-fn inline_output(output: &crate::row::JobOutput) -> OutputAsset {
-    OutputAsset {
-        id: String::new(),
-        name: output.name.clone(),
-        content_type: output.content_type.clone(),
-        size_bytes: output.size_bytes,
-        width: 0,
-        height: 0,
-        duration_ms: 0,
-        value: output.value.clone(),
-    }
+/// For whoever watches the process; the company's numbers come from the events.
+fn count_end(row: &Row) {
+    let outcome = row.failure_class.clone().unwrap_or_else(|| "succeeded".to_owned());
+    metrics::counter!("backlot_runs_ended", "tool" => row.tool.clone(), "outcome" => outcome).increment(1);
+    let end = row.finalised_at.unwrap_or(row.created_at);
+    metrics::histogram!("backlot_run_seconds", "tool" => row.tool.clone())
+        .record(end.since(row.created_at).as_secs_f64());
 }
 
 fn ended_event(row: &Row, run: &Run) -> RunEvent {

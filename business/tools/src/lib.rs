@@ -1,8 +1,10 @@
 //! Tools: the catalogue, and the run that owns its money.
 
+mod busy;
 pub mod catalogue;
 mod convert;
 mod driver;
+mod error;
 mod facts;
 mod http;
 pub mod input;
@@ -10,8 +12,10 @@ pub mod machine;
 pub mod manifest;
 mod migrations;
 pub mod price;
+mod publish;
 pub mod row;
 mod service;
+mod steps;
 mod store;
 mod systems;
 mod tasks;
@@ -20,6 +24,7 @@ pub mod view;
 mod watch;
 pub mod who_pays;
 
+pub use error::Error;
 pub use facts::{Estimate, Permission};
 pub use migrations::Migrator;
-pub use service::{Actor, Config, Error, Order, Quote, Service};
+pub use service::{Actor, Config, Order, Quote, Service};

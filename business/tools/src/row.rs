@@ -116,6 +116,8 @@ pub struct Model {
     pub finalised_at: Option<Timestamp>,
     /// When its money was final.
     pub closed_at: Option<Timestamp>,
+    /// W3C trace context of the request that it came with; may be empty.
+    pub traceparent: String,
 }
 
 /// Of runs: none.

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backlot_business_api::RunId;
-use backlot_business_api::codes;
-use backlot_business_api::events::ToolPublished;
-use backlot_foundation_db::{Db, DbError};
+use backlot_foundation_db::Db;
 use backlot_foundation_errors::Problem;
 use backlot_foundation_rpc::Channel;
 use backlot_foundation_time::{SharedClock, Timestamp};
@@ -18,17 +16,19 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, broadcast};
 
+use crate::busy::Busy;
 use crate::catalogue::Catalogue;
-use crate::driver::{Busy, DriveError};
+use crate::error::Error;
 use crate::facts::{Estimate, Job, Permission};
 use crate::input::Fault;
 use crate::machine::Stage;
-use crate::manifest::{Manifest, ManifestError, OutputTarget, Tool, canonical_json};
-use crate::price::{AssetFacts, PriceError, QuoteLine};
-use crate::row::{Model as Row, RowError};
-use crate::store::{Change, Inserted, Key, NewLine, PublishedVersion, Store};
+use crate::manifest::{OutputTarget, Tool, canonical_json};
+use crate::price::{AssetFacts, QuoteLine};
+use crate::publish::publish;
+use crate::row::Model as Row;
+use crate::store::{Change, Inserted, Key, NewLine, Store};
 use crate::systems::Systems;
-use crate::who_pays::{Overrides, TableError, WhoPays};
+use crate::who_pays::{Overrides, WhoPays};
 
 /// Longest a request waits for hold and submission before it answers with what there is.
 const INLINE: Duration = Duration::from_secs(10);
@@ -72,104 +72,6 @@ impl Config {
 
     pub(crate) const fn sweep(&self) -> Duration {
         Duration::from_millis(self.sweep_ms)
-    }
-}
-
-/// What can go wrong with a request.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Our own database.
-    #[error(transparent)]
-    Db(#[from] DbError),
-    /// Our own row.
-    #[error(transparent)]
-    Row(#[from] RowError),
-    /// A manifest that ships cannot be used.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// The who-pays table cannot be used.
-    #[error(transparent)]
-    Table(#[from] TableError),
-    /// Another system refused, or does not answer.
-    #[error("{0}")]
-    Call(#[from] Problem),
-    /// No such tool or version.
-    #[error("there is no tool {0}")]
-    ToolUnknown(String),
-    /// The input breaks rules.
-    #[error("the input is not what the tool takes")]
-    Input(Vec<Fault>),
-    /// Above the caller's maximum.
-    #[error("the price of {price_micro} is above the maximum of {max_micro}")]
-    PriceAboveMaximum {
-        /// What it costs.
-        price_micro: i64,
-        /// What the caller allows.
-        max_micro: i64,
-    },
-    /// No such run of this organisation.
-    #[error("there is no run {0}")]
-    RunUnknown(String),
-    /// The limit of open runs.
-    #[error("{0} runs are open")]
-    TooManyRuns(u64),
-    /// The idempotency key was used for another request.
-    #[error("the idempotency key was used for run {0}")]
-    KeyReused(RunId),
-    /// Billing refused to hold the price.
-    #[error("{0}")]
-    Refused(Problem),
-}
-
-impl From<DriveError> for Error {
-    fn from(error: DriveError) -> Self {
-        match error {
-            DriveError::Db(error) => Self::Db(error),
-            DriveError::Row(error) => Self::Row(error),
-        }
-    }
-}
-
-impl From<Error> for Problem {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Db(error) => error.into(),
-            Error::Row(_) | Error::Manifest(_) | Error::Table(_) => Self::internal(&error),
-            Error::Call(problem) => problem,
-            Error::ToolUnknown(name) => {
-                Self::new(&codes::TOOL_UNKNOWN, format!("There is no tool {name}. GET /v1/tools lists the tools."))
-            }
-            Error::Input(faults) => {
-                let problem = Self::new(
-                    &codes::TOOL_INPUT_INVALID,
-                    "Correct the fields named in \"errors\" and send it again. Nothing was held.",
-                );
-                faults.into_iter().fold(problem, |problem, fault| {
-                    problem.with_field(format!("/input{}", fault.pointer), fault.message)
-                })
-            }
-            Error::PriceAboveMaximum { price_micro, max_micro } => Self::new(
-                &codes::PRICE_ABOVE_MAXIMUM,
-                "The run costs more than your maximum. Choose a smaller input or a higher maximum. Nothing was held.",
-            )
-            .with_extra("price_micro", price_micro)
-            .with_extra("max_price_micro", max_micro),
-            Error::RunUnknown(id) => {
-                Self::new(&codes::RUN_UNKNOWN, format!("Your organisation has no run {id}. GET /v1/runs lists yours."))
-            }
-            Error::TooManyRuns(open) => Self::new(
-                &codes::TOO_MANY_RUNS,
-                format!("{open} runs are open. Wait until some have ended, or cancel some. Nothing was held."),
-            )
-            .with_extra("open_runs", open)
-            .retry_after(10),
-            Error::KeyReused(run) => Self::new(
-                &backlot_inference_api::codes::IDEMPOTENCY_KEY_REUSED,
-                "This key was used for another request. Use a new key for a new request. Nothing was held.",
-            )
-            .with_extra("run_id", run.to_string()),
-            Error::Refused(problem) => problem,
-        }
     }
 }
 
@@ -506,8 +408,8 @@ impl Service {
         if !faults.is_empty() {
             return Err(Error::Input(faults));
         }
-        let worked = tool.manifest.price.work_out(&input, &facts).map_err(price_fault)?;
-        let predicted = tool.manifest.predicted_ms.work_out(&input, &facts).map_err(price_fault)?;
+        let worked = tool.manifest.price.work_out(&input, &facts)?;
+        let predicted = tool.manifest.predicted_ms.work_out(&input, &facts)?;
         Ok(Prepared {
             input,
             assets,
@@ -573,52 +475,9 @@ impl Service {
             ended_at: None,
             finalised_at: None,
             closed_at: None,
+            traceparent: backlot_foundation_telemetry::traceparent(),
         }
     }
-}
-
-/// Records what ships, the first time that it is seen; what was recorded first stays in force.
-async fn publish(store: &Store, shipped: &Catalogue, now: Timestamp) -> Result<Catalogue, Error> {
-    let mut tools = Vec::new();
-    for tool in shipped.all() {
-        let manifest = &tool.manifest;
-        let offered = PublishedVersion {
-            hash: tool.hash.clone(),
-            manifest: serde_json::to_string(manifest).unwrap_or_default(),
-        };
-        let event = ToolPublished {
-            tool: manifest.name.clone(),
-            tool_version: manifest.version.clone(),
-            category: manifest.category.clone(),
-            model: manifest.model.name.clone(),
-            model_version: manifest.model.version.clone(),
-            manifest_hash: tool.hash.clone(),
-        };
-        let recorded = store.publish(&manifest.name, &manifest.version, &offered, &event, now).await?;
-        if recorded.hash != tool.hash {
-            tracing::error!(
-                tool = manifest.name,
-                version = manifest.version,
-                "a published manifest was changed: the published one stays in force; give the change a new version"
-            );
-        }
-        let in_force: Manifest = serde_json::from_str(&recorded.manifest)
-            .map_err(|error| DbError::Database(sea_orm::DbErr::Json(error.to_string())))?;
-        tools.push(Tool::check(in_force)?);
-    }
-    Ok(Catalogue::of(tools)?)
-}
-
-fn price_fault(error: PriceError) -> Error {
-    let pointer = match &error {
-        PriceError::NotANumber(property)
-        | PriceError::NoFacts(property)
-        | PriceError::UnknownProperty(property) => {
-            format!("/{property}")
-        }
-        PriceError::Shape | PriceError::Amount(_) | PriceError::TooLarge => String::new(),
-    };
-    Error::Input(vec![Fault { pointer, message: error.to_string() }])
 }
 
 /// The same order always has the same text.

@@ -159,15 +159,33 @@ impl Store {
         Ok(open.count(self.db.read()).await?)
     }
 
-    /// Runs that the reconciler must look at, those that waited longest first.
-    pub(crate) async fn due(&self, now: Timestamp, limit: u64) -> Result<Vec<RunId>, DbError> {
-        let due = row::Entity::find()
-            .select_only()
-            .column(row::Column::Id)
-            .filter(row::Column::DueAt.lte(now))
-            .order_by(row::Column::DueAt, Order::Asc)
-            .limit(limit);
-        Ok(due.into_tuple().all(self.db.read()).await?)
+    /// Takes runs that are due, those that waited longest first, and puts them off until `until`, so that
+    /// another replica does not take them, too. A taker that dies loses them to whoever looks then.
+    pub(crate) async fn take_due(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u64,
+    ) -> Result<Vec<RunId>, DbError> {
+        let any = row::Entity::find().filter(row::Column::DueAt.lte(now)).limit(1);
+        if any.one(self.db.read()).await?.is_none() {
+            return Ok(Vec::new());
+        }
+        let lock = match self.db.backend() {
+            sea_orm::DatabaseBackend::Postgres => "FOR UPDATE SKIP LOCKED",
+            _ => "",
+        };
+        let sql = format!(
+            "UPDATE runs SET due_at = $1 WHERE id IN
+             (SELECT id FROM runs WHERE due_at <= $2 ORDER BY due_at LIMIT $3 {lock}) RETURNING id"
+        );
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let tx = self.db.begin_write().await?;
+        let values = [until.into(), now.into(), limit.into()];
+        let rows = tx.query_all_raw(Statement::from_sql_and_values(tx.backend(), sql, values)).await?;
+        let taken = rows.iter().map(|row| row.try_get("", "id")).collect::<Result<_, DbErr>>()?;
+        tx.commit().await?;
+        Ok(taken)
     }
 
     /// Makes every open run due now: after a start, nothing is believed.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backlot_business_api::RunId;
-use backlot_foundation_db::WriteTx;
+use backlot_foundation_db::{DbError, WriteTx};
 use backlot_foundation_errors::Kind;
 use backlot_foundation_events::{Consumer, Handler, HandlerError, v1};
 use backlot_foundation_rpc::Channel;
@@ -58,10 +58,15 @@ impl Service {
 
     /// Drives every run that is due, once; for tests and for one sweep of the reconciler.
     pub async fn sweep(&self) -> Result<(), crate::Error> {
-        for id in self.store().due(self.now(), DUE_MAX).await? {
+        for id in self.take_due().await? {
             self.drive(id).await;
         }
         Ok(())
+    }
+
+    async fn take_due(&self) -> Result<Vec<RunId>, DbError> {
+        let now = self.now();
+        self.store().take_due(now, now.plus(self.config().lease()), DUE_MAX).await
     }
 }
 
@@ -85,7 +90,7 @@ async fn reconcile(service: Service, stop: Stop) {
             () = stop.stopped() => break,
             () = service.waked() => waiting.extend(service.take_wakes()),
             Some(_) = drivers.join_next(), if !drivers.is_empty() => (),
-            _ = swept.tick() => match service.store().due(service.now(), DUE_MAX).await {
+            _ = swept.tick() => match service.take_due().await {
                 Ok(due) => {
                     let new: Vec<RunId> = due.into_iter().filter(|id| !waiting.contains(id)).collect();
                     waiting.extend(new);

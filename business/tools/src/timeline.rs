@@ -6,9 +6,10 @@ use backlot_foundation_time::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::error::Error;
 use crate::facts::{Hold, HoldState, Job};
 use crate::row::Model as Row;
-use crate::service::{Actor, Error, Service};
+use crate::service::{Actor, Service};
 use crate::view::Failure;
 
 /// Something that happened.

@@ -32,7 +32,8 @@ async fn a_run_that_succeeds_is_paid_in_full_and_tells_its_story() {
         stage.world.assert_books_balance();
         let timeline = stage.service.timeline(&stage.actor, row.id).await.unwrap();
         let whats: Vec<&str> = timeline.items.iter().map(|item| item.what.as_str()).collect();
-        for what in ["accepted", "held", "attempt 1 assigned", "ended", "outputs kept", "settled"] {
+        for what in ["accepted", "price held", "attempt 1 assigned", "work ended", "outputs kept", "settled"]
+        {
             assert!(whats.contains(&what), "{what} is not in {whats:?}");
         }
         assert!(timeline.who_paid.contains("170000"), "{}", timeline.who_paid);

@@ -7,7 +7,7 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Runs)]
+        vec![Box::new(Runs), Box::new(Traces)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -118,6 +118,24 @@ impl MigrationTrait for Runs {
         for statement in STATEMENTS {
             manager.get_connection().execute_unprepared(statement).await?;
         }
+        Ok(())
+    }
+}
+
+/// A run's trace goes on, whoever drives it and after whatever restart.
+struct Traces;
+
+impl MigrationName for Traces {
+    fn name(&self) -> &'static str {
+        "m0002_traces"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Traces {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let sql = "ALTER TABLE runs ADD COLUMN traceparent TEXT NOT NULL DEFAULT ''";
+        manager.get_connection().execute_unprepared(sql).await?;
         Ok(())
     }
 }
