@@ -10,6 +10,7 @@ mod config;
 mod fetch;
 mod link;
 mod models;
+mod reports;
 mod run;
 mod spool;
 mod upload;

@@ -11,7 +11,6 @@ use backlot_inference_api::v1::{
     AgentMessage, Assign, AttemptFinished, AttemptPhase, CancelAttempt, Draining, Evict, FailureClass,
     Heartbeat, Hello, LoadFinished, Prefetch, ResidencyReport, RunningAttempt, Welcome,
 };
-use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -23,19 +22,12 @@ use crate::agent::Agent;
 use crate::attempt::{Attempt, refusal};
 use crate::link::{Happened, Link};
 use crate::models::key;
+use crate::reports::Reports;
 use crate::spool::AttemptKey;
 use crate::worker::Worker;
 
 /// Events of attempts that may wait.
 const EVENTS_MAX: usize = 256;
-/// A report of more work than this is on disk before it is sent; a cheaper one is cheaper to repeat than to
-/// write, and is written only where control does not acknowledge it soon.
-const SPOOL_FIRST_MS: i64 = 100;
-const SPOOL_LATEST: Duration = Duration::from_millis(50);
-/// Reports that are on their way at once; after a long cut there may be thousands.
-const IN_FLIGHT_MAX: usize = 128;
-/// Reports in a greeting: messages have a size limit. The rest follows the welcome.
-const HELLO_REPORT_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How long canceled attempts of a stopping agent may take to end.
 const STOP_MAX: Duration = Duration::from_secs(10);
 /// How long a stopping agent waits for control to take its last reports.
@@ -61,23 +53,13 @@ struct Running {
     phase: Option<AttemptPhase>,
 }
 
-/// A report that control does not have yet.
-struct Unacknowledged {
-    report: AttemptFinished,
-    is_on_disk: bool,
-    /// On the link that is up now.
-    is_sent: bool,
-    /// When it is written, where control has not acknowledged it by then.
-    write_at: Instant,
-}
-
 /// The loop's state.
 pub(crate) struct Run<'a> {
     agent: &'a Agent,
     link: Link,
     workers: BTreeMap<String, Worker>,
     attempts: HashMap<AttemptKey, Running>,
-    unacknowledged: BTreeMap<AttemptKey, Unacknowledged>,
+    reports: Reports,
     tasks: JoinSet<()>,
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
@@ -88,22 +70,12 @@ impl<'a> Run<'a> {
     pub(crate) fn new(agent: &'a Agent) -> Self {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let workers = agent.workers.iter().map(|spec| (spec.id.clone(), Worker::new(spec.clone()))).collect();
-        let spooled = agent.spool.read().unwrap_or_else(|error| {
-            tracing::error!(%error, "spooled reports cannot be read");
-            BTreeMap::new()
-        });
-        let unacknowledged = spooled
-            .into_iter()
-            .map(|(key, report)| {
-                (key, Unacknowledged { report, is_on_disk: true, is_sent: false, write_at: Instant::now() })
-            })
-            .collect();
         Self {
             agent,
             link: Link::new(agent.channel.clone()),
             workers,
             attempts: HashMap::new(),
-            unacknowledged,
+            reports: Reports::new(agent.spool.clone()),
             tasks: JoinSet::new(),
             events,
             sender,
@@ -126,14 +98,13 @@ impl<'a> Run<'a> {
     /// One thing that happens. May be dropped and called again: what it has taken it also handles.
     async fn step(&mut self) {
         while self.tasks.try_join_next().is_some() {}
-        let write_at =
-            self.unacknowledged.values().filter(|one| !one.is_on_disk).map(|one| one.write_at).min();
+        let write_at = self.reports.write_at();
         tokio::select! {
             biased;
             Some(event) = self.events.recv() => self.reported(event),
             happened = self.link.next() => self.happened(happened),
             () = tokio::time::sleep_until(write_at.unwrap_or_else(Instant::now)), if write_at.is_some() => {
-                self.write_overdue(Instant::now());
+                self.reports.write_overdue(Instant::now());
             }
         }
     }
@@ -148,7 +119,7 @@ impl<'a> Run<'a> {
                 let running = self.running();
                 self.link.send(FromAgent::Heartbeat(Heartbeat { running }));
             }
-            Happened::Lost => self.write_all(),
+            Happened::Lost => self.reports.write_all(),
             Happened::Said(said) => self.said(said),
         }
     }
@@ -167,16 +138,6 @@ impl<'a> Run<'a> {
     }
 
     fn hello(&mut self) -> AgentMessage {
-        let mut bytes = 0;
-        let mut spooled = Vec::new();
-        self.unacknowledged.values_mut().for_each(|one| one.is_sent = false);
-        for one in self.unacknowledged.values_mut().take(IN_FLIGHT_MAX) {
-            bytes += one.report.encoded_len();
-            one.is_sent = bytes <= HELLO_REPORT_BYTES_MAX;
-            if one.is_sent {
-                spooled.push(one.report.clone());
-            }
-        }
         let hello = Hello {
             agent_id: self.agent.id.clone(),
             boot_id: self.agent.boot_id.clone(),
@@ -184,7 +145,7 @@ impl<'a> Run<'a> {
             region: self.agent.config.region.clone(),
             workers: self.agent.workers.clone(),
             running: self.running(),
-            spooled,
+            spooled: self.reports.first_portion(),
         };
         AgentMessage { message: Some(FromAgent::Hello(hello)) }
     }
@@ -231,15 +192,10 @@ impl<'a> Run<'a> {
         self.send_reports();
     }
 
-    /// Sends the reports that are not on their way yet, as many as may be at once.
     fn send_reports(&mut self) {
-        if !self.link.is_welcome() {
-            return;
-        }
-        let in_flight = self.unacknowledged.values().filter(|one| one.is_sent).count();
-        let room = IN_FLIGHT_MAX.saturating_sub(in_flight);
-        for one in self.unacknowledged.values_mut().filter(|one| !one.is_sent).take(room) {
-            one.is_sent = self.link.send(FromAgent::Finished(one.report.clone()));
+        if self.link.is_welcome() {
+            let link = &mut self.link;
+            self.reports.send(|report| link.send(FromAgent::Finished(report)));
         }
     }
 
@@ -248,8 +204,7 @@ impl<'a> Run<'a> {
         if self.attempts.contains_key(&key) {
             return;
         }
-        if let Some(known) = self.unacknowledged.get(&key) {
-            let report = known.report.clone();
+        if let Some(report) = self.reports.get(&key) {
             self.link.send(FromAgent::Finished(report));
             return;
         }
@@ -257,7 +212,7 @@ impl<'a> Run<'a> {
         let older: Vec<AttemptKey> = self
             .attempts
             .keys()
-            .chain(self.unacknowledged.keys())
+            .chain(self.reports.keys())
             .filter(|(job, fence)| *job == key.0 && *fence != key.1)
             .cloned()
             .collect();
@@ -328,8 +283,7 @@ impl<'a> Run<'a> {
             return;
         }
         // Nothing of it runs here, which is what a canceled attempt's report says.
-        let report = self.unacknowledged.get(&key).map(|one| one.report.clone());
-        let report = report.unwrap_or_else(|| AttemptFinished {
+        let report = self.reports.get(&key).unwrap_or_else(|| AttemptFinished {
             job_id: key.0,
             fence: key.1,
             outcome: "canceled".to_owned(),
@@ -451,26 +405,12 @@ impl<'a> Run<'a> {
 
     /// Keeps a report until control has it, and sends it.
     fn keep(&mut self, report: AttemptFinished) {
-        let key = (report.job_id.clone(), report.fence.clone());
-        let is_dear = report.compute_ms + report.load_ms >= SPOOL_FIRST_MS;
-        let write_at = Instant::now() + SPOOL_LATEST;
-        let one = Unacknowledged { report, is_on_disk: false, is_sent: false, write_at };
-        self.unacknowledged.insert(key, one);
-        if is_dear || !self.link.is_welcome() {
-            self.write_all();
-        }
+        self.reports.keep(report, self.link.is_welcome());
         self.send_reports();
     }
 
     fn forget(&mut self, key: &AttemptKey) {
-        let Some(one) = self.unacknowledged.remove(key) else {
-            return;
-        };
-        if one.is_on_disk
-            && let Err(error) = self.agent.spool.remove(key)
-        {
-            tracing::error!(%error, "a spooled report cannot be removed");
-        }
+        self.reports.forget(key);
         self.send_reports();
     }
 
@@ -478,24 +418,6 @@ impl<'a> Run<'a> {
         if let Some(running) = self.attempts.get_mut(key) {
             running.is_stale = true;
             running.cancel.cancel();
-        }
-    }
-
-    fn write_all(&mut self) {
-        if let Some(latest) = self.unacknowledged.values().map(|one| one.write_at).max() {
-            self.write_overdue(latest);
-        }
-    }
-
-    fn write_overdue(&mut self, now: Instant) {
-        for one in self.unacknowledged.values_mut().filter(|one| !one.is_on_disk && one.write_at <= now) {
-            match self.agent.spool.write(&one.report) {
-                Ok(()) => one.is_on_disk = true,
-                Err(error) => {
-                    tracing::error!(%error, "a finished report cannot be written; it is kept in memory");
-                    one.write_at = now + HAND_OVER_MAX;
-                }
-            }
         }
     }
 
@@ -514,10 +436,9 @@ impl<'a> Run<'a> {
             self.step_until(STOP_MAX, |run| run.attempts.is_empty()).await;
         }
         if self.link.is_welcome() {
-            self.step_until(HAND_OVER_MAX, |run| run.unacknowledged.is_empty() || !run.link.is_welcome())
-                .await;
+            self.step_until(HAND_OVER_MAX, |run| run.reports.is_empty() || !run.link.is_welcome()).await;
         }
-        self.write_all();
+        self.reports.write_all();
         let runtimes: Vec<Arc<dyn backlot_inference_runtimes::Runtime>> =
             self.workers.values().flat_map(Worker::runtimes).collect();
         futures::future::join_all(runtimes.iter().map(|runtime| runtime.unload())).await;

@@ -27,6 +27,8 @@ use crate::leftovers;
 const MARK_FILE: &str = "processes";
 /// Requests to start a process that may wait at once.
 const STARTS_WAITING_MAX: usize = 64;
+/// Models give way to whatever answers people on the same machine.
+const NICENESS: &str = "5";
 /// How long a killed process may take to vanish before it is left to the kernel.
 const VANISH_MAX: Duration = Duration::from_secs(5);
 
@@ -41,8 +43,8 @@ struct Start {
 pub struct Supervisor {
     starts: std::sync::mpsc::SyncSender<Start>,
     mark: String,
-    /// The helper that asks the kernel for the second net; part of every Linux distribution's base.
-    setpriv: Option<PathBuf>,
+    /// What is put before every program: helpers that become the program itself.
+    prefix: Vec<OsString>,
 }
 
 /// What to start.
@@ -71,13 +73,8 @@ impl Supervisor {
                 let _ = start.answer.send(start.command.spawn());
             }
         })?;
-        let setpriv = find_program("setpriv", &std::env::var_os("PATH").unwrap_or_default());
-        if setpriv.is_none() {
-            tracing::warn!(
-                "\"setpriv\" of util-linux is missing: model processes may outlive a killed agent"
-            );
-        }
-        Ok(Self { starts, mark, setpriv })
+        let prefix = prefix(&std::env::var_os("PATH").unwrap_or_default());
+        Ok(Self { starts, mark, prefix })
     }
 
     /// Starts a process with pipes on all three standard streams.
@@ -87,14 +84,9 @@ impl Supervisor {
         let program = find_program(&spec.program, &path).ok_or_else(|| {
             io::Error::new(io::ErrorKind::NotFound, format!("{} is not installed", spec.program.display()))
         })?;
-        let mut command = match &self.setpriv {
-            Some(setpriv) => {
-                let mut command = Command::new(setpriv);
-                command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-                command
-            }
-            None => Command::new(program),
-        };
+        let mut words = self.prefix.iter().cloned().chain([program.into_os_string()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
         command
             .args(&spec.arguments)
             .current_dir(&spec.folder)
@@ -223,6 +215,23 @@ fn find_program(program: impl AsRef<Path>, path: &std::ffi::OsStr) -> Option<Pat
         return program.is_file().then(|| program.to_owned());
     }
     std::env::split_paths(path).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+/// Helpers of every Linux distribution's base: one asks the kernel for the second net, one for a lower priority.
+fn prefix(path: &std::ffi::OsStr) -> Vec<OsString> {
+    let mut prefix = Vec::new();
+    match find_program("setpriv", path) {
+        Some(setpriv) => {
+            prefix.extend([setpriv.into_os_string(), "--pdeathsig".into(), "KILL".into(), "--".into()])
+        }
+        None => {
+            tracing::warn!("\"setpriv\" of util-linux is missing: model processes may outlive a killed agent")
+        }
+    }
+    if let Some(nice) = find_program("nice", path) {
+        prefix.extend([nice.into_os_string(), "-n".into(), NICENESS.into()]);
+    }
+    prefix
 }
 
 fn read_or_make_mark(folder: &Path) -> io::Result<String> {

@@ -151,7 +151,7 @@ async fn a_cancel_is_confirmed_and_the_server_stays() {
     let (result, took, pids) = case.cancel("sleep").await;
     assert!(matches!(result, Err(Failure::Canceled)), "{result:?}");
     // Python's own sleep ends only when it is interrupted; the server may have had to go.
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(took < Duration::from_secs(20), "{took:?}");
     let next = text(&case.work("pid").await.expect("the next job")[0]);
     assert!(!next.is_empty() && !pids.is_empty());
 }
@@ -161,7 +161,7 @@ async fn a_cancel_that_is_not_heard_kills_the_server_and_the_next_job_gets_a_new
     let Some(case) = Case::new(PREDICTOR) else { return };
     let (result, took, pids) = case.cancel("hold").await;
     assert!(matches!(result, Err(Failure::Canceled)), "{result:?}");
-    assert!(took < Duration::from_secs(7), "{took:?}");
+    assert!(took < Duration::from_secs(20), "{took:?}");
     for pid in &pids {
         assert!(!is_running(pid), "{pid} is gone");
     }

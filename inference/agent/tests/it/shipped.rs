@@ -134,3 +134,36 @@ async fn upscale_and_animate_make_real_files() {
     running.stop().await;
     assert_eq!(stage.place.private_folders(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_are_no_pictures_are_the_callers_mistake() {
+    let Some(mut stage) = Stage::new().await else { return };
+    let picture = stage.store.state.inputs.lock().await["picture"].clone();
+    let bad = [
+        ("text", axum::body::Bytes::from_static(b"<html>not a picture</html>")),
+        ("empty", axum::body::Bytes::new()),
+        ("cut", picture.slice(..picture.len() / 2)),
+    ];
+    let agent = stage.place.agent_with(stage.config.clone(), &stage.control);
+    let models = agent.models();
+    let running = run(agent);
+    let (mut session, _) = stage.control.welcomed().await;
+    let mut n = 0;
+    for (name, bytes) in bad {
+        stage.store.state.inputs.lock().await.insert("picture".to_owned(), bytes);
+        for model in models.iter().filter(|model| model.name != backlot_inference_agent::ECHO_MODEL) {
+            n += 1;
+            let input = json!({"image": stage.file()});
+            let (report, _) = run_one(&mut session, &stage, &format!("2-{n}"), model, input).await;
+            assert_eq!(
+                report.failure(),
+                FailureClass::InvalidInput,
+                "{name} {}: {}",
+                model.name,
+                report.message
+            );
+            assert!(report.message.contains("JPEG"), "{}", report.message);
+        }
+    }
+    running.stop().await;
+}

@@ -191,6 +191,20 @@ impl Place {
         std::fs::write(folder.join("run.py"), format!("{head}{script}")).expect("written");
     }
 
+    /// Writes a Cog worker "test/NAME" that answers with its name.
+    pub(crate) fn cog(&self, name: &str) {
+        let folder = self.root.path().join("workers").join(name);
+        std::fs::create_dir_all(&folder).expect("made");
+        let worker = format!(
+            "model = 'test/{name}'\nversion = '1'\nruntime = 'cog'\npredictor = 'predict.py:Predictor'\nload_ms = 500\n"
+        );
+        std::fs::write(folder.join("worker.toml"), worker).expect("written");
+        let predictor = format!(
+            "from cog import BasePredictor\nclass Predictor(BasePredictor):\n    def predict(self) -> str:\n        return '{name}'\n"
+        );
+        std::fs::write(folder.join("predict.py"), predictor).expect("written");
+    }
+
     pub(crate) fn config(&self) -> Config {
         std::fs::create_dir_all(self.root.path().join("workers")).expect("made");
         let mut config = Config {
@@ -273,6 +287,16 @@ pub(crate) fn command(job: &str, fence: &str, name: &str, input: Value) -> Assig
         ..ModelSpec::default()
     };
     assign(job, fence, "cpu-0", model, input)
+}
+
+pub(crate) fn cog_model(name: &str) -> ModelSpec {
+    ModelSpec {
+        name: format!("test/{name}"),
+        version: "1".to_owned(),
+        runtime: RuntimeKind::Cog.into(),
+        worker: name.to_owned(),
+        ..ModelSpec::default()
+    }
 }
 
 pub(crate) fn assign(job: &str, fence: &str, worker: &str, model: ModelSpec, input: Value) -> Assign {

@@ -135,7 +135,7 @@ async fn an_echo_is_quick() {
         }
         took.sort_unstable();
         eprintln!("a no-op job from submit to success: p50 {:?}, p90 {:?}", took[25], took[45]);
-        assert!(took[25] < Duration::from_millis(250), "p50 {:?}", took[25]);
+        assert!(took[25] < Duration::from_secs(2), "p50 {:?}", took[25]);
         running.stop().await;
     })
     .await;
