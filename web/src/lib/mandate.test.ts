@@ -1,22 +1,29 @@
 import { expect, test } from "vitest";
 import type { Mandate } from "../api/types";
-import { countBelow, mandateSentence, mandateTree } from "./mandate";
+import { countBelow, countEnded, mandateSentence, mandateTree } from "./mandate";
 
+const NOW = "2026-11-23T10:00:00Z";
 const mandate = (change: Partial<Mandate>): Mandate => ({
   id: "m1",
   parent_id: null,
-  grantor_id: null,
+  organisation_id: "o1",
+  grantor_id: "u1",
   grantee_id: "u1",
   project_id: null,
   actions: ["*"],
   tools: null,
   max_unit_price_micro: null,
-  envelope: null,
+  envelope: { mode: "unlimited", amount_micro: null, period: "life", used_micro: 0, left_micro: null, paid_by: null },
+  depth: 0,
   depth_max: 0,
+  not_before: NOW,
   expires_at: null,
+  share_bps: 0,
   state: "active",
   purpose: "",
-  created_at: "2026-11-23T10:00:00Z",
+  role: null,
+  created_at: NOW,
+  ended_at: null,
   ...change,
 });
 
@@ -25,7 +32,7 @@ test("a mandate can be read aloud", () => {
     actions: ["tools.run", "assets.*"],
     tools: ["upscale"],
     max_unit_price_micro: 1_000_000,
-    envelope: { amount_micro: 120_000_000, mode: "cap", period: "month" },
+    envelope: { mode: "cap", amount_micro: 120_000_000, period: "month", used_micro: 0, left_micro: null, paid_by: null },
     depth_max: 1,
     expires_at: "2026-12-03T12:00:00Z",
   });
@@ -35,14 +42,16 @@ test("a mandate can be read aloud", () => {
   );
 });
 
-test("the tree is the same from a flat list and from a nested one", () => {
-  const child = mandate({ id: "m2", parent_id: "m1" });
-  const grandchild = mandate({ id: "m3", parent_id: "m2", state: "revoked" });
-  const flat = mandateTree([mandate({}), child, grandchild]);
-  expect(flat).toHaveLength(1);
-  expect(flat[0]?.children[0]?.children[0]?.mandate.id).toBe("m3");
-  expect(flat[0] && countBelow(flat[0])).toBe(1);
-  expect(mandateTree([{ ...mandate({}), children: [{ ...child, children: [grandchild] }] }])).toHaveLength(1);
+test("a mandate without an envelope of its own says nothing of credits", () => {
+  expect(mandateSentence(mandate({ actions: ["assets.read"] }), null)).toBe("may see pictures");
+});
+
+test("what hangs under an ended mandate has ended too", () => {
+  const tree = mandateTree([mandate({}), mandate({ id: "m2", parent_id: "m1", state: "revoked" }), mandate({ id: "m3", parent_id: "m2" })]);
+  expect(tree).toHaveLength(1);
+  expect(tree[0]?.children[0]?.children[0]).toMatchObject({ mandate: { id: "m3" }, live: false });
+  expect(tree[0] && countBelow(tree[0])).toBe(0);
+  expect(countEnded(tree)).toBe(2);
 });
 
 test("whoever does not see the parent sees their own mandate as the root", () => {

@@ -2,19 +2,29 @@ import type { Mandate } from "../api/types";
 import { credits, creditWord, date, humanise, listOf } from "./format";
 
 /** What actions mean to a person. A pattern that is not here is shown as it is written. */
-export const ACTIONS: readonly { pattern: string; words: string }[] = [
-  { pattern: "tools.run", words: "run tools" },
-  { pattern: "assets.*", words: "bring in, see and delete pictures" },
-  { pattern: "mandates.give", words: "give parts of this to others" },
-  { pattern: "members.*", words: "invite and remove members" },
-];
+const WORDS: Record<string, string> = {
+  "*": "do everything",
+  "tools.*": "run tools",
+  "tools.run": "run tools",
+  "assets.*": "bring in, see and delete pictures",
+  "assets.read": "see pictures",
+  "projects.*": "see and begin projects",
+  "projects.read": "see projects",
+  "members.*": "invite and remove members",
+  "billing.read": "see the bills",
+  "billing.*": "see the bills and change the plan",
+};
+
+/** What one can give, the usual first. */
+export const GIVABLE: readonly string[] = ["tools.run", "assets.*", "projects.read", "members.*", "billing.read"];
 
 export function actionWords(pattern: string): string {
-  if (pattern === "*") return "do everything";
-  return ACTIONS.find((one) => one.pattern === pattern)?.words ?? pattern;
+  return WORDS[pattern] ?? pattern;
 }
 
-type Given = Pick<Mandate, "actions" | "tools" | "max_unit_price_micro" | "envelope" | "depth_max" | "expires_at">;
+type Given = Pick<Mandate, "actions" | "tools" | "max_unit_price_micro" | "depth_max" | "expires_at"> & {
+  envelope: Pick<Mandate["envelope"], "amount_micro" | "mode" | "period">;
+};
 
 /**
  * What a mandate allows, as one sentence that can be read aloud after the holder's name:
@@ -35,11 +45,11 @@ export function mandateSentence(mandate: Given, projectName: string | null): str
   return [parts.join(" "), ...limits].join(", ");
 }
 
-function envelopeWords(envelope: Mandate["envelope"]): string {
-  if (!envelope || !envelope.amount_micro) return "";
+function envelopeWords(envelope: Given["envelope"]): string {
+  if (!envelope.amount_micro) return "";
   const amount = credits(envelope.amount_micro);
   if (envelope.mode === "transfer") return `with ${amount} credits set aside`;
-  const period = envelope.period && envelope.period !== "life" ? ` a ${envelope.period}` : "";
+  const period = envelope.period !== "life" ? ` a ${envelope.period}` : "";
   return `with up to ${amount} credits${period}, shared`;
 }
 
@@ -49,28 +59,29 @@ function onward(depth: number): string {
 
 export interface Node {
   mandate: Mandate;
+  /** It and everything above it is in force. */
+  live: boolean;
   children: Node[];
 }
 
-/** A tree from a flat list or from one that is nested already; a mandate whose parent is not seen is a root here. */
+/** The tree of a flat list; a mandate whose parent one does not see is a root here. */
 export function mandateTree(items: Mandate[]): Node[] {
-  const flat = items.flatMap(flatten);
-  const ids = new Set(flat.map((one) => one.id));
-  const build = (parent: string | null): Node[] =>
-    flat
+  const ids = new Set(items.map((one) => one.id));
+  const build = (parent: string | null, parentLives: boolean): Node[] =>
+    items
       .filter((one) => (parent === null ? !one.parent_id || !ids.has(one.parent_id) : one.parent_id === parent))
-      .map((mandate) => ({ mandate, children: build(mandate.id) }));
-  return build(null);
+      .map((mandate) => {
+        const live = parentLives && mandate.state === "active";
+        return { mandate, live, children: build(mandate.id, live) };
+      });
+  return build(null, true);
 }
 
-function flatten(mandate: Mandate): Mandate[] {
-  return [mandate, ...(mandate.children ?? []).flatMap(flatten)];
-}
-
+/** Everything below that still lives. */
 export function countBelow(node: Node): number {
-  return node.children.reduce((sum, child) => sum + (isLive(child.mandate) ? 1 : 0) + countBelow(child), 0);
+  return node.children.reduce((sum, child) => sum + (child.live ? 1 : 0) + countBelow(child), 0);
 }
 
-export function isLive(mandate: Mandate): boolean {
-  return mandate.state === "active" || mandate.state === "live";
+export function countEnded(nodes: Node[]): number {
+  return nodes.reduce((sum, node) => sum + (node.live ? 0 : 1) + countEnded(node.children), 0);
 }

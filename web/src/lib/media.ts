@@ -11,6 +11,6 @@ export function isImage(asset: Pick<Asset, "content_type">): boolean {
 }
 
 /** Width by height; square where nothing was probed. */
-export function ratioOf(asset: Pick<Asset, "width" | "height">): number {
+export function ratioOf(asset: { width: number | null; height: number | null }): number {
   return asset.width && asset.height ? asset.width / asset.height : 1;
 }

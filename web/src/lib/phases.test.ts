@@ -8,9 +8,9 @@ const run = (change: Partial<Run>): Run => ({
   version: "1.0.0",
   state: "running",
   phase: "running",
-  progress: 0,
-  progress_note: "",
-  position: 0,
+  progress: null,
+  progress_note: null,
+  position: null,
   start_p50_ms: null,
   start_p90_ms: null,
   input: {},
@@ -21,6 +21,7 @@ const run = (change: Partial<Run>): Run => ({
   failure: null,
   outputs: [],
   job_id: "r1",
+  actor_id: "u1",
   project_id: null,
   mandate_id: null,
   created_at: "2026-11-23T10:00:00Z",
@@ -48,9 +49,8 @@ test("the queue says the place and when it may start", () => {
 
 test("a cancel that is not confirmed is not called canceled", () => expect(progressOf(run({ state: "canceling" })).word).toBe("Stopping"));
 
-test("asking for credits is the queue's step, keeping the result is the saving's", () => {
-  expect(progressOf(run({ state: "queued", phase: "holding" }))).toMatchObject({ word: "Holding the credits", step: 0 });
-  expect(progressOf(run({ phase: "settling" }))).toMatchObject({ word: "Settling the price", step: 4, fraction: null });
+test("what has no phase yet waits", () => {
+  expect(progressOf(run({ state: "queued", phase: null }))).toMatchObject({ word: "Queued", detail: "", step: 0 });
 });
 
 test("a run that is stopping is not over", () => {

@@ -1,34 +1,15 @@
 import type { Phase, Run } from "../api/types";
 import { credits, duration } from "./format";
 
-/** The steps that a person watches. Asking for credits belongs to the queue, keeping the result to the saving. */
-export const STEPS = ["queued", "fetching", "loading", "running", "uploading"] as const;
-export type Step = (typeof STEPS)[number];
-
-const STEP_OF: Record<Phase, Step> = {
-  holding: "queued",
-  submitting: "queued",
-  queued: "queued",
-  fetching: "fetching",
-  loading: "loading",
-  running: "running",
-  uploading: "uploading",
-  finalising: "uploading",
-  settling: "uploading",
-  done: "uploading",
-};
+/** In the order in which a run goes through them. */
+export const STEPS: readonly Phase[] = ["queued", "fetching", "loading", "running", "uploading"];
 
 const PHASE_WORD: Record<Phase, string> = {
-  holding: "Holding the credits",
-  submitting: "Handing it over",
   queued: "Queued",
   fetching: "Fetching",
   loading: "Loading the model",
   running: "Running",
   uploading: "Saving",
-  finalising: "Looking at the result",
-  settling: "Settling the price",
-  done: "Done",
 };
 
 /** What the page says about a run that is under way. `fraction` is null where nobody measured one. */
@@ -47,23 +28,24 @@ export function isOver(run: Pick<Run, "state">): boolean {
 }
 
 export function phaseWord(phase: Phase): string {
-  return PHASE_WORD[phase] ?? phase;
+  return PHASE_WORD[phase];
 }
 
 export function progressOf(run: Run): Progress {
-  const step = STEPS.indexOf(STEP_OF[run.phase] ?? "queued");
+  const phase: Phase = run.phase ?? "queued";
+  const step = STEPS.indexOf(phase);
   if (run.state === "canceling") {
     return { word: "Stopping", detail: "waiting until the worker confirms that it stopped", step, fraction: null };
   }
-  const word = phaseWord(run.phase);
-  if (run.phase === "queued") return { word, detail: queueDetail(run), step, fraction: null };
-  const measured = run.phase === "running" && run.progress > 0;
-  const percent = measured ? `${Math.round(run.progress * 100)} %` : "";
-  return { word, detail: [percent, run.progress_note].filter(Boolean).join(" · "), step, fraction: measured ? run.progress : null };
+  const word = phaseWord(phase);
+  if (phase === "queued") return { word, detail: queueDetail(run), step, fraction: null };
+  const fraction = phase === "running" && run.progress ? run.progress : null;
+  const percent = fraction === null ? "" : `${Math.round(fraction * 100)} %`;
+  return { word, detail: [percent, run.progress_note ?? ""].filter(Boolean).join(" · "), step, fraction };
 }
 
 function queueDetail(run: Run): string {
-  const place = run.position === 0 ? "next" : `place ${run.position + 1}`;
+  const place = run.position === null ? "" : run.position === 0 ? "next" : `place ${run.position + 1}`;
   return [place, startEstimate(run.start_p50_ms, run.start_p90_ms)].filter(Boolean).join(" · ");
 }
 

@@ -2,11 +2,11 @@ import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tansta
 import { Link } from "react-router";
 import { api } from "../../api/http";
 import { balanceQuery, keys, plansQuery, subscriptionQuery, transactionsQuery } from "../../api/queries";
-import type { Balance, Plan, Transaction } from "../../api/types";
+import type { Balance, Plan, Posting, Subscription, Transaction } from "../../api/types";
 import { LedgerStrip } from "../../app/LedgerStrip";
 import { Page, Section } from "../../app/Page";
 import { useSession } from "../../app/session";
-import { credits, creditsExact, date, humanise, listOf } from "../../lib/format";
+import { credits, creditsExact, date, humanise, listOf, shortId } from "../../lib/format";
 import { Bar, Button, Empty, Id, Loaded, ProblemView, Tag, uiCss, When } from "../../ui";
 import { useToasts } from "../../ui/toasts";
 import css from "./Billing.module.css";
@@ -77,9 +77,9 @@ function Grants({ balance }: { balance: Balance }) {
           {balance.grants.map((grant) => (
             <li key={grant.id}>
               <span>
-                <b>{humanise(grant.label ?? grant.kind)}</b>
+                <b>{grant.reason || humanise(grant.source)}</b>
                 <small>
-                  since {date(grant.created_at)}
+                  {humanise(grant.kind)}, since {date(grant.effective_at)}
                   {grant.expires_at ? `, ends ${date(grant.expires_at)}` : ", does not end"}
                 </small>
               </span>
@@ -93,7 +93,7 @@ function Grants({ balance }: { balance: Balance }) {
                 />
               </span>
               <span className={css.grantLeft}>
-                {credits(grant.available_micro)} of {credits(grant.granted_micro)} left
+                {credits(grant.available_micro)} of {credits(grant.amount_micro)} left
               </span>
             </li>
           ))}
@@ -109,12 +109,16 @@ function Plans() {
   const plans = useQuery(plansQuery);
   const subscription = useQuery(subscriptionQuery);
   const change = useMutation({
-    mutationFn: (plan: string) => api.post("/v1/billing/subscription", { plan }),
-    onSuccess: async (_, plan) => {
+    mutationFn: (plan: string) => api.post<Subscription>("/v1/billing/subscription", { plan }),
+    onSuccess: async (now) => {
       await client.invalidateQueries({ queryKey: subscriptionQuery.queryKey });
       void client.invalidateQueries({ queryKey: keys.balance });
       void client.invalidateQueries({ queryKey: transactionsQuery.queryKey });
-      say({ title: `You are on ${humanise(plan)} now` });
+      say(
+        now.pending_plan
+          ? { title: `${humanise(now.pending_plan)} begins when its invoice is paid`, text: now.invoice?.instructions ?? "" }
+          : { title: `You are on ${humanise(now.plan)} now` },
+      );
     },
   });
   return (
@@ -125,6 +129,7 @@ function Plans() {
           <ul className={css.plans}>
             {items.map((plan) => {
               const current = subscription.data?.plan === plan.name;
+              const waits = subscription.data?.pending_plan === plan.name;
               return (
                 <li key={plan.name} data-current={current || undefined}>
                   <h3>{plan.label}</h3>
@@ -132,6 +137,11 @@ function Plans() {
                   <p>{plan.description}</p>
                   {current ? (
                     <Tag tone="good">Your plan</Tag>
+                  ) : waits ? (
+                    <>
+                      <Tag tone="live">Waits for its invoice to be paid</Tag>
+                      <p>{subscription.data?.invoice?.instructions}</p>
+                    </>
                   ) : (
                     <Button onClick={() => change.mutate(plan.name)} because={change.isPending ? "One moment" : null}>
                       Change to it
@@ -154,7 +164,6 @@ function priceOf(plan: Plan): string {
 }
 
 function Transactions() {
-  const { staff } = useSession();
   const transactions = useInfiniteQuery(transactionsQuery);
   const items = transactions.data?.pages.flatMap((page) => page.items) ?? [];
   return (
@@ -169,17 +178,17 @@ function Transactions() {
                 <table className={uiCss.table}>
                   <thead>
                     <tr>
+                      <th className={uiCss.num}>Line</th>
                       <th>When</th>
                       <th>What</th>
-                      <th>Why</th>
+                      <th>From and to</th>
                       <th className={uiCss.num}>Credits</th>
-                      <th>Run</th>
-                      {staff && <th>Sealed</th>}
+                      <th>About</th>
                     </tr>
                   </thead>
                   <tbody>
                     {items.map((one) => (
-                      <TransactionRow key={one.id} transaction={one} staff={staff} />
+                      <TransactionRow key={one.number} transaction={one} />
                     ))}
                   </tbody>
                 </table>
@@ -197,25 +206,37 @@ function Transactions() {
   );
 }
 
-function TransactionRow({ transaction, staff }: { transaction: Transaction; staff: boolean }) {
+const RUN_KINDS: ReadonlySet<string> = new Set(["hold", "settle", "void", "refund"]);
+
+function TransactionRow({ transaction }: { transaction: Transaction }) {
+  const { kind, subject, postings } = transaction;
+  const moved = postings.reduce((sum, posting) => sum + Math.max(0, posting.amount_micro), 0);
   return (
     <tr>
+      <td className={uiCss.num}>{transaction.number}</td>
       <td>
-        <When at={transaction.at} />
+        <When at={transaction.created_at} />
       </td>
-      <td>{humanise(transaction.kind)}</td>
-      <td className={css.why}>{transaction.reason ? listOf([humanise(transaction.reason)]) : ""}</td>
-      <td className={uiCss.num}>{transaction.amount_micro !== undefined ? creditsExact(transaction.amount_micro) : ""}</td>
+      <td>{humanise(kind)}</td>
+      <td className={css.why}>{`${accounts(postings, -1)} → ${accounts(postings, 1)}`}</td>
+      <td className={uiCss.num}>{creditsExact(moved)}</td>
       <td>
-        {transaction.run_id ? (
-          <Link to={`/runs/${transaction.run_id}`}>
-            <code>{transaction.run_id.slice(-8)}</code>
+        {RUN_KINDS.has(kind) ? (
+          <Link to={`/runs/${subject}`}>
+            <code>{shortId(subject)}</code>
           </Link>
         ) : (
-          <Id value={transaction.id} />
+          <Id value={subject} />
         )}
       </td>
-      {staff && <td>{transaction.sealed ? "sealed" : "not yet"}</td>}
     </tr>
   );
+}
+
+/** The accounts on one side of a line, each once: "grant:0190…" is a grant. */
+function accounts(postings: Posting[], sign: 1 | -1): string {
+  const names = postings
+    .filter((posting) => Math.sign(posting.amount_micro) === sign)
+    .map((posting) => humanise(posting.account.split(":")[0] ?? "").toLowerCase());
+  return listOf([...new Set(names)]);
 }

@@ -27,7 +27,7 @@ export default function FleetPage() {
             ) : (
               regions(data.agents).map(([region, agents]) => <Lane key={region} region={region} agents={agents} />)
             )}
-            <Queue rows={data.queues} idle={data.agents.every((agent) => agent.workers.every((worker) => !worker.job_id))} />
+            <Queue rows={data.queues} idle={data.agents.every((agent) => agent.workers.every((worker) => !worker.busy))} />
           </>
         )}
       </Loaded>
@@ -42,7 +42,7 @@ export default function FleetPage() {
 
 function summary(fleet: Fleet): string {
   const workers = fleet.agents.flatMap((agent) => (agent.connected ? agent.workers : []));
-  const busy = workers.filter((worker) => worker.job_id).length;
+  const busy = workers.filter((worker) => worker.busy).length;
   const queued = fleet.queues.reduce((sum, row) => sum + row.queued, 0);
   return `${count(workers.length)} ${workers.length === 1 ? "worker" : "workers"} connected, ${count(busy)} at work, ${count(queued)} ${queued === 1 ? "job waits" : "jobs wait"}. Epoch ${fleet.epoch}.`;
 }
@@ -92,23 +92,23 @@ function AgentState({ agent }: { agent: Agent }) {
 
 function Cell({ worker, connected }: { worker: Worker; connected: boolean }) {
   const memory = worker.memory_mib > 0 ? `${count(Math.round(worker.memory_mib / 1024))} GiB` : "";
-  const measured = worker.job_id && worker.progress !== null && worker.progress > 0 ? worker.progress : null;
+  const measured = worker.busy && worker.phase === "running" && worker.progress > 0 ? worker.progress : null;
   const phase = worker.phase ? phaseWord(worker.phase) : "Assigned";
   return (
-    <li className={css.cell} data-busy={Boolean(worker.job_id) || undefined} data-off={!connected || undefined}>
+    <li className={css.cell} data-busy={worker.busy || undefined} data-off={!connected || undefined}>
       {measured !== null && <i className={css.fill} style={{ width: `${measured * 100}%` }} aria-hidden="true" />}
       <p className={css.cellHead}>
         <code>{worker.id}</code>
         <span>{[worker.gpus > 0 ? `${worker.gpus} GPU` : "CPU", memory].filter(Boolean).join(" · ")}</span>
       </p>
       <p className={css.doing}>
-        {worker.job_id ? (
+        {worker.busy ? (
           <>
             <b>
               {phase}
               {measured !== null ? ` ${Math.round(measured * 100)} %` : ""}
             </b>{" "}
-            <Link to={`/runs/${worker.job_id}`}>{shortModel(worker.model ?? "a job")}</Link>
+            {worker.job_id ? <Link to={`/runs/${worker.job_id}`}>{shortModel(worker.model)}</Link> : <span>another tenant’s work</span>}
           </>
         ) : (
           <span>{connected ? "Idle" : "Unknown"}</span>

@@ -53,26 +53,26 @@ export default function NumberPage() {
 
 function Whole({ metric }: { metric: Metric }) {
   const { unit } = metric.definition;
-  const parts = metric.total_detail?.parts ?? [];
+  const parts = metric.total_detail.parts ?? [];
   return (
     <dl className={css.whole}>
       <div>
         <dt>These days as one number</dt>
         <dd>
-          <b>{withUnit(metric.total, unit)}</b> {metric.total_detail?.meaning}
+          <b>{withUnit(metric.total, unit)}</b> {metric.total_detail.meaning}
         </dd>
       </div>
       {parts.length > 0 && (
         <div>
           <dt>Shown beside it</dt>
-          <dd>{parts.map((part) => `${part.label}: ${withUnit(part.value, unit)}`).join(" · ")}</dd>
+          <dd>{parts.map((part) => `${part.label}: ${withUnit(part.value ?? null, unit)}`).join(" · ")}</dd>
         </div>
       )}
       <div>
         <dt>Left out</dt>
         <dd>
-          {count(metric.excluded.staff)} of the staff, {count(metric.excluded.service)} {metric.excluded.service === 1 ? "service" : "services"}
-          {metric.excluded.events !== undefined ? `, with ${count(metric.excluded.events)} events that would have counted` : ""}
+          {count(metric.excluded.staff)} of the staff, {count(metric.excluded.service)} {metric.excluded.service === 1 ? "service" : "services"}, with {count(metric.excluded.events)}{" "}
+          {metric.excluded.events === 1 ? "event" : "events"} that would have counted
         </dd>
       </div>
       <div>

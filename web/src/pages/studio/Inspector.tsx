@@ -105,7 +105,7 @@ function ToolForm({
   error: unknown;
   onRun: (order: Order) => void;
 }) {
-  const fields = useMemo(() => fieldsOf(tool.input_schema), [tool]);
+  const fields = useMemo(() => fieldsOf(tool.input), [tool]);
   const [values, setValues] = useState<Values>(() => ({ ...initialValues(fields), ...(from ? known(fields, from.input) : {}) }));
   useEffect(() => {
     // Opening a take shows what it was made with, ready to change one thing.

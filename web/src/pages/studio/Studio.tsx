@@ -123,9 +123,7 @@ export default function Studio() {
         ref={picker}
         type="file"
         accept="image/*"
-        className="sr-only"
-        tabIndex={-1}
-        aria-label="Choose a photograph"
+        hidden
         data-testid="file"
         onChange={(event) => {
           take(event.target.files);

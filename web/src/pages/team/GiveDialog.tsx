@@ -2,10 +2,10 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 import { api } from "../../api/http";
 import { keys, toolsQuery } from "../../api/queries";
-import type { Mandate, Member } from "../../api/types";
+import type { GiveMandate, Mandate, Member } from "../../api/types";
 import { useSession } from "../../app/session";
 import { credits } from "../../lib/format";
-import { ACTIONS, mandateSentence } from "../../lib/mandate";
+import { actionWords, GIVABLE, mandateSentence } from "../../lib/mandate";
 import { Button, Dialog, ProblemView, SelectField, TextField, uiCss } from "../../ui";
 import { useToasts } from "../../ui/toasts";
 import css from "./Team.module.css";
@@ -26,6 +26,13 @@ interface Draft {
   until: string;
   purpose: string;
 }
+
+type Body = Required<Omit<GiveMandate, "envelope" | "share_bps">> & {
+  tools: string[] | null;
+  max_unit_price_micro: number | null;
+  expires_at: string | null;
+  envelope: { amount_micro: number; mode: Draft["mode"]; period: Draft["period"] };
+};
 
 /** Giving a part of a mandate on. The sentence below the fields is what will be true. */
 export function GiveDialog({ parent, members, onClose }: { parent: Mandate; members: Member[]; onClose: () => void }) {
@@ -86,7 +93,7 @@ export function GiveDialog({ parent, members, onClose }: { parent: Mandate; memb
             ))}
           </SelectField>
         </div>
-        <Checks legend="May" options={ACTIONS.map(({ pattern, words }) => [pattern, words])} chosen={draft.actions} onChange={(actions) => set({ actions })} />
+        <Checks legend="May" options={GIVABLE.map((pattern) => [pattern, actionWords(pattern)])} chosen={draft.actions} onChange={(actions) => set({ actions })} />
         <div className={css.pair}>
           <TextField label="Credits" type="number" min={0} step="any" required value={draft.amount} onChange={(event) => set({ amount: event.target.value })} />
           <SelectField label="How" value={draft.mode} onChange={(event) => set({ mode: event.target.value as Draft["mode"] })}>
@@ -129,7 +136,7 @@ export function GiveDialog({ parent, members, onClose }: { parent: Mandate; memb
   );
 }
 
-function bodyOf(draft: Draft, parentId: string) {
+function bodyOf(draft: Draft, parentId: string): Body {
   return {
     parent_id: parentId,
     grantee_id: draft.grantee,
@@ -140,7 +147,7 @@ function bodyOf(draft: Draft, parentId: string) {
     envelope: {
       amount_micro: Math.round(Number(draft.amount || 0) * MICRO),
       mode: draft.mode,
-      ...(draft.mode === "cap" ? { period: draft.period } : {}),
+      period: draft.mode === "cap" ? draft.period : "life",
     },
     depth_max: Number(draft.depth),
     expires_at: draft.until ? new Date(`${draft.until}T23:59:59Z`).toISOString() : null,

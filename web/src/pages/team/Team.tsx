@@ -7,7 +7,7 @@ import type { Mandate, Member, NewInvitation } from "../../api/types";
 import { Page, Section } from "../../app/Page";
 import { useSession } from "../../app/session";
 import { credits, date, humanise } from "../../lib/format";
-import { countBelow, isLive, mandateSentence, mandateTree, type Node } from "../../lib/mandate";
+import { countBelow, countEnded, mandateSentence, mandateTree, type Node } from "../../lib/mandate";
 import { Bar, Button, Dialog, Empty, Loaded, ProblemView, SelectField, Tag, TextField, useCopy } from "../../ui";
 import { useToasts } from "../../ui/toasts";
 import { GiveDialog } from "./GiveDialog";
@@ -40,9 +40,7 @@ function Mandates() {
   const members = useQuery(membersQuery);
   const [giving, setGiving] = useState<Mandate | null>(null);
   const [showEnded, setShowEnded] = useState(false);
-  const ended = mandates.data ? mandateTree(mandates.data.items).flatMap(function all(node: Node): Mandate[] {
-    return [node.mandate, ...node.children.flatMap(all)];
-  }).filter((one) => !isLive(one)).length : 0;
+  const ended = mandates.data ? countEnded(mandateTree(mandates.data.items)) : 0;
   return (
     <Section
       title="Mandates"
@@ -77,26 +75,26 @@ function Mandates() {
   );
 }
 
-function nameOf(userId: string | null, members: Member[], fallback?: string): string {
-  return members.find((one) => one.user_id === userId)?.name || fallback || "Somebody who left";
+function nameOf(userId: string, members: Member[]): string {
+  return members.find((one) => one.user_id === userId)?.name ?? "Somebody who left";
 }
 
 function MandateNode({ node, members, showEnded, onGive }: { node: Node; members: Member[]; showEnded: boolean; onGive: (mandate: Mandate) => void }) {
   const { me } = useSession();
-  const { mandate } = node;
+  const { mandate, live } = node;
   const [taking, setTaking] = useState(false);
-  const live = isLive(mandate);
   if (!live && !showEnded) return null;
   const project = me.projects.find((one) => one.id === mandate.project_id)?.name ?? null;
   const mine = mandate.grantee_id === me.user.id;
   const below = countBelow(node);
+  const isRoot = mandate.role === "owner";
   return (
     <li>
       <div className={css.mandate} data-ended={!live || undefined}>
         <p className={css.sentence}>
-          <b>{nameOf(mandate.grantee_id, members, mandate.grantee_name)}</b>
-          {mine && " (you)"} {mandate.parent_id ? mandateSentence(mandate, project) : "owns the organisation and all its credits"}
-          {mandate.purpose && mandate.parent_id ? `, for “${mandate.purpose}”.` : "."} {!live && <Tag>{humanise(mandate.state)}</Tag>}
+          <b>{nameOf(mandate.grantee_id, members)}</b>
+          {mine && " (you)"} {isRoot ? "owns the organisation and all its credits" : mandateSentence(mandate, project)}
+          {purpose(mandate, isRoot)} {!live && <Tag>{mandate.state === "active" ? "Ended above" : humanise(mandate.state)}</Tag>}
         </p>
         <EnvelopeLine mandate={mandate} />
         {live && (
@@ -104,7 +102,7 @@ function MandateNode({ node, members, showEnded, onGive }: { node: Node; members
             {mandate.depth_max > 0 && mine && (
               <Button onClick={() => onGive(mandate)}>Give a part of it</Button>
             )}
-            {mandate.parent_id && !mine && (
+            {mandate.parent_id && !mine && !mandate.role && (
               <Button look="quiet" onClick={() => setTaking(true)}>
                 Take back
               </Button>
@@ -119,29 +117,31 @@ function MandateNode({ node, members, showEnded, onGive }: { node: Node; members
           ))}
         </ul>
       )}
-      {taking && <TakeBackDialog mandate={mandate} below={below} holder={nameOf(mandate.grantee_id, members, mandate.grantee_name)} onClose={() => setTaking(false)} />}
+      {taking && <TakeBackDialog mandate={mandate} below={below} holder={nameOf(mandate.grantee_id, members)} onClose={() => setTaking(false)} />}
     </li>
   );
 }
 
+function purpose(mandate: Mandate, isRoot: boolean): string {
+  if (isRoot) return ".";
+  if (mandate.role) return `, as ${mandate.role === "admin" ? "an" : "a"} ${mandate.role}.`;
+  return mandate.purpose ? `, for “${mandate.purpose}”.` : ".";
+}
+
 function EnvelopeLine({ mandate }: { mandate: Mandate }) {
-  const envelope = mandate.envelope;
-  if (!mandate.parent_id || !envelope?.amount_micro) return null;
-  const spent = envelope.spent_micro ?? 0;
-  const held = envelope.held_micro ?? 0;
-  const left = envelope.available_micro ?? Math.max(0, envelope.amount_micro - spent - held);
+  const { amount_micro, left_micro, used_micro } = mandate.envelope;
+  if (!amount_micro) return null;
+  const left = left_micro ?? amount_micro - used_micro;
   return (
     <div className={css.envelope}>
       <Bar
         parts={[
           { value: left, color: "var(--slate)" },
-          { value: held, color: "var(--amber)" },
-          { value: spent, color: "var(--line-strong)" },
+          { value: used_micro, color: "var(--line-strong)" },
         ]}
       />
       <small>
-        {credits(left)} left{held > 0 ? ` · ${credits(held)} held` : ""}
-        {spent > 0 ? ` · ${credits(spent)} spent` : ""}
+        {credits(left)} left{used_micro > 0 ? ` · ${credits(used_micro)} used` : ""}
       </small>
     </div>
   );
