@@ -9,7 +9,7 @@ use backlot_inference_api::JobId;
 use crate::{
     error::Error,
     input, limits,
-    model::{Job, JobState, ModelSpec, NewJob, Phase, Target, Tier, model_key},
+    model::{Job, JobState, ModelSpec, NewJob, Phase, Target, Tier},
     service::{Scope, Service, Submission},
 };
 
@@ -23,12 +23,12 @@ impl Service {
             return Err(invalid("/ttl_ms", "must be 0 to a week"));
         }
         check_target(&submission.target)?;
-        let key = model_key(&submission.model, &submission.model_version);
-        let entry = self.inner.shared.model(&key).ok_or_else(|| Error::ModelUnknown(key.to_string()))?;
+        let entry = self.inner.shared.find_model(&submission.model, &submission.model_version);
+        let entry = entry.ok_or_else(|| unknown(&submission.model, &submission.model_version))?;
         let value = input::parse(&submission.input_json)?;
         entry.schema.check(&value)?;
 
-        let mut job = blank(&scope.namespace, &tenant, &submission.model, &submission.model_version);
+        let mut job = blank(&scope.namespace, &tenant, &submission.model, &entry.model.spec.version);
         job.tier = submission.tier;
         job.ttl_ms = if submission.ttl_ms == 0 { limits::TTL_MS_DEFAULT } else { submission.ttl_ms };
         job.predicted_ms = submission.predicted_ms.clamp(0, limits::TTL_MS_MAX);
@@ -44,14 +44,22 @@ impl Service {
             if let Ok(uuid) = Uuid::try_parse(&submission.idempotency_key) {
                 job.id = JobId::from_uuid(uuid);
             }
-            Some((input::digest(&[&submission.idempotency_key]), body_digest(&job, &value)))
+            let body = body_digest(&job, &submission.model_version, &value);
+            Some((input::digest(&[&submission.idempotency_key]), body))
         };
         Ok(NewJob { job, input: Arc::from(submission.input_json), key })
     }
 }
 
-/// What makes two requests the same. Signatures, predictions and traces may differ between repetitions.
-fn body_digest(job: &Job, value: &serde_json::Value) -> String {
+/// No such model's version.
+pub(crate) fn unknown(name: &str, version: &str) -> Error {
+    let version = if version.is_empty() { "any version" } else { version };
+    Error::ModelUnknown(format!("{name}:{version}"))
+}
+
+/// What makes two requests the same. Signatures, predictions and traces may differ between repetitions; so may the newest
+/// version, where the request names none.
+fn body_digest(job: &Job, version_asked: &str, value: &serde_json::Value) -> String {
     let target = match &job.target {
         Target::Inline => "",
         Target::Issuer { url, .. } => url,
@@ -60,7 +68,7 @@ fn body_digest(job: &Job, value: &serde_json::Value) -> String {
     input::digest(&[
         &job.tenant,
         &job.model,
-        &job.model_version,
+        version_asked,
         job.tier.as_str(),
         &job.ttl_ms.to_string(),
         target,

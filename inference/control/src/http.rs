@@ -87,8 +87,9 @@ struct SubmitJob {
     /// `owner/name` of the model.
     #[garde(length(chars, min = 1, max = 255))]
     model: String,
-    /// Version of the model.
-    #[garde(length(chars, min = 1, max = 255))]
+    /// Version of the model; the newest where it is left out.
+    #[serde(default)]
+    #[garde(length(chars, max = 255))]
     model_version: String,
     /// What the model takes; files as `{"$file": "https://…", "name": "…"}`.
     #[schema(value_type = Object)]

@@ -25,11 +25,11 @@ use tonic::service::Routes;
 
 use crate::{
     config::Config,
-    door::{blank, check_model, invalid, name, regions},
+    door::{blank, check_model, invalid, name, regions, unknown},
     driver::{Command, Found, Reply, job_spec},
     error::Error,
     input, limits,
-    model::{EstimateView, Fleet, Job, JobState, Model, ModelSpec, Target, Tenant, Tier, model_key},
+    model::{EstimateView, Fleet, Job, JobState, Model, ModelSpec, Target, Tenant, Tier},
     shared::{ModelEntry, Shared},
     store,
 };
@@ -77,7 +77,7 @@ pub struct Submission {
     pub tenant: String,
     /// `owner/name`.
     pub model: String,
-    /// Version of the model.
+    /// Version of the model; empty: the newest.
     pub model_version: String,
     /// The input, JSON.
     pub input_json: String,
@@ -102,7 +102,7 @@ pub struct Question {
     pub tenant: String,
     /// `owner/name`.
     pub model: String,
-    /// Version of the model.
+    /// Version of the model; empty: the newest.
     pub model_version: String,
     /// How soon.
     pub tier: Tier,
@@ -279,9 +279,9 @@ impl Service {
     /// What would happen to such a job now. Promises nothing.
     pub async fn estimate(&self, scope: &Scope, question: Question) -> Result<EstimateView, Error> {
         let tenant = scope.tenant.clone().unwrap_or(question.tenant);
-        let key = model_key(&question.model, &question.model_version);
-        let entry = self.inner.shared.model(&key).ok_or_else(|| Error::ModelUnknown(key.to_string()))?;
-        let mut job = blank(&scope.namespace, &tenant, &question.model, &question.model_version);
+        let entry = self.inner.shared.find_model(&question.model, &question.model_version);
+        let entry = entry.ok_or_else(|| unknown(&question.model, &question.model_version))?;
+        let mut job = blank(&scope.namespace, &tenant, &question.model, &entry.model.spec.version);
         (job.tier, job.predicted_ms) = (question.tier, question.predicted_ms.clamp(0, limits::TTL_MS_MAX));
         (job.created_at, job.queued_at) = (self.inner.clock.now(), self.inner.clock.now());
         let spec = job_spec(&job);

@@ -7,7 +7,10 @@ use backlot_inference_scheduler::ModelKey;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
-use crate::{input::Schema, model::Job, model::Model};
+use crate::{
+    input::Schema,
+    model::{Job, Model, model_key},
+};
 
 /// A registered model with its compiled schema.
 pub(crate) struct ModelEntry {
@@ -25,6 +28,16 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn model(&self, key: &ModelKey) -> Option<Arc<ModelEntry>> {
         self.models.read().get(key).cloned()
+    }
+
+    /// A model's version; where `version` is empty, the one that was registered last.
+    pub(crate) fn find_model(&self, name: &str, version: &str) -> Option<Arc<ModelEntry>> {
+        if !version.is_empty() {
+            return self.model(&model_key(name, version));
+        }
+        let models = self.models.read();
+        let of_name = models.values().filter(|entry| entry.model.spec.name == name);
+        of_name.max_by_key(|entry| (entry.model.created_at, &entry.model.spec.version)).cloned()
     }
 
     pub(crate) fn models(&self) -> Vec<Model> {

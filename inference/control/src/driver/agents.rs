@@ -208,6 +208,8 @@ impl Driver {
     fn finished(&mut self, now: Timestamp, agent: &AgentKey, report: Report, batch: &mut Batch) {
         let report = report.checked();
         let (job, fence) = (report.job, report.fence);
+        let job_id = crate::convert::job_id(job).to_string();
+        batch.tell(agent, Message::Acknowledged(v1::Acknowledged { job_id, fence: fence.to_string() }));
         let live = self.jobs.get(&job);
         let stranger = live
             .and_then(|live| live.job.attempts.iter().find(|attempt| attempt.fence == fence))
@@ -223,8 +225,6 @@ impl Driver {
                 batch,
             );
         }
-        let job_id = crate::convert::job_id(job).to_string();
-        batch.tell(agent, Message::Acknowledged(v1::Acknowledged { job_id, fence: fence.to_string() }));
     }
 
     /// Progress is shown and not written; the beginning of the compute is written, with somebody's next commit.

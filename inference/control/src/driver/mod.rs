@@ -198,7 +198,11 @@ impl Driver {
         if now >= self.snapshot_at {
             self.snapshot_at = plus_ms(now, limits::SNAPSHOT_MS);
             batch.snapshot = Some(self.scheduler.snapshot());
-            debug_assert_eq!(self.scheduler.check(), Ok(()));
+            if let Err(violation) = self.scheduler.check() {
+                tracing::error!(?violation, "the scheduler broke an invariant");
+                metrics::counter!("backlot_invariant_violations", "system" => "inference").increment(1);
+                debug_assert!(false, "{violation:?}");
+            }
         }
         let shared_lead = self.db.backend() == sea_orm::DatabaseBackend::Postgres;
         if shared_lead && plus_ms(self.committed_at, limits::LEADER_RENEW_MS) <= now {

@@ -206,3 +206,38 @@ fn another_namespace_sees_nothing() {
         assert_eq!(process.job(&job.id).state(), v1::JobState::Queued);
     });
 }
+
+#[test]
+fn without_a_version_the_newest_model_runs() {
+    on_every_database(|world| {
+        let process = world.start();
+        echo(&process);
+        world.clock.advance(std::time::Duration::from_secs(1));
+        let spec = v1::ModelSpec {
+            name: "backlot/echo".to_owned(),
+            version: "0.9".to_owned(),
+            runtime: v1::RuntimeKind::Echo.into(),
+            ..v1::ModelSpec::default()
+        };
+        let newest = || v1::SubmitRequest { model_version: String::new(), ..submission("k") };
+        let first = process.try_submit(newest()).unwrap();
+        process.run(process.control().put_model(v1::PutModelRequest { spec: Some(spec) })).unwrap();
+        assert_eq!((first.model_version.as_str(), process.try_submit(newest()).unwrap().id), ("1", first.id));
+        let later = v1::SubmitRequest { idempotency_key: String::new(), ..newest() };
+        assert_eq!(process.try_submit(later).unwrap().model_version, "0.9");
+    });
+}
+
+#[test]
+fn keys_are_forgotten_after_90_days() {
+    on_every_database(|world| {
+        let process = world.start();
+        echo(&process);
+        process.submit("k");
+        let day_ms = 24 * 60 * 60 * 1000;
+        process.wait_ms(89 * day_ms);
+        assert_eq!(process.count("SELECT count(*) FROM idempotency_keys"), 1);
+        process.wait_ms(2 * day_ms);
+        assert_eq!(process.count("SELECT count(*) FROM idempotency_keys"), 0);
+    });
+}

@@ -198,3 +198,26 @@ fn what_a_model_prints_cannot_break_the_queue() {
         assert!(job.log_tail.len() <= 16 * 1024 && job.log_tail.ends_with('\u{fffd}'));
     });
 }
+
+#[test]
+fn a_watched_job_sees_its_place_move() {
+    on_every_database(|world| {
+        let process = world.start();
+        echo(&process);
+        let (mut agent, _) = process.join(hello("a"));
+        process.submit("running");
+        let assign = process.assigned(&mut agent);
+        let ahead = process.submit("ahead");
+        let job = process.submit("watched");
+        assert_eq!((job.state(), job.position), (v1::JobState::Queued, 1));
+        let request = v1::GetJobRequest { job_id: job.id.clone() };
+        let mut states = process.run(process.control().watch_job(request)).unwrap().into_inner();
+        assert_eq!(process.run(states.next()).unwrap().unwrap().position, 1);
+        process.cancel(&ahead.id);
+        process.wait_ms(1_000);
+        assert_eq!(process.run(states.next()).unwrap().unwrap().position, 0);
+        process.finish(&mut agent, succeeded(&assign));
+        let shown = process.run(states.next()).unwrap().unwrap();
+        assert_eq!((shown.state(), shown.start_p90_ms), (v1::JobState::Running, 0));
+    });
+}
