@@ -62,6 +62,7 @@ test("everything can be reached by keys", async ({ page }) => {
   await page.keyboard.press("b");
   await expect(page).toHaveURL(/\/billing/);
   await page.keyboard.press("Control+k");
+  await expect(page.getByRole("combobox")).toBeFocused();
   await page.keyboard.type("team");
   await page.keyboard.press("Enter");
   await expect(page).toHaveURL(/\/team/);

@@ -34,7 +34,7 @@ test("from sign-up to a larger picture, its story and its price", async ({ page 
     for (const system of ["business", "infrastructure", "inference"]) {
       await expect(page.getByRole("listitem").filter({ hasText: system }).first()).toBeVisible();
     }
-    await expect(page.getByText(/credits charged/)).toBeVisible();
+    await expect(page.getByText(/credits charged/).first()).toBeVisible();
   });
 
   await test.step("find it on the wall and in the list", async () => {

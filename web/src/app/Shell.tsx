@@ -11,7 +11,8 @@ import css from "./Shell.module.css";
 import { useShortcuts } from "./shortcuts";
 import { setTheme, useTheme } from "./theme";
 
-const Palette = lazy(() => import("./Palette"));
+const loadPalette = () => import("./Palette");
+const Palette = lazy(loadPalette);
 
 /** The frame of every signed-in page: the rail (tabs on a phone), the palette, the keys. */
 export function Shell() {
@@ -27,6 +28,10 @@ export function Shell() {
     "?": () => setHelp(true),
     ...Object.fromEntries(places.map((place) => [place.keys, () => void navigate(place.to)])),
   });
+  useEffect(() => {
+    // Fetched before it is asked for, so that the first keys after ⌘K are not lost.
+    void loadPalette();
+  }, []);
   useEffect(() => {
     document.getElementById("main")?.focus({ preventScroll: true });
   }, [pathname]);

@@ -29,7 +29,7 @@ const mandate = (change: Partial<Mandate>): Mandate => ({
 
 test("a mandate can be read aloud", () => {
   const given = mandate({
-    actions: ["tools.run", "assets.*"],
+    actions: ["assets.*", "tools.run"],
     tools: ["upscale"],
     max_unit_price_micro: 1_000_000,
     envelope: { mode: "cap", amount_micro: 120_000_000, period: "month", used_micro: 0, left_micro: null, paid_by: null },

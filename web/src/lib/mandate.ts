@@ -32,7 +32,7 @@ type Given = Pick<Mandate, "actions" | "tools" | "max_unit_price_micro" | "depth
  */
 export function mandateSentence(mandate: Given, projectName: string | null): string {
   const parts = [
-    `may ${listOf(mandate.actions.map(actionWords)) || "do nothing"}`,
+    `may ${listOf(usualFirst(mandate.actions).map(actionWords)) || "do nothing"}`,
     envelopeWords(mandate.envelope),
     projectName ? `in ${projectName}` : "",
   ].filter(Boolean);
@@ -43,6 +43,11 @@ export function mandateSentence(mandate: Given, projectName: string | null): str
     mandate.expires_at ? `until ${date(mandate.expires_at)}` : "",
   ].filter(Boolean);
   return [parts.join(" "), ...limits].join(", ");
+}
+
+function usualFirst(patterns: string[]): string[] {
+  const place = (pattern: string) => (GIVABLE.includes(pattern) ? GIVABLE.indexOf(pattern) : GIVABLE.length);
+  return patterns.toSorted((a, b) => place(a) - place(b));
 }
 
 function envelopeWords(envelope: Given["envelope"]): string {
