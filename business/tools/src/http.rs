@@ -23,6 +23,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::examples::example;
 use crate::manifest::{Example, Tool, Visibility};
 use crate::price::QuoteLine;
 use crate::service::{Actor, Order, Service};
@@ -51,6 +52,7 @@ impl Service {
             .routes(routes!(list_tools))
             .routes(routes!(get_tool))
             .routes(routes!(get_tool_version))
+            .routes(routes!(get_example))
             .routes(routes!(quote))
             .routes(routes!(list_runs, create_run))
             .routes(routes!(get_run))
@@ -188,6 +190,21 @@ async fn get_tool_version(
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Json<ToolView>, Problem> {
     Ok(Json(ToolView::of(&service, &*service.tool(&name, Some(&version))?)))
+}
+
+/// A picture or clip of a tool's examples. Public.
+#[utoipa::path(get, path = "/v1/tools/{name}/examples/{file}", tag = "tools",
+    params(("name" = String, Path), ("file" = String, Path)), security(()),
+    responses((status = 200, description = "The media", content_type = "application/octet-stream"),
+        (status = "default", body = Problem)))]
+async fn get_example(Path((name, file)): Path<(String, String)>) -> Result<impl IntoResponse, Problem> {
+    let (media, bytes) = example(&name, &file).ok_or_else(|| {
+        Problem::new(
+            &codes::TOOL_UNKNOWN,
+            "There is no such example. GET /v1/tools lists the tools with theirs.",
+        )
+    })?;
+    Ok(([("content-type", media), ("cache-control", "public, max-age=86400")], bytes))
 }
 
 /// What to quote.

@@ -231,6 +231,7 @@ impl AssetField {
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -292,5 +293,42 @@ mod tests {
         assert!(fault(AssetView { size_bytes: 1 << 40, ..good.clone() }).unwrap().contains("bytes"));
         assert!(fault(AssetView { width_px: 5_000, ..good.clone() }).unwrap().contains("wider"));
         assert!(fault(AssetView { width_px: 4_000, height_px: 4_000, ..good }).unwrap().contains("pixels"));
+    }
+
+    fn anything() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,40}".prop_map(Value::from),
+            Just(Value::from(ID)),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("image|scale|seconds|move|.{0,8}", inner, 0..4)
+                    .prop_map(|map| Value::from(map.into_iter().collect::<Map<String, Value>>())),
+            ]
+        })
+    }
+
+    proptest! {
+        /// Whatever a stranger sends is either faults or an input that has a price.
+        #[test]
+        fn any_json_is_priced_or_refused(input in anything(), px in -5_i32..40_000) {
+            for tool in crate::catalogue::Catalogue::shipped().unwrap().all() {
+                match tool.input.validate(&input) {
+                    Err(faults) => prop_assert!(!faults.is_empty()),
+                    Ok(filled) => {
+                        let facts = crate::price::AssetFacts { width_px: px, height_px: px, duration_ms: 0 };
+                        let assets = std::collections::BTreeMap::from([("image".to_owned(), facts)]);
+                        if let Ok(price) = tool.manifest.price.work_out(&filled, &assets) {
+                            prop_assert!(price.total >= tool.manifest.price.minimum);
+                        }
+                    }
+                }
+            }
+        }
     }
 }

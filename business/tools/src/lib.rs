@@ -5,6 +5,7 @@ pub mod catalogue;
 mod convert;
 mod driver;
 mod error;
+mod examples;
 mod facts;
 mod http;
 pub mod input;

@@ -121,7 +121,13 @@ async fn the_catalogue_has_forms_and_examples_and_no_operators_tool() {
     assert_eq!(names, ["animate", "upscale"]);
     assert_eq!(list["items"][1]["input"]["properties"]["image"]["format"], "asset");
     let (_, tool) = client.send("GET", "/v1/tools/upscale/versions/1.0.0", None, None).await;
-    assert_eq!(tool["examples"][0]["input"]["scale"], 2);
+    let path = tool["examples"][0]["after"].as_str().unwrap();
+    let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+    let picture = client.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(
+        (picture.status(), &picture.headers()["content-type"]),
+        (StatusCode::OK, &"image/webp".parse().unwrap())
+    );
     for path in ["/v1/tools/sing", "/v1/tools/upscale/versions/7.0.0"] {
         let (status, problem) = client.send("GET", path, None, None).await;
         assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND, &json!("tool_unknown")));
@@ -321,5 +327,5 @@ async fn the_description_names_every_schema_that_it_uses() {
         let name = reference.split('"').next().unwrap();
         assert!(document["components"]["schemas"].get(name).is_some(), "{name} is not described");
     }
-    assert_eq!(document["paths"].as_object().unwrap().len(), 9);
+    assert_eq!(document["paths"].as_object().unwrap().len(), 10);
 }

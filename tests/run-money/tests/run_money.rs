@@ -3,7 +3,7 @@
 mod house;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backlot_business_tools::{Actor, Error, Order};
 use backlot_infrastructure_api::{MandateId, UserId};
@@ -46,6 +46,8 @@ async fn all(house: &mut House) {
     if House::has_workers() {
         told("a photograph becomes a clip", clip(house).await);
     }
+    let median = many_echoes(house).await;
+    println!("  an echo, from the order to the settled money: p50 {} ms", median.as_millis());
     house.assert_books_balance().await;
 }
 
@@ -175,6 +177,19 @@ async fn picture(house: &House) {
         ("voided", Some("invalid_input")),
         "{run:?}"
     );
+}
+
+/// One after the other; the figure is for people, the balance afterwards is the test.
+async fn many_echoes(house: &House) -> Duration {
+    let mut took = Vec::new();
+    for _ in 0..30 {
+        let began = Instant::now();
+        let run = house.submit(&echo(json!({}))).await;
+        house.end(run.id).await;
+        took.push(began.elapsed());
+    }
+    took.sort();
+    took[took.len() / 2]
 }
 
 async fn clip(house: &House) {
