@@ -3,3 +3,4 @@
 mod common;
 mod holds;
 mod mandates;
+mod storms;
