@@ -14,8 +14,8 @@ use std::time::Duration;
 use backlot_foundation_errors::{Problem, codes};
 use fs4::fs_std::FileExt;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DatabaseTransaction,
-    DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DatabaseTransaction,
+    DbErr, IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::MigratorTrait;
 use serde::{Deserialize, Serialize};
@@ -226,8 +226,30 @@ impl Db {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let transaction = self.inner.connection.begin_with_options(options).await?;
+        let transaction = self.begin(options).await?;
         Ok(WriteTx { transaction, db: self.clone(), _permit: permit })
+    }
+
+    /// Begins a read of one point in time, for reads that must agree with each other. It blocks nobody.
+    pub async fn begin_snapshot(&self) -> Result<DatabaseTransaction, DbError> {
+        let options = match self.inner.backend {
+            DatabaseBackend::Postgres => TransactionOptions {
+                isolation_level: Some(IsolationLevel::RepeatableRead),
+                access_mode: Some(AccessMode::ReadOnly),
+                ..TransactionOptions::default()
+            },
+            // Any read transaction of SQLite sees one point in time.
+            _ => TransactionOptions::default(),
+        };
+        self.begin(options).await
+    }
+
+    /// Begins in a task of its own: a caller that is dropped while BEGIN is on its way to PostgreSQL would
+    /// leave the connection inside a transaction that the pool does not know of.
+    async fn begin(&self, options: TransactionOptions) -> Result<DatabaseTransaction, DbError> {
+        let connection = self.inner.connection.clone();
+        let begun = tokio::spawn(async move { connection.begin_with_options(options).await }).await;
+        Ok(begun.map_err(|error| DbErr::Custom(format!("a transaction could not begin: {error}")))??)
     }
 
     /// Rises with every write that this process commits: a hint that there may be news, never the news.

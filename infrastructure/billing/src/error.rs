@@ -147,7 +147,9 @@ impl Error {
             return true;
         }
         let text = error.to_string();
-        ["deadlock detected", "could not serialize", "database is locked"].iter().any(|part| text.contains(part))
+        ["deadlock detected", "could not serialize", "database is locked"]
+            .iter()
+            .any(|part| text.contains(part))
     }
 }
 
@@ -209,7 +211,11 @@ impl From<Error> for Problem {
             ),
             Error::HoldEnded { run, state, settled_micro } => Self::new(
                 &codes::HOLD_ENDED,
-                format!("The hold of run {run} is {} with {} credits charged.", state.as_str(), credits(settled_micro)),
+                format!(
+                    "The hold of run {run} is {} with {} credits charged.",
+                    state.as_str(),
+                    credits(settled_micro)
+                ),
             )
             .with_extra("state", state.as_str())
             .with_extra("settled_micro", settled_micro),
@@ -237,12 +243,15 @@ impl From<Error> for Problem {
                 &codes::PLAN_UNKNOWN,
                 format!("There is no plan \"{plan}\". GET /v1/billing/plans lists them."),
             ),
-            Error::InvoiceNotOpen => {
-                Self::new(&codes::INVOICE_NOT_OPEN, "The invoice was canceled. Subscribe again to get a new one.")
-            }
+            Error::InvoiceNotOpen => Self::new(
+                &codes::INVOICE_NOT_OPEN,
+                "The invoice was canceled. Subscribe again to get a new one.",
+            ),
             Error::Elsewhere(problem) => problem,
             Error::Db(error) => error.into(),
-            error @ (Error::Chain(_) | Error::Unbalanced(_) | Error::Overdrawn { .. }) => Self::internal(&error),
+            error @ (Error::Chain(_) | Error::Unbalanced(_) | Error::Overdrawn { .. }) => {
+                Self::internal(&error)
+            }
         }
     }
 }
@@ -315,12 +324,18 @@ fn give_refused(refusal: &GiveRefusal) -> Problem {
         .with_field("/tools", "must be some of your own mandate's tools"),
         GiveRefusal::UnitPrice { most_micro } => Problem::new(
             &mandate_codes::UNIT_PRICE_EXCEEDED,
-            format!("Your mandate limits a single use to {} credits; give at most that.", credits(*most_micro)),
+            format!(
+                "Your mandate limits a single use to {} credits; give at most that.",
+                credits(*most_micro)
+            ),
         )
         .with_field("/max_unit_price_micro", format!("must be at most {most_micro}")),
         GiveRefusal::Envelope { mandate, most_micro } => Problem::new(
             &mandate_codes::ENVELOPE_EXCEEDED,
-            format!("Mandate {mandate} above has an envelope of {} credits; give at most that.", credits(*most_micro)),
+            format!(
+                "Mandate {mandate} above has an envelope of {} credits; give at most that.",
+                credits(*most_micro)
+            ),
         )
         .with_field("/envelope/amount_micro", format!("must be at most {most_micro}"))
         .with_extra("mandate_id", mandate.to_string())

@@ -164,10 +164,9 @@ async fn give_role(
         Role::Viewer => (&["projects.read", "assets.read"], none, 0),
     };
     let patterns = actions.iter().map(|action| ActionPattern::parse(action));
-    let actions = patterns.collect::<Result<_, _>>().map_err(|error| Error::Invalid {
-        pointer: "/actions",
-        message: error.to_string(),
-    })?;
+    let actions = patterns
+        .collect::<Result<_, _>>()
+        .map_err(|error| Error::Invalid { pointer: "/actions", message: error.to_string() })?;
     let proposal = Proposal {
         id: MandateId::generate(),
         grantee: user,

@@ -32,7 +32,9 @@ impl ActionPattern {
         while let Some(segment) = segments.next() {
             let is_last = segments.peek().is_none();
             let is_name = !segment.is_empty()
-                && segment.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+                && segment
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
             if !(is_name || (is_last && segment == "*")) {
                 return Err(refused());
             }

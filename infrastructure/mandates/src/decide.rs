@@ -168,7 +168,10 @@ pub fn charge(chain: &Chain, amount_micro: i64) -> Result<Charge, Refusal> {
             Envelope::Transfer { .. } => link.account_micro,
         };
         if amount_micro > left_micro.max(0) {
-            return Err(Refusal { left_micro: Some(left_micro.max(0)), ..refuse(&link.mandate, Reason::EnvelopeExceeded) });
+            return Err(Refusal {
+                left_micro: Some(left_micro.max(0)),
+                ..refuse(&link.mandate, Reason::EnvelopeExceeded)
+            });
         }
         match link.mandate.envelope {
             Envelope::Transfer { .. } => {

@@ -170,14 +170,20 @@ pub fn may_revoke(now: Timestamp, chain: &Chain, person: UserId) -> bool {
         link.mandate.state == State::Active && link.mandate.expires_at.is_none_or(|expiry| now < expiry)
     };
     leaf.mandate.grantee == person
-        || ancestors.iter().enumerate().any(|(index, link)| {
-            link.mandate.grantee == person && ancestors[index..].iter().all(is_live)
-        })
+        || ancestors
+            .iter()
+            .enumerate()
+            .any(|(index, link)| link.mandate.grantee == person && ancestors[index..].iter().all(is_live))
 }
 
 fn check_depth(parent: &Chain, proposal: &Proposal) -> Result<(), GiveRefusal> {
-    let most = if parent.links().len() < CHAIN_LINKS_MAX { parent.leaf().depth_max.checked_sub(1) } else { None };
-    if most.is_some_and(|most| proposal.depth_max <= most) { Ok(()) } else { Err(GiveRefusal::Depth { most }) }
+    let most =
+        if parent.links().len() < CHAIN_LINKS_MAX { parent.leaf().depth_max.checked_sub(1) } else { None };
+    if most.is_some_and(|most| proposal.depth_max <= most) {
+        Ok(())
+    } else {
+        Err(GiveRefusal::Depth { most })
+    }
 }
 
 fn check_scope(parent: &Chain, proposal: &Proposal) -> Result<Scope, GiveRefusal> {

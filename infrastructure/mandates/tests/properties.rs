@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::{MandateId, OrganisationId, ProjectId, UserId};
 use backlot_infrastructure_mandates::{
-    ActionPattern, Chain, ChainError, Conditions, DEPTH_LIMIT, Decision, Envelope, GiveRefusal, Link, Mandate,
-    Period, Proposal, Reason, Request, Scope, Source, State, decide, give, may_revoke, nearest,
+    ActionPattern, Chain, ChainError, Conditions, DEPTH_LIMIT, Decision, Envelope, GiveRefusal, Link,
+    Mandate, Period, Proposal, Reason, Request, Scope, Source, State, decide, give, may_revoke, nearest,
 };
 use proptest::prelude::*;
 
@@ -126,7 +126,8 @@ fn allows_alone(mandate: &Mandate, request: &Request<'_>) -> bool {
         (Some(tools), Some(tool)) => tools.contains(tool),
         _ => true,
     };
-    let price_allowed = mandate.conditions.max_unit_price_micro.is_none_or(|most| request.unit_price_micro <= most);
+    let price_allowed =
+        mandate.conditions.max_unit_price_micro.is_none_or(|most| request.unit_price_micro <= most);
     let live = mandate.state == State::Active
         && mandate.not_before <= NOW
         && mandate.expires_at.is_none_or(|expiry| NOW < expiry);
@@ -359,7 +360,10 @@ fn an_exceeded_envelope_names_whose_mandate_it_is() {
     let below = chain(&[root(), given.mandate]);
     let asked = Request { amount_micro: 101, ..request(person(1)) };
     let Decision::Refused(refusal) = decide(NOW, &below, &asked) else { panic!("allowed") };
-    assert_eq!((refusal.reason, refusal.holder, refusal.left_micro), (Reason::EnvelopeExceeded, person(1), Some(100)));
+    assert_eq!(
+        (refusal.reason, refusal.holder, refusal.left_micro),
+        (Reason::EnvelopeExceeded, person(1), Some(100))
+    );
 }
 
 #[test]

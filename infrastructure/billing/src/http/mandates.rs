@@ -242,10 +242,10 @@ impl GiveBody {
         let mut actions = BTreeSet::new();
         for action in &self.actions {
             let pattern = ActionPattern::parse(action);
-            actions.insert(pattern.map_err(|error| Error::Invalid {
-                pointer: "/actions",
-                message: error.to_string(),
-            })?);
+            actions.insert(
+                pattern
+                    .map_err(|error| Error::Invalid { pointer: "/actions", message: error.to_string() })?,
+            );
         }
         Ok(GiveOrder {
             organisation,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use backlot_infrastructure_api::OrganisationId;
-use sea_orm::{AccessMode, ConnectionTrait, DatabaseBackend, IsolationLevel, TransactionTrait};
+use sea_orm::ConnectionTrait;
 
 use super::grants::uses;
 use super::{Service, retried};
@@ -67,14 +67,7 @@ impl Service {
     /// # Errors
     /// An unknown organisation.
     pub async fn check_ledger(&self, organisation: OrganisationId) -> Result<LedgerReport, Error> {
-        let connection = self.db().read();
-        // One snapshot for all reads: SQLite gives it to any transaction, PostgreSQL when asked.
-        let snapshot = if connection.get_database_backend() == DatabaseBackend::Postgres {
-            let level = Some(IsolationLevel::RepeatableRead);
-            connection.begin_with_config(level, Some(AccessMode::ReadOnly)).await?
-        } else {
-            connection.begin().await?
-        };
+        let snapshot = self.db().begin_snapshot().await?;
         if !store::ledger::exists(&snapshot, organisation).await? {
             return Err(Error::UnknownOrganisation(organisation));
         }
@@ -207,7 +200,10 @@ async fn check_grants(
             used.available_micro + used.held_micro + used.spent_micro + used.expired_micro + revoked;
         if given != row.amount_micro || accounted != row.amount_micro {
             let id = row.id;
-            report.find(format!("grant {id} of {} was posted as {given} and adds up to {accounted}", row.amount_micro));
+            report.find(format!(
+                "grant {id} of {} was posted as {given} and adds up to {accounted}",
+                row.amount_micro
+            ));
         }
         let (held, spent) = parts.get(&row.id).copied().unwrap_or_default();
         if (held, spent) != (used.held_micro, used.spent_micro) {
@@ -230,7 +226,9 @@ async fn check_envelopes(
     report: &mut LedgerReport,
 ) -> Result<(), Error> {
     for mandate in store::checks::broken_counters(connection, organisation).await? {
-        report.find(format!("the counter of mandate {mandate} is not the sum of its charges, or over its limit"));
+        report.find(format!(
+            "the counter of mandate {mandate} is not the sum of its charges, or over its limit"
+        ));
     }
     for account in store::checks::stranded(connection, organisation).await? {
         report.find(format!("account {account} holds credits of a mandate that has ended"));
@@ -245,7 +243,8 @@ async fn check_seals(
 ) -> Result<(), Error> {
     let mut previous_hash = hex::encode(GENESIS);
     loop {
-        let page = store::seals::after(connection, organisation, report.sealed_transactions, SEALS_PAGE).await?;
+        let page =
+            store::seals::after(connection, organisation, report.sealed_transactions, SEALS_PAGE).await?;
         if page.is_empty() {
             return Ok(());
         }

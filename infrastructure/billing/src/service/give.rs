@@ -67,15 +67,17 @@ impl GiveOrder {
             return invalid("/actions", format!("must name 1 to {ACTIONS_MAX} actions"));
         }
         if let Some(tools) = &self.tools {
-            let is_name = |tool: &String| {
-                !tool.is_empty() && tool.len() <= 128 && !tool.contains(char::is_whitespace)
-            };
+            let is_name =
+                |tool: &String| !tool.is_empty() && tool.len() <= 128 && !tool.contains(char::is_whitespace);
             if tools.is_empty() || tools.len() > TOOLS_MAX || !tools.iter().all(is_name) {
                 return invalid("/tools", format!("must name 1 to {TOOLS_MAX} tools, without spaces"));
             }
         }
         if self.purpose.chars().count() > PURPOSE_CHARS_MAX || self.purpose.contains(char::is_control) {
-            return invalid("/purpose", format!("must be one line of at most {PURPOSE_CHARS_MAX} characters"));
+            return invalid(
+                "/purpose",
+                format!("must be one line of at most {PURPOSE_CHARS_MAX} characters"),
+            );
         }
         if self.expires_at.is_some_and(|expiry| expiry <= now) {
             return invalid("/expires_at", "must lie in the future".to_owned());
@@ -253,9 +255,7 @@ pub(crate) async fn give_in(
     let chain = store::mandates::chain(&**tx, parent.mandate, now).await?;
     let needed_micro = proposal.envelope.limit_micro().unwrap_or(0);
     let given = give(now, &chain, giver, shared_bps, proposal).map_err(|refusal| match refusal {
-        GiveRefusal::Chain(refusal) => {
-            Error::refused(&chain, refusal, needed_micro)
-        }
+        GiveRefusal::Chain(refusal) => Error::refused(&chain, refusal, needed_micro),
         refusal => Error::GiveRefused(refusal),
     })?;
     let funded_by = given.charge.as_ref().and_then(|charge| match charge.source {

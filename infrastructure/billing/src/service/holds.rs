@@ -154,9 +154,8 @@ impl Service {
         let (chain, allowance) = authorise(&*tx, now, &order.check_order()).await?;
         let parts = take_parts(&tx, now, order, &allowance).await?;
         let hold = self.new_hold(order, body_hash, &chain, parts, now);
-        let lines = hold.parts.iter().flat_map(|part| {
-            moved(part.source, Account::Hold, part.grant, part.held_micro)
-        });
+        let lines =
+            hold.parts.iter().flat_map(|part| moved(part.source, Account::Hold, part.grant, part.held_micro));
         let entry = Entry::new(EntryKind::Hold, lines.collect())?;
         store::ledger::post(&tx, &mut ledger, now, &hold.run.to_string(), &entry).await?;
         for link in chain.links().iter().filter(|link| allowance.charge.caps.contains(&link.mandate.id)) {

@@ -13,9 +13,9 @@ use super::{Service, retried};
 use crate::error::Error;
 use crate::ledger::posting::moved;
 use crate::ledger::{Account, Entry, EntryKind};
+use crate::store;
 use crate::store::ledger::Ledger;
 use crate::store::mandates::MandateRow;
-use crate::store;
 
 impl Service {
     /// Takes a mandate back, and everything that was given out of it. What is unspent in their envelopes

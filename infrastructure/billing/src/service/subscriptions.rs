@@ -152,7 +152,11 @@ impl Service {
         let now = self.now();
         if !store::plans::mark_paid(&tx, id, now, by).await? {
             let invoice = store::plans::invoice(&*tx, id).await?.ok_or(Error::Unknown("invoice"))?;
-            return if invoice.state == InvoiceState::Paid { Ok(invoice) } else { Err(Error::InvoiceNotOpen) };
+            return if invoice.state == InvoiceState::Paid {
+                Ok(invoice)
+            } else {
+                Err(Error::InvoiceNotOpen)
+            };
         }
         if invoice.credits_micro > 0 {
             let order = GrantOrder {
@@ -220,7 +224,8 @@ pub(crate) async fn begin_free(
     sign_up_credits_micro: i64,
 ) -> Result<(), Error> {
     let plans = on_offer(sign_up_credits_micro);
-    let plan = plans.iter().find(|plan| plan.name == FREE).ok_or_else(|| Error::PlanUnknown(FREE.to_owned()))?;
+    let plan =
+        plans.iter().find(|plan| plan.name == FREE).ok_or_else(|| Error::PlanUnknown(FREE.to_owned()))?;
     begin_plan(tx, ledger.organisation, None, plan, now).await?;
     if plan.sign_up_credits_micro > 0 {
         let order = GrantOrder {

@@ -109,7 +109,8 @@ pub(crate) async fn of_organisation(
     connection: &impl ConnectionTrait,
     organisation: OrganisationId,
 ) -> Result<Vec<GrantRow>, DbErr> {
-    let sql = format!("SELECT {COLUMNS} FROM billing_grants WHERE organisation_id = $1 ORDER BY created_at, id");
+    let sql =
+        format!("SELECT {COLUMNS} FROM billing_grants WHERE organisation_id = $1 ORDER BY created_at, id");
     all(connection, &sql, [organisation.into()], decode).await
 }
 
@@ -140,7 +141,8 @@ pub(crate) async fn unused(
                WHERE organisation_id = $1 AND grant_id = $2 AND amount_micro > 0
                  AND (account LIKE 'grant:%' OR account LIKE 'envelope:%') ORDER BY account";
     let values: [Value; 2] = [organisation.into(), grant.to_string().into()];
-    all(connection, sql, values, |row| Ok((row.try_get("", "account")?, row.try_get("", "amount_micro")?))).await
+    all(connection, sql, values, |row| Ok((row.try_get("", "account")?, row.try_get("", "amount_micro")?)))
+        .await
 }
 
 /// What became of each grant, folded from the journal: available, held, spent, expired, revoked.

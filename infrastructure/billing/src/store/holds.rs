@@ -221,13 +221,16 @@ pub(crate) async fn overdue(
 }
 
 /// Open and overdue holds in all organisations: open, overdue.
-pub(crate) async fn count_open(connection: &impl ConnectionTrait, now: Timestamp) -> Result<(i64, i64), DbErr> {
-    let sql = "SELECT COUNT(*) AS open, COALESCE(SUM(CASE WHEN overdue_at <= $1 THEN 1 ELSE 0 END), 0) AS overdue
+pub(crate) async fn count_open(
+    connection: &impl ConnectionTrait,
+    now: Timestamp,
+) -> Result<(i64, i64), DbErr> {
+    let sql =
+        "SELECT COUNT(*) AS open, COALESCE(SUM(CASE WHEN overdue_at <= $1 THEN 1 ELSE 0 END), 0) AS overdue
                FROM billing_holds WHERE ended_at IS NULL";
-    let counts = one(connection, sql, [now.into()], |row| {
-        Ok((row.try_get("", "open")?, row.try_get("", "overdue")?))
-    })
-    .await?;
+    let counts =
+        one(connection, sql, [now.into()], |row| Ok((row.try_get("", "open")?, row.try_get("", "overdue")?)))
+            .await?;
     Ok(counts.unwrap_or_default())
 }
 

@@ -66,9 +66,17 @@ pub(crate) async fn post(
     let lines = (0_i64..).zip(entry.postings()).map(|(ordinal, posting)| {
         let account = posting.account.to_string();
         let amount = posting.amount_micro;
-        vec![organisation.into(), number.into(), ordinal.into(), account.into(), tag(posting.grant), amount.into()]
+        vec![
+            organisation.into(),
+            number.into(),
+            ordinal.into(),
+            account.into(),
+            tag(posting.grant),
+            amount.into(),
+        ]
     });
-    let head = "INSERT INTO billing_postings (organisation_id, number, ordinal, account, grant_id, amount_micro)";
+    let head =
+        "INSERT INTO billing_postings (organisation_id, number, ordinal, account, grant_id, amount_micro)";
     insert_many(&**tx, head, lines.collect(), "", |_| Ok(())).await?;
     move_snapshot(tx, organisation, entry).await
 }
@@ -146,7 +154,8 @@ pub(crate) async fn transactions(
     let sql = "SELECT number, account, grant_id, amount_micro FROM billing_postings
                WHERE organisation_id = $1 AND number BETWEEN $2 AND $3 ORDER BY number, ordinal";
     let lines = all(connection, sql, range, |row| {
-        let line = (row.try_get("", "account")?, row.try_get("", "grant_id")?, row.try_get("", "amount_micro")?);
+        let line =
+            (row.try_get("", "account")?, row.try_get("", "grant_id")?, row.try_get("", "amount_micro")?);
         Ok((row.try_get::<i64>("", "number")?, line))
     })
     .await?;

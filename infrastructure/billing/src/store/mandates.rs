@@ -278,7 +278,8 @@ pub(crate) async fn link(
         Envelope::Cap { period, .. } => {
             let sql = "SELECT used_micro FROM mandate_counters WHERE mandate_id = $1 AND period_start = $2";
             let values: [Value; 2] = [mandate.id.into(), period.start(now).into()];
-            counted_micro = one(connection, sql, values, |row| row.try_get("", "used_micro")).await?.unwrap_or(0);
+            counted_micro =
+                one(connection, sql, values, |row| row.try_get("", "used_micro")).await?.unwrap_or(0);
         }
         Envelope::Transfer { .. } => {
             let account = crate::ledger::Account::Envelope(mandate.id).to_string();
@@ -299,7 +300,8 @@ pub(crate) async fn end(
     now: Timestamp,
     by: Option<UserId>,
 ) -> Result<bool, DbErr> {
-    let sql = "UPDATE mandates SET state = $2, ended_at = $3, ended_by = $4 WHERE id = $1 AND state = 'active'";
+    let sql =
+        "UPDATE mandates SET state = $2, ended_at = $3, ended_by = $4 WHERE id = $1 AND state = 'active'";
     let values: [Value; 4] = [id.into(), state_str(state).into(), now.into(), by.into()];
     Ok(execute(&**tx, sql, values).await? == 1)
 }
@@ -342,7 +344,8 @@ pub(crate) async fn count(
                DO UPDATE SET used_micro = mandate_counters.used_micro + excluded.used_micro";
     let values: [Value; 4] = [cap.id.into(), start.into(), organisation.into(), amount_micro.into()];
     execute(&**tx, sql, values).await?;
-    let sql = "INSERT INTO mandate_charges (cause_id, mandate_id, period_start, organisation_id, amount_micro)
+    let sql =
+        "INSERT INTO mandate_charges (cause_id, mandate_id, period_start, organisation_id, amount_micro)
                VALUES ($1, $2, $3, $4, $5)";
     let values: [Value; 5] =
         [cause.into(), cap.id.into(), start.into(), organisation.into(), amount_micro.into()];

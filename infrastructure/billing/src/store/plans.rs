@@ -213,12 +213,7 @@ pub(crate) async fn open_invoice(
 }
 
 /// Marks an open invoice as paid. False where it was not open.
-pub(crate) async fn mark_paid(
-    tx: &WriteTx,
-    id: InvoiceId,
-    now: Timestamp,
-    by: &str,
-) -> Result<bool, DbErr> {
+pub(crate) async fn mark_paid(tx: &WriteTx, id: InvoiceId, now: Timestamp, by: &str) -> Result<bool, DbErr> {
     let sql = "UPDATE billing_invoices SET state = 'paid', paid_at = $2, paid_by = $3
                WHERE id = $1 AND state = 'open'";
     Ok(execute(&**tx, sql, [id.into(), now.into(), by.into()]).await? == 1)

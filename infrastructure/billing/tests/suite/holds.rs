@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use crate::common::{CREDIT, settle, studios};
 use backlot_foundation_errors::Problem;
 use backlot_foundation_time::Clock as _;
 use backlot_infrastructure_api::HoldId;
 use backlot_infrastructure_billing::ledger::GrantKind;
 use backlot_infrastructure_billing::{Error, GiveOrder, HoldOrder, HoldState, SettleOrder};
 use backlot_infrastructure_mandates::{Envelope, Period};
-use crate::common::{CREDIT, settle, studios};
 
 fn code(error: Error) -> String {
     Problem::from(error).code

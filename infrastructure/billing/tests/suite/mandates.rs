@@ -28,7 +28,12 @@ async fn left(studio: &Studio, mandate: MandateId) -> i64 {
 }
 
 /// Gives on, one level lower.
-async fn give_on(studio: &Studio, parent: MandateId, giver: UserId, envelope: Envelope) -> (MandateId, UserId) {
+async fn give_on(
+    studio: &Studio,
+    parent: MandateId,
+    giver: UserId,
+    envelope: Envelope,
+) -> (MandateId, UserId) {
     let order = GiveOrder { depth_max: 1, ..studio.give_order(parent, giver, envelope) };
     (studio.service.give(&order).await.unwrap().row.mandate.id, order.grantee)
 }
@@ -60,7 +65,11 @@ async fn a_transfer_is_set_aside_spent_from_and_returns_what_is_unspent_once() {
         assert_eq!(code(studio.service.hold(&named).await.unwrap_err()), "mandate_revoked");
 
         studio.settle(open.run, 5).await;
-        assert_eq!(studio.balance().await, (475, 0), "the rest of an open hold returns past the ended envelope");
+        assert_eq!(
+            studio.balance().await,
+            (475, 0),
+            "the rest of an open hold returns past the ended envelope"
+        );
         studio.assert_sound().await;
     }
 }
@@ -132,7 +141,10 @@ async fn a_cap_begins_again_with_its_period() {
         let daily = Envelope::Cap { limit_micro: 20 * CREDIT, period: Period::Day };
         let (mandate, artist) = studio.give(daily).await;
         let first = studio.hold(artist, 20).await;
-        assert_eq!(code(studio.service.hold(&studio.order(artist, 1)).await.unwrap_err()), "envelope_exceeded");
+        assert_eq!(
+            code(studio.service.hold(&studio.order(artist, 1)).await.unwrap_err()),
+            "envelope_exceeded"
+        );
         studio.clock.advance(Duration::from_secs(86_400));
         studio.hold(artist, 15).await;
         studio.settle(first.run, 0).await;
@@ -223,9 +235,18 @@ async fn a_check_decides_and_spends_nothing() {
         };
         assert_eq!(check(order.clone()).await, Ok(vec![mandate, studio.root]));
         let refused = |code: &str| Err(code.to_owned());
-        assert_eq!(check(CheckOrder { amount_micro: 51 * CREDIT, ..order.clone() }).await, refused("envelope_exceeded"));
-        assert_eq!(check(CheckOrder { action: "members.invite".into(), ..order.clone() }).await, refused("action_not_allowed"));
-        assert_eq!(check(CheckOrder { actor: UserId::generate(), ..order.clone() }).await, refused("mandate_missing"));
+        assert_eq!(
+            check(CheckOrder { amount_micro: 51 * CREDIT, ..order.clone() }).await,
+            refused("envelope_exceeded")
+        );
+        assert_eq!(
+            check(CheckOrder { action: "members.invite".into(), ..order.clone() }).await,
+            refused("action_not_allowed")
+        );
+        assert_eq!(
+            check(CheckOrder { actor: UserId::generate(), ..order.clone() }).await,
+            refused("mandate_missing")
+        );
         let owner = CheckOrder { actor: studio.owner, amount_micro: 501 * CREDIT, ..order };
         assert_eq!(check(owner).await, refused("insufficient_credits"));
         assert_eq!(studio.balance().await, (500, 0));
