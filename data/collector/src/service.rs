@@ -320,12 +320,16 @@ impl Service {
 impl WaitingSource for Service {
     async fn waiting(&self) -> Result<Waiting, Box<dyn std::error::Error + Send + Sync>> {
         // Read before the rows: what the sources had said by then is staged by now.
-        let read_until_us = self.read_until_us();
+        let read_until_us = match self.read_until_us() {
+            Some(at) => at,
+            // A source has not answered since the start: only what was read before is certain.
+            None => store::last_received_us(&self.inner.db).await?,
+        };
         let events = store::staged(&self.inner.db, WAITING_MAX).await?;
         let as_of_us = match events.last() {
-            Some(last) if events.len() == WAITING_MAX => read_until_us.map(|at| at.min(last.row.received_us)),
+            Some(last) if events.len() == WAITING_MAX => read_until_us.min(last.row.received_us),
             Some(_) | None => read_until_us,
         };
-        Ok(Waiting { application: self.inner.application.clone(), events, as_of_us })
+        Ok(Waiting { application: self.inner.application.clone(), events, as_of_us: Some(as_of_us) })
     }
 }

@@ -113,6 +113,14 @@ pub(crate) async fn staged(db: &Db, limit: usize) -> Result<Vec<WaitingEvent>, D
         .collect()
 }
 
+/// When the last event was read; 0 where none was.
+pub(crate) async fn last_received_us(db: &Db) -> Result<i64, DbErr> {
+    let sql = "SELECT max(received_us) AS at FROM seen_events";
+    let row = db.read().query_one_raw(Statement::from_string(db.backend(), sql)).await?;
+    let at: Option<i64> = row.map(|row| row.try_get("", "at")).transpose()?.flatten();
+    Ok(at.unwrap_or(0))
+}
+
 /// Forgets staged events that are in the lake.
 pub(crate) async fn unstage(tx: &WriteTx, position: i64) -> Result<u64, DbErr> {
     execute(tx, "DELETE FROM staged_events WHERE position <= $1", vec![position.into()]).await

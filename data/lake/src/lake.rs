@@ -54,24 +54,28 @@ pub struct Lake {
 struct Inner {
     config: Config,
     location: Url,
-    /// The table as last seen. One at a time, so that this process never conflicts with itself.
+    /// The table as last seen. Held only to look; nobody who reads waits for somebody who writes.
     table: Mutex<Option<DeltaTable>>,
+    /// One writer at a time, so that this process never conflicts with itself.
+    writer: Mutex<()>,
 }
 
 impl Lake {
     /// Checks the configuration; touches no disk and no network.
     pub fn new(config: Config) -> Result<Self, Error> {
         let location = config.location()?;
-        Ok(Self { inner: Arc::new(Inner { config, location, table: Mutex::new(None) }) })
+        Ok(Self {
+            inner: Arc::new(Inner { config, location, table: Mutex::new(None), writer: Mutex::new(()) }),
+        })
     }
 
     /// Appends events and records, in the same commit, that `application` has delivered everything up to the
     /// highest of their positions. Those that the table already has by that record are left out, so that
     /// calling again after a crash neither loses nor doubles. Positions of an application only rise.
     pub async fn append(&self, application: &str, events: &[WaitingEvent]) -> Result<Appended, Error> {
-        let mut slot = self.inner.table.lock().await;
-        let table = self.fresh(&mut slot, true).await?;
-        let delivered = committed_position(table, application).await?;
+        let _writing = self.inner.writer.lock().await;
+        let table = self.fresh(true).await?;
+        let delivered = committed_position(&table, application).await?;
         let fresh: Vec<&WaitingEvent> = events.iter().filter(|event| event.position > delivered).collect();
         let Some(position) = fresh.iter().map(|event| event.position).max() else {
             return Ok(Appended::AlreadyThere);
@@ -79,7 +83,6 @@ impl Lake {
         let rows: Vec<&EventRow> = fresh.iter().map(|event| &event.row).collect();
         let batch = to_batch(&rows)?;
         let written = table
-            .clone()
             .write([batch])
             .with_save_mode(SaveMode::Append)
             .with_session_state(Arc::new(view::writing_session(&self.inner.config)?))
@@ -88,31 +91,22 @@ impl Lake {
                     .with_application_transaction(Transaction::new(application, position)),
             )
             .await;
-        match written {
-            Ok(table) => {
-                let version = table.version().unwrap_or_default();
-                *slot = Some(table);
-                Ok(Appended::Committed { version })
-            }
-            Err(error) => {
-                // The commit may have arrived although the answer did not: look again next time.
-                *slot = None;
-                Err(error.into())
-            }
-        }
+        // Where it failed, the commit may have arrived although the answer did not: the next call looks again.
+        let table = written?;
+        let version = table.version().unwrap_or_default();
+        self.remember(table).await;
+        Ok(Appended::Committed { version })
     }
 
     /// The highest position that `application` has delivered; 0 where it delivered nothing.
     pub async fn position(&self, application: &str) -> Result<i64, Error> {
-        let mut slot = self.inner.table.lock().await;
-        let table = self.fresh(&mut slot, false).await?;
-        Ok(committed_position(table, application).await?)
+        let table = self.fresh(false).await?;
+        Ok(committed_position(&table, application).await?)
     }
 
     /// Version of the table; `None` where there is none yet.
     pub async fn version(&self) -> Result<Option<u64>, Error> {
-        let mut slot = self.inner.table.lock().await;
-        Ok(self.fresh(&mut slot, false).await?.version())
+        Ok(self.fresh(false).await?.version())
     }
 
     /// A consistent view of the table and of what waits for it.
@@ -121,10 +115,7 @@ impl Lake {
     /// the position in the table says which of the waiting ones to leave out. The other order could miss it.
     pub async fn read(&self, source: &dyn WaitingSource) -> Result<View, Error> {
         let mut waiting = source.waiting().await.map_err(Error::Waiting)?;
-        let table = {
-            let mut slot = self.inner.table.lock().await;
-            self.fresh(&mut slot, false).await?.clone()
-        };
+        let table = self.fresh(false).await?;
         let delivered = committed_position(&table, &waiting.application).await?;
         waiting.events.retain(|event| event.position > delivered);
         self.view(table, waiting).await
@@ -145,20 +136,19 @@ impl Lake {
 
     /// Packs the small files of each day and deletes the files of versions older than a week.
     pub async fn compact(&self) -> Result<Compacted, Error> {
-        let mut slot = self.inner.table.lock().await;
-        let table = self.fresh(&mut slot, false).await?;
+        let _writing = self.inner.writer.lock().await;
+        let table = self.fresh(false).await?;
         if table.version().is_none() {
             return Ok(Compacted { files_removed: 0, files_added: 0, files_deleted: 0 });
         }
         let (table, packed) = table
-            .clone()
             .optimize()
             .with_target_size(COMPACTED_FILE_BYTES)
             .with_max_concurrent_tasks(1)
             .with_session_state(Arc::new(view::writing_session(&self.inner.config)?))
             .await?;
         let (table, swept) = table.vacuum().await?;
-        *slot = Some(table);
+        self.remember(table).await;
         Ok(Compacted {
             files_removed: packed.num_files_removed,
             files_added: packed.num_files_added,
@@ -166,24 +156,29 @@ impl Lake {
         })
     }
 
-    /// The table, brought up to its newest version; opened, and where asked created, on first use.
-    async fn fresh<'a>(
-        &self,
-        slot: &'a mut Option<DeltaTable>,
-        create: bool,
-    ) -> Result<&'a mut DeltaTable, Error> {
+    /// The table at its newest version; opened, and where asked created, on first use.
+    async fn fresh(&self, create: bool) -> Result<DeltaTable, Error> {
+        let mut slot = self.inner.table.lock().await;
+        // Taken out: a table whose update failed is not kept.
         let mut table = match slot.take() {
             Some(table) if table.version().is_some() => table,
             Some(_) | None => self.open().await?,
         };
-        if table.version().is_none() {
-            if create {
-                table = self.create(table).await?;
-            }
-        } else {
+        if table.version().is_some() {
             table.update_state().await?;
+        } else if create {
+            table = self.create(table).await?;
         }
-        Ok(slot.insert(table))
+        *slot = Some(table.clone());
+        Ok(table)
+    }
+
+    /// Keeps what was just written, unless something newer was seen in between.
+    async fn remember(&self, table: DeltaTable) {
+        let mut slot = self.inner.table.lock().await;
+        if slot.as_ref().is_none_or(|known| known.version() < table.version()) {
+            *slot = Some(table);
+        }
     }
 
     async fn open(&self) -> Result<DeltaTable, Error> {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datafusion::datasource::MemTable;
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -98,6 +99,22 @@ impl View {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// A view of the events that fulfil `condition` alone, held in memory, so that several statements read the
+    /// table once; itself where those are more than `rows_max`. Statements that look at no other events say the
+    /// same on both.
+    pub async fn narrowed(self, condition: &str, rows_max: usize) -> Result<Self, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM events WHERE {condition} LIMIT {}", rows_max + 1);
+        let selected = self.context.sql(&sql).await?;
+        let schema = Arc::new(selected.schema().as_arrow().clone());
+        let batches = selected.collect().await?;
+        if batches.iter().map(RecordBatch::num_rows).sum::<usize>() > rows_max {
+            return Ok(self);
+        }
+        self.context.deregister_table("events")?;
+        self.context.register_table("events", Arc::new(MemTable::try_new(schema, vec![batches])?))?;
+        Ok(self)
     }
 
     /// Runs one SELECT. Rows as JSON objects, nulls explicit. More than `rows_max` rows are an error.

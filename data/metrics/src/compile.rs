@@ -10,9 +10,10 @@
 //!
 //! Ratios, windows and cohorts are joins of these. For a total, everything counts for one day: the last.
 
-use std::fmt::Write as _;
+mod answer;
+mod base;
 
-use backlot_data_api::{Agg, Definition, Exclusion, MetricType, Named};
+use backlot_data_api::{Definition, MetricType};
 
 use crate::Day;
 use crate::definitions::{Catalogue, Document};
@@ -38,6 +39,8 @@ pub struct Compiled {
     pub total: Option<String>,
     /// One row: `staff`, `service` (persons left out), `events` (their events); none where nobody is left out.
     pub excluded: Option<String>,
+    /// SQL: the events that these statements look at, and no others.
+    pub needs: String,
 }
 
 /// How the days of a statement are made.
@@ -57,6 +60,7 @@ pub fn compile(document: &Document, catalogue: &Catalogue, range: Range) -> Comp
         points: compiler.values(Grain::Daily),
         total: compiler.has_total().then(|| compiler.values(Grain::Total)),
         excluded: (!document.definition.exclusions.is_empty()).then(|| compiler.excluded()),
+        needs: compiler.needs(),
     }
 }
 
@@ -118,6 +122,18 @@ impl Compiler<'_> {
         (Some(from.plus(lag - before)), to.plus(lag))
     }
 
+    /// The events of every base on its days, and what is said about people at any time.
+    fn needs(&self) -> String {
+        let rules = self.definition.exclusions.iter().filter_map(|name| self.catalogue.exclusion(*name));
+        let about_people: Vec<String> = rules.flat_map(|rule| rule.events.clone()).collect();
+        let mut conditions: Vec<String> =
+            self.bases().into_iter().map(|base| format!("({})", self.event_condition(base))).collect();
+        if !about_people.is_empty() {
+            conditions.push(format!("type IN ({})", quoted(&about_people)));
+        }
+        conditions.join(" OR ")
+    }
+
     fn values(&self, grain: Grain) -> String {
         let mut relations = vec![self.days(grain)];
         relations.extend(self.people());
@@ -137,292 +153,6 @@ impl Compiler<'_> {
         format!(
             "days AS (SELECT unnest(generate_series(DATE '{from}', DATE '{to}', INTERVAL '1 day')) AS day)"
         )
-    }
-
-    /// Who is to be left out, where anybody is.
-    fn people(&self) -> Option<String> {
-        let people = self.catalogue.people()?;
-        let rules: Vec<_> =
-            self.definition.exclusions.iter().filter_map(|name| self.catalogue.exclusion(*name)).collect();
-        if rules.is_empty() {
-            return None;
-        }
-        let mut types: Vec<String> = rules.iter().flat_map(|rule| rule.events.clone()).collect();
-        types.sort();
-        types.dedup();
-        let said: String = rules
-            .iter()
-            .map(|rule| {
-                let (types, expr, name) = (quoted(&rule.events), &rule.expr, rule.name.name());
-                format!(", CASE WHEN type IN ({types}) THEN ({expr}) END AS {name}")
-            })
-            .collect();
-        let latest: String = rules
-            .iter()
-            .map(|rule| {
-                let name = rule.name.name();
-                format!(
-                    ", last_value({name} ORDER BY time_us, id) FILTER (WHERE {name} IS NOT NULL) AS {name}"
-                )
-            })
-            .collect();
-        Some(format!(
-            "people AS (\n  SELECT who{latest}\n  FROM (SELECT ({person}) AS who, time_us, id{said} FROM events WHERE type IN \
-             ({types}))\n  GROUP BY who\n)",
-            person = people.person,
-            types = quoted(&types),
-        ))
-    }
-
-    fn base_relations(&self, base: &Definition, grain: Grain) -> Vec<String> {
-        let mut relations = Vec::new();
-        relations.push(self.seen(base));
-        relations.push(self.judged(base));
-        relations.push(self.counted(base, grain));
-        relations.extend(self.aggregated(base));
-        relations
-    }
-
-    /// The events of the definition's types, with the person, and whether they fulfil the filter.
-    fn seen(&self, base: &Definition) -> String {
-        let (from, to) = self.event_days(base);
-        let mut conditions = Vec::new();
-        if base.events.iter().all(|name| name != "*") {
-            conditions.push(format!("type IN ({})", quoted(&base.events)));
-        }
-        if let Some(from) = from {
-            conditions.push(format!("date >= DATE '{from}'"));
-        }
-        conditions.push(format!("date <= DATE '{to}'"));
-        let conditions = conditions.join(" AND ");
-        let matches = self.fill(base.filter.as_deref().unwrap_or("TRUE"));
-        format!(
-            "{name}_seen AS (\n  SELECT *, ({actor}) AS person, coalesce(({matches}), FALSE) AS matches\n  FROM events\n  WHERE \
-             {conditions}\n)",
-            name = base.name,
-            actor = base.actor,
-        )
-    }
-
-    /// The same, with who is left out.
-    fn judged(&self, base: &Definition) -> String {
-        let mut columns = String::new();
-        for exclusion in [Exclusion::Staff, Exclusion::Service] {
-            let name = exclusion.name();
-            let rule = self.catalogue.exclusion(exclusion).filter(|_| base.exclusions.contains(&exclusion));
-            let reason = rule.map_or("FALSE".to_owned(), |rule| {
-                let person_is = rule.person_is.as_ref().map(|text| format!("coalesce(({text}), FALSE) OR "));
-                format!("{}coalesce(p.{name}, FALSE)", person_is.unwrap_or_default())
-            });
-            let _ = write!(columns, ", ({reason}) AS is_{name}");
-        }
-        let join = if base.exclusions.is_empty() { "" } else { "\n  LEFT JOIN people p ON p.who = s.person" };
-        format!("{name}_judged AS (\n  SELECT s.*{columns}\n  FROM {name}_seen s{join}\n)", name = base.name)
-    }
-
-    /// What counts, with its value and the day that it counts for.
-    fn counted(&self, base: &Definition, grain: Grain) -> String {
-        let day = match grain {
-            Grain::Daily => "date".to_owned(),
-            Grain::Total => format!("DATE '{}'", self.range.to),
-        };
-        let mut columns =
-            format!("{day} AS day, id, person, ({}) AS x", self.fill(base.expr.as_deref().unwrap_or("id")));
-        if base.agg == Some(Agg::Percentile) {
-            let reached = base
-                .censored
-                .as_deref()
-                .map_or("TRUE".to_owned(), |text| format!("NOT coalesce(({text}), FALSE)"));
-            let _ = write!(columns, ", {reached} AS reached");
-        }
-        for part in &base.parts {
-            let _ = write!(columns, ", ({}) AS part_{}", self.fill(&part.expr), part.name);
-        }
-        let nobody = if base.entity.as_deref() == Some("person") { " AND person <> ''" } else { "" };
-        format!(
-            "{name}_counted AS (\n  SELECT {columns}\n  FROM {name}_judged\n  WHERE matches AND NOT is_staff AND NOT \
-             is_service{nobody}\n)",
-            name = base.name
-        )
-    }
-
-    /// One value for each day, as the relation with the metric's own name.
-    fn aggregated(&self, base: &Definition) -> Vec<String> {
-        let name = &base.name;
-        if self.definition.metric_type == MetricType::Conversion {
-            return Vec::new();
-        }
-        let parts = |of: fn(&str) -> String| {
-            base.parts.iter().fold(String::new(), |mut text, part| {
-                let _ = write!(text, ", {} AS part_{}", of(&format!("c.part_{}", part.name)), part.name);
-                text
-            })
-        };
-        let on = match window_days(self.definition) {
-            1 => "c.day = d.day".to_owned(),
-            days => format!("c.day > d.day - INTERVAL '{days} days' AND c.day <= d.day"),
-        };
-        let group = |source: &str, value: &str, parts: &str| {
-            format!(
-                "{name} AS (\n  SELECT d.day, {value} AS value{parts}\n  FROM days d LEFT JOIN {source} c ON {on}\n  GROUP BY \
-                 d.day\n)"
-            )
-        };
-        match base.agg.unwrap_or(Agg::Count) {
-            Agg::Count => {
-                vec![group(&format!("{name}_counted"), "count(c.x)", &parts(|x| format!("count({x})")))]
-            }
-            Agg::Sum => vec![group(
-                &format!("{name}_counted"),
-                "coalesce(sum(c.x), 0)",
-                &parts(|x| format!("coalesce(sum({x}), 0)")),
-            )],
-            Agg::CountDistinct if base.parts.is_empty() => vec![
-                format!("{name}_distinct AS (SELECT DISTINCT day, x FROM {name}_counted)"),
-                group(&format!("{name}_distinct"), "count(DISTINCT c.x)", ""),
-            ],
-            Agg::CountDistinct => vec![group(
-                &format!("{name}_counted"),
-                "count(DISTINCT c.x)",
-                &parts(|x| format!("count(DISTINCT {x})")),
-            )],
-            Agg::Percentile => self.percentiles(base),
-        }
-    }
-
-    /// Nearest rank: the smallest value that at least this part of all rows does not exceed. Rows that never
-    /// reached a value rank last; where the rank falls among them, the percentile was not reached: null.
-    fn percentiles(&self, base: &Definition) -> Vec<String> {
-        let name = &base.name;
-        let part = base.percentile.unwrap_or(0.5);
-        let columns = std::iter::once(("x".to_owned(), "value".to_owned())).chain(
-            base.parts.iter().map(|part| (format!("part_{}", part.name), format!("part_{}", part.name))),
-        );
-        let mut ranked = String::new();
-        let mut picked = String::new();
-        let mut outputs = String::new();
-        for (column, output) in columns {
-            let _ = write!(
-                ranked,
-                ", row_number() OVER (PARTITION BY day ORDER BY reached DESC, {column} ASC NULLS LAST, id) AS rank_{column}"
-            );
-            let _ = write!(outputs, ", p.{output}");
-            let comma = if picked.is_empty() { "" } else { ", " };
-            let _ = write!(
-                picked,
-                "{comma}max({column}) FILTER (WHERE reached AND rank_{column} = CAST(ceil({part} * n - 0.000001) AS BIGINT)) AS {output}"
-            );
-        }
-        vec![
-            format!(
-                "{name}_ranked AS (\n  SELECT *, count(*) OVER (PARTITION BY day) AS n{ranked}\n  FROM {name}_counted\n  \
-                 WHERE x IS NOT NULL OR NOT reached\n)"
-            ),
-            format!("{name}_picked AS (SELECT day, {picked} FROM {name}_ranked GROUP BY day)"),
-            format!(
-                "{name} AS (SELECT d.day{outputs} FROM days d LEFT JOIN {name}_picked p ON p.day = d.day)"
-            ),
-        ]
-    }
-
-    /// The last relations and the columns of the answer.
-    fn select(&self, grain: Grain) -> (Vec<String>, String) {
-        let definition = self.definition;
-        let name = &definition.name;
-        let input = |field: &Option<String>| field.clone().unwrap_or_default();
-        let (mut relations, columns, from) = match definition.metric_type {
-            MetricType::Simple => {
-                let parts: String =
-                    definition.parts.iter().map(|part| format!(", v.part_{}", part.name)).collect();
-                (vec![], format!("v.day, v.value{parts}"), format!("{name} v"))
-            }
-            MetricType::Cumulative => {
-                let of = definition.input_metrics.first().cloned().unwrap_or_default();
-                (vec![], "v.day, v.value".to_owned(), format!("{of} v"))
-            }
-            MetricType::Ratio => {
-                let (top, bottom) = (input(&definition.numerator), input(&definition.denominator));
-                let columns = "v.day, CASE WHEN b.value = 0 THEN NULL ELSE CAST(v.value AS DOUBLE) / CAST(b.value AS \
-                               DOUBLE) END AS value, v.value AS numerator, b.value AS denominator";
-                (vec![], columns.to_owned(), format!("{top} v JOIN {bottom} b ON b.day = v.day"))
-            }
-            MetricType::Derived => {
-                let mut names = definition.input_metrics.iter();
-                let first = names.next().cloned().unwrap_or_default();
-                let joins = names.fold(first.clone(), |text, name| {
-                    format!("{text} JOIN {name} ON {name}.day = {first}.day")
-                });
-                let values = definition
-                    .input_metrics
-                    .iter()
-                    .map(|name| format!("{name}.value AS {name}"))
-                    .collect::<Vec<_>>()
-                    .join(", ");
-                let expr = self.fill(definition.expr.as_deref().unwrap_or("NULL"));
-                let relation = format!(
-                    "{name} AS (\n  SELECT day, ({expr}) AS value\n  FROM (SELECT {first}.day AS day, {values} FROM {joins})\n)"
-                );
-                (vec![relation], "v.day, v.value".to_owned(), format!("{name} v"))
-            }
-            MetricType::Conversion => {
-                let columns = "v.day, CASE WHEN v.denominator = 0 THEN NULL ELSE CAST(v.numerator AS DOUBLE) / \
-                               CAST(v.denominator AS DOUBLE) END AS value, v.numerator, v.denominator";
-                (self.cohorts(), columns.to_owned(), format!("{name} v"))
-            }
-        };
-        let (apart, apart_columns, apart_join) = self.apart(grain);
-        relations.extend(apart);
-        (relations, format!("SELECT {columns}{apart_columns}\nFROM {from}{apart_join}\nORDER BY v.day"))
-    }
-
-    /// A person enters the cohort of the day of their first event ever, and is retained by an event of the
-    /// conversion metric exactly N days later.
-    fn cohorts(&self) -> Vec<String> {
-        let definition = self.definition;
-        let name = &definition.name;
-        let base = definition.base_metric.clone().unwrap_or_default();
-        let conversion = definition.conversion_metric.clone().unwrap_or_default();
-        let days = lag_days(definition);
-        vec![
-            format!("first_days AS (SELECT x, min(day) AS cohort FROM {base}_counted GROUP BY x)"),
-            format!("active_days AS (SELECT DISTINCT x, day FROM {conversion}_counted)"),
-            format!(
-                "{name} AS (\n  SELECT d.day, count(f.x) AS denominator, count(a.x) AS numerator\n  FROM days d\n  LEFT JOIN \
-                 first_days f ON f.cohort = d.day\n  LEFT JOIN active_days a ON a.x = f.x AND a.day = f.cohort + INTERVAL \
-                 '{days} days'\n  GROUP BY d.day\n)"
-            ),
-        ]
-    }
-
-    /// What is shown beside and not counted, among those who are not left out.
-    fn apart(&self, grain: Grain) -> (Vec<String>, String, String) {
-        if self.definition.apart.is_empty() {
-            return (vec![], String::new(), String::new());
-        }
-        let base = &self.main_base().name;
-        let day = match grain {
-            Grain::Daily => "date".to_owned(),
-            Grain::Total => format!("DATE '{}'", self.range.to),
-        };
-        let count = |named: &Named| {
-            format!(
-                ", count(*) FILTER (WHERE coalesce(({}), FALSE)) AS part_{}",
-                self.fill(&named.expr),
-                named.name
-            )
-        };
-        let counts: String = self.definition.apart.iter().map(count).collect();
-        let columns: String = self
-            .definition
-            .apart
-            .iter()
-            .map(|named| format!(", coalesce(p.part_{0}, 0) AS part_{0}", named.name))
-            .collect();
-        let relation = format!(
-            "apart AS (\n  SELECT day{counts}\n  FROM (SELECT *, {day} AS day FROM {base}_judged WHERE NOT matches AND NOT is_staff \
-             AND NOT is_service)\n  GROUP BY day\n)"
-        );
-        (vec![relation], columns, "\nLEFT JOIN apart p ON p.day = v.day".to_owned())
     }
 
     fn excluded(&self) -> String {

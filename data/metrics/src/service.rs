@@ -29,6 +29,8 @@ pub(crate) const ROWS_DEFAULT: usize = 100;
 const ROWS_MAX: usize = 5_000;
 /// Most organisations that are reconciled at once.
 const ORGANISATIONS_MAX: usize = 1_000_000;
+/// Events that are held in memory for the statements of one metric; with more, each reads the table.
+const ROWS_IN_MEMORY_MAX: usize = 50_000;
 /// Metrics computed at the same time; the others wait.
 const QUERIES_AT_ONCE: usize = 2;
 /// Longest computation.
@@ -145,6 +147,7 @@ impl Service {
         self.within_limits(async {
             let asked_at = self.inner.clock.now();
             let view = self.inner.lake.read(&*self.inner.waiting).await?;
+            let view = view.narrowed(&compiled.needs, ROWS_IN_MEMORY_MAX).await?;
             let as_of = view.as_of_us().map_or(asked_at, Timestamp::from_micros);
             let points = self.points(&view, document, &compiled.points, as_of).await?;
             let (total, total_detail) = match &compiled.total {

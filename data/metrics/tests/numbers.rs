@@ -345,3 +345,46 @@ async fn a_definition_of_the_operators_is_checked_at_start() {
     let error = start(good.replace("version: 1", "version: x")).await.err().unwrap().to_string();
     assert!(error.contains("own.yaml:4: "), "{error}");
 }
+
+#[tokio::test]
+async fn the_numbers_are_for_staff() {
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+    let world = World::new(&Events::default(), 0, at(LATER, 0.0)).await;
+    let trust = backlot_foundation_testkit::Trust::new("edge", "data");
+    let (router, _) = world.service.http().split_for_parts();
+    let verifier = trust.verifier.clone();
+    let app = router
+        .layer(axum::middleware::from_fn_with_state(verifier, backlot_foundation_rpc::http::authenticate));
+    let ask = |staff: Option<bool>, path: &'static str| {
+        let mut request = axum::http::Request::get(path);
+        if let Some(staff) = staff {
+            let now = backlot_foundation_time::SystemClock::shared().now();
+            let person = backlot_foundation_tokens::Claims::person("data", "ann", "org", now);
+            let claims = backlot_foundation_tokens::Claims { staff, ..person };
+            request =
+                request.header("authorization", format!("Bearer {}", trust.signer.sign(&claims).unwrap()));
+        }
+        let answer = app.clone().oneshot(request.body(axum::body::Body::empty()).unwrap());
+        async move {
+            let answer = answer.await.unwrap();
+            let status = answer.status().as_u16();
+            let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+            (status, serde_json::from_slice::<Value>(&bytes).unwrap())
+        }
+    };
+    for path in ["/v1/metrics", "/v1/metrics/dau", "/v1/metrics/dau/rows", "/v1/data/reconciliation"] {
+        assert_eq!(ask(None, path).await.0, 401, "{path}");
+        assert_eq!(ask(Some(false), path).await.0, 403, "{path}");
+        assert_eq!(ask(Some(true), path).await.0, 200, "{path}");
+    }
+    let code = |(status, body): (u16, Value)| (status, body["code"].as_str().unwrap_or_default().to_owned());
+    assert_eq!(code(ask(Some(true), "/v1/metrics/x").await), (404, "metric_not_found".to_owned()));
+    let wrong = code(ask(Some(true), "/v1/metrics/dau?from=2024-13-01").await);
+    assert_eq!(wrong, (422, "metric_range_invalid".to_owned()));
+    let (_, list) = ask(Some(true), "/v1/metrics").await;
+    assert_eq!(list["items"].as_array().unwrap().len(), 9);
+    assert_eq!(list["items"][0]["type"], "simple");
+    let (_, all) = ask(Some(true), "/v1/metrics?components=true").await;
+    assert_eq!(all["items"].as_array().unwrap().len(), 14);
+}
