@@ -9,6 +9,7 @@ pub struct Config {
     /// What an agent must send to join the fleet. Empty: no agent can join.
     pub join_token: String,
     /// Whether people may submit jobs over HTTP. Off by default: a job costs compute, and inference knows no credits;
-    /// a product's own backend submits for its people.
+    /// a product's own backend submits for its people. Where it is on, people's inputs may name no files and their
+    /// outputs stay inline: an agent would otherwise read and write whatever address a person names.
     pub people_may_submit: bool,
 }

@@ -140,11 +140,8 @@ async fn submit_job(
     ValidJson(body): ValidJson<SubmitJob>,
 ) -> Result<Response, Problem> {
     let scope = Scope::of(&claims)?;
-    if !claims.is_service() && !service.inner.config.people_may_submit {
-        return Err(Error::Forbidden(
-            "Start a run of a tool with POST /v1/runs: it is priced before it runs.",
-        )
-        .into());
+    if !claims.is_service() {
+        people_may(&service, &body)?;
     }
     let tenant =
         if scope.tenant.is_none() && body.tenant.is_empty() { claims.org.clone() } else { body.tenant };
@@ -164,6 +161,22 @@ async fn submit_job(
     let job = service.submit(&scope, submission).await?;
     let location = [(header::LOCATION, format!("/v1/jobs/{}", job.id))];
     Ok((StatusCode::ACCEPTED, location, Json(&*job)).into_response())
+}
+
+/// What a person may submit, where they may at all.
+fn people_may(service: &Service, body: &SubmitJob) -> Result<(), Error> {
+    if !service.inner.config.people_may_submit {
+        return Err(Error::Forbidden(
+            "Start a run of a tool with POST /v1/runs: it is priced before it runs.",
+        ));
+    }
+    let inline = matches!(body.output, None | Some(Target::Inline));
+    if !inline || crate::input::has_files(&body.input) {
+        return Err(Error::Forbidden(
+            "Only systems may name addresses that an agent reads from or writes to.",
+        ));
+    }
+    Ok(())
 }
 
 /// A job as it is now.

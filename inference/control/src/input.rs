@@ -78,6 +78,15 @@ fn as_seen_by_model(value: &Value) -> Value {
     }
 }
 
+/// Whether an input refers to a file.
+pub(crate) fn has_files(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.contains_key(FILE) || members.values().any(has_files),
+        Value::Array(items) => items.iter().any(has_files),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
 /// The input for comparison: members in order, and files without the query of their URL, because a signature differs
 /// each time that the same file is signed.
 pub(crate) fn canonical(value: &Value) -> Value {

@@ -25,4 +25,4 @@ pub use backlot_inference_api::events::schemas;
 pub use config::Config;
 pub use error::Error;
 pub use migrations::Migrator;
-pub use service::{Scope, Service};
+pub use service::{Question, Scope, Service, Submission};

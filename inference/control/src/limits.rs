@@ -72,4 +72,6 @@ pub const LEADER_RENEW_MS: i64 = 3_000;
 /// A leader whose epoch was not renewed for this long may be replaced by a driver that was deposed, milliseconds.
 pub const LEADER_LOST_MS: i64 = 15_000;
 /// The longest queue for which every new job's place is computed at once.
-pub const FORECAST_QUEUE_MAX: u32 = 2_000;
+pub const FORECAST_QUEUE_MAX: usize = 2_000;
+/// Watched jobs whose place is brought up to date in one upkeep; the others have their turn in the next.
+pub const FORECASTS_PER_UPKEEP_MAX: usize = 100;

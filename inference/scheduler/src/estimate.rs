@@ -14,7 +14,8 @@ use crate::{
 /// What would happen to a job. Promises nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
-    /// Jobs that should start before it.
+    /// Jobs that should start before it, counted up to
+    /// [`ESTIMATE_POSITION_MAX`](crate::limits::ESTIMATE_POSITION_MAX).
     pub position: u32,
     /// Milliseconds from now until it computes, as likely earlier as later.
     pub start_p50_ms: i64,
@@ -59,7 +60,7 @@ impl Scheduler {
         let run_ms = self.state.run_ms(spec);
         let mut position: u32 = 0;
         let mut walked_ms: i64 = 0;
-        for (job, _) in self.state.queue.before(rank) {
+        for (job, _) in self.state.queue.before(rank).take(limits::ESTIMATE_POSITION_MAX) {
             position = position.saturating_add(1);
             let ahead = match self.state.jobs.get(&job) {
                 Some(row) if (position as usize) <= limits::ESTIMATE_JOBS_MAX => self.state.run_ms(&row.spec),

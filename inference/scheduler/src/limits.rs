@@ -20,8 +20,10 @@ pub const QUEUED_MAX_PER_TENANT: u32 = 1_000;
 pub const STANDARD_AGE_MS: i64 = 30_000;
 /// Head start of an interactive job over a batch job that arrives at the same time.
 pub const BATCH_AGE_MS: i64 = 600_000;
-/// Jobs ahead that an estimate walks one by one; the rest is extrapolated.
+/// Jobs ahead whose own prediction an estimate uses; further ones count as their mean.
 pub const ESTIMATE_JOBS_MAX: usize = 1_000;
+/// Jobs ahead that an estimate counts; a place beyond them is said to be this one.
+pub const ESTIMATE_POSITION_MAX: usize = 10_000;
 /// The p90 of a start estimate as a percentage of its p50, until errors of prediction are measured.
 pub const ESTIMATE_P90_PERCENT: i64 = 180;
 /// Weight of a new measurement in the moving mean of run and load times, in percent.

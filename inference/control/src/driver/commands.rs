@@ -117,7 +117,7 @@ impl Driver {
         self.jobs.insert(id, Live { job, input: cached });
         batch.new_jobs.insert(id, input);
         batch.change(id);
-        let few = self.scheduler.queued(&spec.tenant) <= limits::FORECAST_QUEUE_MAX;
+        let few = self.jobs.len() <= limits::FORECAST_QUEUE_MAX;
         self.apply(now, Event::Submitted(spec), None, batch);
         if few {
             self.forecast(now, id);

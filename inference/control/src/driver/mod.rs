@@ -12,7 +12,7 @@ mod effects;
 mod fleet;
 mod recover;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
 
 use backlot_foundation_db::Db;
 use backlot_foundation_runtime::Stop;
@@ -110,6 +110,8 @@ pub(crate) struct Driver {
     effects: Vec<Effect>,
     /// Agents that did not read what they were told: their streams are closed.
     cut_off: Vec<AgentKey>,
+    /// The last watched job whose place was brought up to date, where others come after it.
+    refreshed: Option<JobKey>,
     upkeep_at: Timestamp,
     snapshot_at: Timestamp,
     committed_at: Timestamp,
@@ -220,12 +222,17 @@ impl Driver {
     }
 
     fn refresh_watched(&mut self, now: Timestamp, batch: &mut Batch) {
+        let after = self.refreshed.map_or(Bound::Unbounded, Bound::Excluded);
         let waiting: Vec<JobKey> = self
             .jobs
-            .iter()
+            .range((after, Bound::Unbounded))
             .filter(|(_, live)| live.job.fence.is_none() && self.shared.is_watched(live.job.id))
             .map(|(key, _)| *key)
+            .take(limits::FORECASTS_PER_UPKEEP_MAX)
             .collect();
+        // Round and round: who comes after the last one is next, and after the end the first.
+        self.refreshed =
+            waiting.last().copied().filter(|_| waiting.len() == limits::FORECASTS_PER_UPKEEP_MAX);
         for key in waiting {
             if self.forecast(now, key) {
                 batch.shown.insert(key);

@@ -72,6 +72,7 @@ impl Driver {
             tenants,
             effects: Vec::new(),
             cut_off: Vec::new(),
+            refreshed: None,
             upkeep_at: now,
             snapshot_at: plus_ms(now, limits::SNAPSHOT_MS),
             committed_at: now,

@@ -110,6 +110,25 @@ fn a_system_submits_and_a_person_does_not() {
 }
 
 #[test]
+fn where_people_may_submit_they_name_no_addresses() {
+    on_every_database(|world| {
+        let process = world.start_with(|config| config.people_may_submit = true);
+        process.put_model("backlot/any", "");
+        let door = Door::new(&process);
+        let submit = |input: Value, output: Value| {
+            let body = json!({"model": "backlot/any", "tenant": "t2", "input": input, "output": output});
+            door.call("POST", "/v1/jobs", &door.person("t1"), Some(body))
+        };
+        let issuer = json!({"kind": "issuer", "url": "http://127.0.0.1:1", "capability": ""});
+        assert_eq!(submit(json!({}), issuer).0, StatusCode::FORBIDDEN);
+        let file = json!({"image": [{"$file": "http://127.0.0.1:1/secret"}]});
+        assert_eq!(submit(file, json!({"kind": "inline"})).0, StatusCode::FORBIDDEN);
+        let (status, job) = submit(json!({"a": 1}), json!({"kind": "inline"}));
+        assert_eq!((status, &job["tenant"]), (StatusCode::ACCEPTED, &json!("t1")));
+    });
+}
+
+#[test]
 fn the_openapi_document_has_no_dangling_reference() {
     on_every_database(|world| {
         let process = world.start();
@@ -135,4 +154,36 @@ fn collect(value: &Value, names: &mut Vec<String>) {
         Value::Array(items) => items.iter().for_each(|value| collect(value, names)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+}
+
+#[test]
+fn a_list_is_read_page_by_page() {
+    on_every_database(|world| {
+        let process = world.start();
+        echo(&process);
+        let mut expected: Vec<String> = Vec::new();
+        for n in 0..5 {
+            // Two of them have the same time: the id decides.
+            if n != 2 {
+                process.wait_ms(1);
+            }
+            expected.push(process.submit(&format!("k{n}")).id);
+        }
+        let door = Door::new(&process);
+        let token = door.person("t1");
+        let (mut seen, mut path) = (Vec::new(), "/v1/jobs?limit=2".to_owned());
+        loop {
+            let page = door.call("GET", &path, &token, None).1;
+            let items = page["items"].as_array().unwrap();
+            seen.extend(items.iter().map(|job| job["id"].as_str().unwrap().to_owned()));
+            let Some(next) = page["next"].as_str() else { break };
+            path = format!("/v1/jobs?limit=2&before={next}");
+        }
+        expected.sort();
+        seen.sort();
+        assert_eq!(seen, expected);
+        let running = door.call("GET", "/v1/jobs?state=running", &token, None).1;
+        assert_eq!(running["items"], json!([]));
+        assert_eq!(door.call("GET", "/v1/jobs?state=nonsense", &token, None).0, StatusCode::BAD_REQUEST);
+    });
 }

@@ -53,12 +53,17 @@ pub(crate) struct Process {
 
 impl World {
     pub(crate) fn start(&self) -> Process {
+        self.start_with(|_| ())
+    }
+
+    pub(crate) fn start_with(&self, change: impl FnOnce(&mut Config)) -> Process {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (db, service, tasks) = runtime.block_on(async {
             let db = Db::connect(&self.config, "inference").await.unwrap();
             Service::migrate(&db).await.unwrap();
-            let config = Config { join_token: JOIN_TOKEN.to_owned(), ..Config::default() };
+            let mut config = Config { join_token: JOIN_TOKEN.to_owned(), ..Config::default() };
+            change(&mut config);
             let service = Service::new(db.clone(), self.clock.clone(), config);
             let tasks = Tasks::new();
             service.tasks(&tasks);
