@@ -116,3 +116,28 @@ impl Default for ProbeConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_configured_by_kind_and_a_wrong_key_is_named() {
+        let bucket =
+            serde_json::json!({ "store": { "kind": "s3", "bucket": "media", "endpoint": "http://s3" } });
+        let config: Config = serde_json::from_value(bucket).unwrap();
+        assert!(matches!(config.store, StoreConfig::S3(ref s3) if s3.bucket == "media"));
+        let folder: Config =
+            serde_json::from_value(serde_json::json!({ "store": { "kind": "folder" } })).unwrap();
+        assert!(matches!(folder.store, StoreConfig::Folder));
+        for (wrong, key) in [
+            (serde_json::json!({ "quota": 1 }), "quota"),
+            (serde_json::json!({ "store": { "kind": "s3", "buket": "media" } }), "buket"),
+            (serde_json::json!({ "store": { "kind": "tape" } }), "tape"),
+            (serde_json::json!({ "probe": { "cpu": 1 } }), "cpu"),
+        ] {
+            let error = serde_json::from_value::<Config>(wrong).unwrap_err().to_string();
+            assert!(error.contains(key), "{error}");
+        }
+    }
+}

@@ -65,10 +65,17 @@ pub(crate) fn object_address(base: &str, key: &ObjectKey, grant: &Grant) -> Stri
     format!("{base}/v1/objects/{key}?{}", query.finish())
 }
 
-/// The caller as storage sees it; a key that is limited needs `scope`.
-fn actor(claims: &Claims, scope: &str) -> Result<Actor, Problem> {
-    if !claims.allows_scope(scope) {
-        return Err(Problem::new(&SCOPE_MISSING, format!("Use a key with the scope \"{scope}\".")));
+/// What a limited key needs to look at assets. One that may change them may look, too.
+const SCOPE_READ: &str = "assets.read";
+/// What it needs to upload and delete.
+const SCOPE_WRITE: &str = "assets.write";
+
+/// The caller as storage sees it; a key that is limited needs one of `scopes`.
+fn actor(claims: &Claims, scopes: &[&str]) -> Result<Actor, Problem> {
+    if !scopes.iter().any(|scope| claims.allows_scope(scope)) {
+        let scope = scopes.first().copied().unwrap_or_default();
+        return Err(Problem::new(&SCOPE_MISSING, format!("Use a key that has the scope \"{scope}\"."))
+            .with_extra("scope", scope));
     }
     let organisation = OrganisationId::parse(&claims.org).map_err(|_| {
         Problem::new(&backlot_foundation_errors::codes::FORBIDDEN, "The token names no organisation.")
@@ -77,11 +84,11 @@ fn actor(claims: &Claims, scope: &str) -> Result<Actor, Problem> {
 }
 
 fn reader(claims: &Claims) -> Result<OrganisationId, Problem> {
-    Ok(actor(claims, "assets.read")?.organisation)
+    Ok(actor(claims, &[SCOPE_READ, SCOPE_WRITE])?.organisation)
 }
 
 fn writer(claims: &Claims) -> Result<Actor, Problem> {
-    actor(claims, "assets.write")
+    actor(claims, &[SCOPE_WRITE])
 }
 
 /// A file to upload.

@@ -54,6 +54,9 @@ async fn a_limited_key_does_only_what_it_is_for() {
     let listed = world.http.get(&url).bearer_auth(&token).send().await.unwrap();
     assert!(listed.status().is_success());
     let body = serde_json::json!({ "name": "a.png", "size_bytes": 5 });
+    claims.scopes = vec!["assets.write".to_owned()];
+    let writer = world.trust.signer.sign(&claims).unwrap();
+    assert!(world.http.get(&url).bearer_auth(&writer).send().await.unwrap().status().is_success());
     let created = read(world.http.post(&url).bearer_auth(&token).json(&body).send().await.unwrap()).await;
     assert_eq!(created.code(), "scope_missing");
 }

@@ -313,3 +313,34 @@ async fn the_description_of_the_api_is_whole() {
     let paths: Vec<&String> = api["paths"].as_object().unwrap().keys().collect();
     assert_eq!(paths.len(), 8, "{paths:?}");
 }
+
+#[tokio::test]
+async fn a_file_of_many_parts_arrives_whole() {
+    for world in crate::world::worlds_with(|config| config.quota_bytes = 64 << 20).await {
+        let sound = silence(20_000_000);
+        let asset = world.upload("long.wav", "audio/wav", &sound).await.ok();
+        assert_eq!(asset["sha256"], sha256(&sound), "{}", world.name);
+        let path = format!("/v1/assets/{}/content", asset["id"].as_str().unwrap());
+        let redirect = world.send(&world.alice, Method::GET, &path, None).await;
+        let signed = redirect.headers()["location"].to_str().unwrap().to_owned();
+        let content = world.http.get(signed).send().await.unwrap();
+        assert_eq!(content.headers()["content-type"], "audio/wav");
+        assert_eq!(sha256(&content.bytes().await.unwrap()), sha256(&sound));
+    }
+}
+
+/// A WAV file of silence: 16 bits, 44,100 samples a second, one channel.
+fn silence(bytes: u32) -> Vec<u8> {
+    let mut file = b"RIFF".to_vec();
+    file.extend((bytes + 36).to_le_bytes());
+    file.extend(b"WAVEfmt ");
+    file.extend(16_u32.to_le_bytes());
+    file.extend([1, 0, 1, 0]);
+    file.extend(44_100_u32.to_le_bytes());
+    file.extend(88_200_u32.to_le_bytes());
+    file.extend([2, 0, 16, 0]);
+    file.extend(b"data");
+    file.extend(bytes.to_le_bytes());
+    file.resize(file.len() + bytes as usize, 0);
+    file
+}
