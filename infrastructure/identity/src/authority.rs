@@ -67,6 +67,22 @@ pub trait OrganisationObserver: Send + Sync + 'static {
         let _ = (tx, change);
         Ok(())
     }
+
+    /// The organisation closed with its only member's account: nobody can act in it any more. It takes the
+    /// place of that member's `membership_changed`. By default nothing follows from it.
+    ///
+    /// # Errors
+    /// Any problem; the deletion fails with it and leaves no trace.
+    async fn closed(
+        &self,
+        tx: &WriteTx,
+        organisation: OrganisationId,
+        owner: UserId,
+        at: Timestamp,
+    ) -> Result<(), Problem> {
+        let _ = (tx, organisation, owner, at);
+        Ok(())
+    }
 }
 
 /// "May this actor do this?"

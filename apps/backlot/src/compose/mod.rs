@@ -159,14 +159,18 @@ impl Studio {
 
 /// Without an edge, a process answers its systems' own routes to whoever brings a token.
 fn merge_own_routes(systems: &mut [System], health: &Health) -> axum::Router {
-    systems.iter_mut().fold(health.router(), |router, system| {
-        let (routes, _) = std::mem::take(&mut system.http).split_for_parts();
+    let mut documents = crate::edge::Documents::default();
+    let router = systems.iter_mut().fold(health.router(), |router, system| {
+        let (routes, document) = std::mem::take(&mut system.http).split_for_parts();
+        documents.add_local(system.name, &document);
         let layer = axum::middleware::from_fn_with_state(
             system.verifier.clone(),
             backlot_foundation_rpc::http::authenticate,
         );
         router.merge(routes.layer(layer))
-    })
+    });
+    // An edge elsewhere merges this document into its own, and began the trace.
+    router.merge(documents.router()).layer(axum::middleware::from_fn(crate::edge::traced))
 }
 
 /// How this process reaches each system: in process where it serves it, else over the network.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use backlot_foundation_errors::{Problem, codes};
@@ -62,12 +62,22 @@ pub(super) async fn swap(State(door): State<Door>, mut request: Request, next: N
         Ok(request) => request,
         Err(problem) => return problem.into_response(),
     };
-    let response = next.run(request).await;
+    let response = problem_where_too_long(next.run(request).await);
     let Some((presented, known)) = admitted else { return response };
     if changes && areas::area(&path) == Some("identity") {
         auth.view.forget_user(&known.principal.user_id);
     }
     streams::watched(response, &auth.view, presented)
+}
+
+/// A body that announced no length is cut where it is read, and whoever reads says so in plain text.
+fn problem_where_too_long(response: Response) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_problem = kind.is_some_and(|value| value.as_bytes().starts_with(b"application/problem+json"));
+    if response.status() != StatusCode::PAYLOAD_TOO_LARGE || is_problem {
+        return response;
+    }
+    Problem::new(&codes::BODY_TOO_LARGE, "The body is larger than this address takes.").into_response()
 }
 
 /// Checks the request and gives it its token. None: nobody calls, or the path is its own credential.

@@ -38,6 +38,7 @@ use tracing::Instrument as _;
 use utoipa_axum::router::OpenApiRouter;
 
 use auth::{Auth, Door};
+pub(crate) use openapi::Documents;
 use view::AuthView;
 
 /// What an operator can set.
@@ -143,7 +144,7 @@ impl Edge {
         let view = AuthView::new(parts.infrastructure, parts.signer);
         view.start(tasks);
         let auth = Arc::new(Auth::new(view.clone(), config, &parts.public_url));
-        let mut documents = openapi::Documents::default();
+        let mut documents = Documents::default();
         let mut router = Router::new();
         let mut served = Vec::new();
         for system in parts.local {
@@ -216,6 +217,16 @@ fn after_panic(panic: Box<dyn std::any::Any + Send>) -> Response {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("a panic without words");
     Problem::internal(&text).into_response()
+}
+
+/// For a system that runs apart: goes on with the trace that the edge began.
+pub(crate) async fn traced(request: Request, next: axum::middleware::Next) -> Response {
+    let name = format!("{} {}", request.method(), areas::label(request.uri().path()));
+    let span = tracing::info_span!("http", otel.name = %name, otel.kind = "server");
+    if let Some(parent) = request.headers().get("traceparent").and_then(|value| value.to_str().ok()) {
+        backlot_foundation_telemetry::continue_trace(&span, parent);
+    }
+    next.run(request).instrument(span).await
 }
 
 /// Counts and times requests by the first part of their path, which keeps the number of series small,

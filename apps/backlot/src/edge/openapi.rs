@@ -22,7 +22,7 @@ const KEPT: Duration = Duration::from_secs(60);
 
 /// The fragments. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct Documents {
+pub(crate) struct Documents {
     local: Vec<(&'static str, Value)>,
     remote: Vec<(&'static str, Upstream)>,
     merged: Arc<Mutex<Option<(Instant, Arc<Value>)>>>,
@@ -30,7 +30,7 @@ pub(super) struct Documents {
 
 impl Documents {
     /// A system in this process.
-    pub(super) fn add_local(&mut self, name: &'static str, document: &utoipa::openapi::OpenApi) {
+    pub(crate) fn add_local(&mut self, name: &'static str, document: &utoipa::openapi::OpenApi) {
         self.local.push((name, serde_json::to_value(document).unwrap_or_default()));
     }
 
@@ -40,7 +40,7 @@ impl Documents {
     }
 
     /// `/openapi.json`.
-    pub(super) fn router(self) -> Router {
+    pub(crate) fn router(self) -> Router {
         Router::new().route("/openapi.json", get(serve)).with_state(self)
     }
 

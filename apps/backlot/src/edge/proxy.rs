@@ -8,6 +8,7 @@ use axum::http::uri::{Authority, PathAndQuery, Scheme};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use backlot_foundation_errors::{Problem, codes};
+use http_body_util::LengthLimitError;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
@@ -83,6 +84,9 @@ impl Upstream {
                 strip(response.headers_mut());
                 Ok(response)
             }
+            Ok(Err(error)) if is_too_long(&error) => {
+                Err(Problem::new(&codes::BODY_TOO_LARGE, "The body is larger than this address takes."))
+            }
             Ok(Err(error)) => {
                 tracing::warn!(upstream = %self.authority, %error, "a system that runs apart did not answer");
                 let detail =
@@ -98,11 +102,23 @@ impl Upstream {
     }
 }
 
+/// Whether sending stopped because the client's body went over the edge's limit.
+fn is_too_long(error: &hyper_util::client::legacy::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// Says how the request came, and carries the trace on.
 fn prepare(headers: &mut HeaderMap) {
     strip(headers);
     if let Some(host) = headers.remove(header::HOST) {
-        headers.entry(HeaderName::from_static("x-forwarded-host")).or_insert(host);
+        headers.insert(HeaderName::from_static("x-forwarded-host"), host);
     }
     let traceparent = backlot_foundation_telemetry::traceparent();
     if let Ok(value) = HeaderValue::try_from(traceparent)

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Actor, Change, MeOrganisation, Service, stored_role};
-use crate::authority::actions;
+use crate::authority::{MembershipChange, actions};
 use crate::email::Email;
 use crate::entities::{invitation, membership};
 use crate::error::Error;
@@ -191,7 +191,15 @@ impl Service {
         store::organisations::insert_membership(&*tx, joined).await?;
         let change = Change::new(&tx, actor.user, Some(organisation), now);
         change.audit("invitation.accepted", row.id, serde_json::json!({ "role": role })).await?;
-        self.membership_changed(&change, organisation, actor.user, None, Some(role), row.invited_by).await?;
+        let told = MembershipChange {
+            organisation,
+            user: actor.user,
+            previous: None,
+            role: Some(role),
+            by: row.invited_by,
+            at: now,
+        };
+        self.membership_changed(&change, told).await?;
         let found = store::organisations::organisation(&*tx, organisation).await?;
         tx.commit().await?;
         let name = found.map(|found| found.name).unwrap_or_default();

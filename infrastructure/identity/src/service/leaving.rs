@@ -1,11 +1,12 @@
 //! Leaving: an organisation, or for good.
 
+use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::events::identity::{OrganisationClosed, SessionEnd, UserDeleted};
 use backlot_infrastructure_api::{OrganisationId, UserId};
 use serde_json::{Value, json};
 
 use super::{Actor, Change, Service, stored_role};
-use crate::authority::actions;
+use crate::authority::{MembershipChange, actions};
 use crate::error::Error;
 use crate::roles::Role;
 use crate::store;
@@ -35,19 +36,17 @@ impl Service {
         if role == Role::Owner {
             Self::keep_an_owner(&change, organisation).await?;
         }
-        self.leave(&change, organisation, user, role, actor.user).await?;
+        Self::end_membership(&change, organisation, user).await?;
+        self.membership_changed(&change, left(organisation, user, role, actor.user, now)).await?;
         tx.commit().await?;
         Ok(())
     }
 
-    /// Ends a membership with everything that hangs on it.
-    async fn leave(
-        &self,
+    /// Ends a membership with the keys and sessions that hang on it.
+    async fn end_membership(
         change: &Change<'_>,
         organisation: OrganisationId,
         user: UserId,
-        role: Role,
-        by: UserId,
     ) -> Result<(), Error> {
         let c = &**change.tx;
         store::organisations::remove_membership(c, organisation, user).await?;
@@ -60,7 +59,7 @@ impl Service {
         for session in sessions.iter().filter(|row| row.organisation_id == Some(organisation)) {
             Self::point_session(change, session.id, user, elsewhere).await?;
         }
-        self.membership_changed(change, organisation, user, Some(role), None, by).await
+        Ok(())
     }
 
     /// Everything that identity holds about the actor, as JSON.
@@ -115,11 +114,16 @@ impl Service {
             if role == Role::Owner && !alone {
                 Self::keep_an_owner(&change, organisation).await?;
             }
-            self.leave(&change, organisation, actor.user, role, actor.user).await?;
+            Self::end_membership(&change, organisation, actor.user).await?;
+            let told = left(organisation, actor.user, role, actor.user, now);
             if alone {
+                Self::record_membership(&change, &told).await?;
+                self.inner.deps.observer.closed(&tx, organisation, actor.user, now).await?;
                 store::organisations::close_organisation(&*tx, organisation, now).await?;
                 let closed = OrganisationClosed { organisation_id: organisation };
                 change.record(organisation, &closed).await?;
+            } else {
+                self.membership_changed(&change, told).await?;
             }
         }
         let change = Change::new(&tx, actor.user, None, now);
@@ -132,4 +136,14 @@ impl Service {
         tx.commit().await?;
         Ok(())
     }
+}
+
+fn left(
+    organisation: OrganisationId,
+    user: UserId,
+    role: Role,
+    by: UserId,
+    at: Timestamp,
+) -> MembershipChange {
+    MembershipChange { organisation, user, previous: Some(role), role: None, by, at }
 }

@@ -210,7 +210,15 @@ impl Service {
             Self::keep_an_owner(&change, organisation).await?;
         }
         store::organisations::set_role(&*tx, organisation, user, role.as_str()).await?;
-        self.membership_changed(&change, organisation, user, Some(previous), Some(role), actor.user).await?;
+        let told = MembershipChange {
+            organisation,
+            user,
+            previous: Some(previous),
+            role: Some(role),
+            by: actor.user,
+            at: now,
+        };
+        self.membership_changed(&change, told).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -232,21 +240,20 @@ impl Service {
     pub(super) async fn membership_changed(
         &self,
         change: &Change<'_>,
-        organisation: OrganisationId,
-        user: UserId,
-        previous: Option<Role>,
-        role: Option<Role>,
-        by: UserId,
+        told: MembershipChange,
     ) -> Result<(), Error> {
-        let event = MembershipChanged {
-            organisation_id: organisation,
-            user_id: user,
-            previous_role: previous.map(Into::into),
-            role: role.map(Into::into),
-        };
-        change.record(user, &event).await?;
-        let told = MembershipChange { organisation, user, previous, role, by, at: change.at };
+        Self::record_membership(change, &told).await?;
         Ok(self.inner.deps.observer.membership_changed(change.tx, &told).await?)
+    }
+
+    pub(super) async fn record_membership(change: &Change<'_>, told: &MembershipChange) -> Result<(), Error> {
+        let event = MembershipChanged {
+            organisation_id: told.organisation,
+            user_id: told.user,
+            previous_role: told.previous.map(Into::into),
+            role: told.role.map(Into::into),
+        };
+        change.record(told.user, &event).await
     }
 
     /// Up to `limit` rows of the organisation's audit log, newest first, those before `before`. For those

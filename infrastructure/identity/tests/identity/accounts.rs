@@ -321,6 +321,8 @@ async fn an_export_holds_what_is_held_and_a_deletion_erases_who_it_was() {
         let events = world.events().await;
         assert!(events.contains(&"identity.organisation.closed".to_owned()));
         assert_eq!(events.last().unwrap(), "identity.user.deleted");
+        assert_eq!(*world.neighbour.closed.lock(), [person.organisation]);
+        assert!(world.neighbour.changes.lock().is_empty(), "the closing says it all");
         world.person("ada@example.com").await;
     }
 }

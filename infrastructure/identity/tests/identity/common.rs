@@ -23,6 +23,7 @@ pub(crate) const PASSWORD: &str = "a quiet evening walk";
 #[derive(Default)]
 pub(crate) struct Neighbour {
     pub(crate) created: Mutex<Vec<(OrganisationId, UserId)>>,
+    pub(crate) closed: Mutex<Vec<OrganisationId>>,
     pub(crate) changes: Mutex<Vec<MembershipChange>>,
     pub(crate) refuse_created: Mutex<bool>,
     pub(crate) refuse_action: Mutex<Option<String>>,
@@ -46,6 +47,17 @@ impl OrganisationObserver for Neighbour {
 
     async fn membership_changed(&self, _: &WriteTx, change: &MembershipChange) -> Result<(), Problem> {
         self.changes.lock().push(*change);
+        Ok(())
+    }
+
+    async fn closed(
+        &self,
+        _: &WriteTx,
+        organisation: OrganisationId,
+        _: UserId,
+        _: Timestamp,
+    ) -> Result<(), Problem> {
+        self.closed.lock().push(organisation);
         Ok(())
     }
 }
