@@ -1,6 +1,6 @@
 import * as Menu from "@radix-ui/react-dropdown-menu";
 import { useQuery } from "@tanstack/react-query";
-import { lazy, Suspense, useEffect, useState } from "react";
+import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { Link, NavLink, Outlet, ScrollRestoration, useLocation, useNavigate } from "react-router";
 import { balanceQuery } from "../api/queries";
 import { credits } from "../lib/format";
@@ -32,8 +32,11 @@ export function Shell() {
     // Fetched before it is asked for, so that the first keys after ⌘K are not lost.
     void loadPalette();
   }, []);
+  const shown = useRef(pathname);
   useEffect(() => {
-    document.getElementById("main")?.focus({ preventScroll: true });
+    // Where one arrives by a link of the app, the page is next; where the browser loaded it, the top is.
+    if (shown.current !== pathname) document.getElementById("main")?.focus({ preventScroll: true });
+    shown.current = pathname;
   }, [pathname]);
 
   return (

@@ -90,6 +90,16 @@ export function shortId(id: string): string {
   return id.length > 12 ? id.slice(-8) : id;
 }
 
+const UUID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-([0-9a-f]{12})\b/g;
+
+/** A system's own words for a person: amounts in credits, ids by their end, a capital first. */
+export function readable(text: string): string {
+  const told = text
+    .replace(/\b(\d+) micro-credits?\b/g, (_, micro: string) => `${credits(Number(micro))} ${creditWord(Number(micro))}`)
+    .replace(UUID, (id) => `…${shortId(id)}`);
+  return told.charAt(0).toUpperCase() + told.slice(1);
+}
+
 export function listOf(parts: string[]): string {
   if (parts.length <= 1) return parts[0] ?? "";
   return `${parts.slice(0, -1).join(", ")} and ${parts[parts.length - 1]}`;

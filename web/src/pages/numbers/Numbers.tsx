@@ -79,7 +79,8 @@ function Card({ metric, days }: { metric: MetricSummary; days: Range }) {
 /** The last day that is complete; where there is none, today's number, said so. */
 function Latest({ points, unit }: { points: MetricPoint[]; unit: string }) {
   const complete = points.findLast((point) => point.complete && point.value !== null);
-  const point = complete ?? points.findLast((one) => one.value !== null);
+  const open = points.findLast((one) => !one.complete && one.value !== null);
+  const point = complete ?? open;
   if (!point) return <p className={css.value}>–<small> not defined in these days</small></p>;
   return (
     <p className={css.value}>
@@ -87,6 +88,7 @@ function Latest({ points, unit }: { points: MetricPoint[]; unit: string }) {
       <small>
         {utcDay(point.date)}
         {point.complete ? "" : ", so far"}
+        {complete && open ? ` · ${withUnit(open.value, unit)} so far on ${utcDay(open.date)}` : ""}
       </small>
     </p>
   );

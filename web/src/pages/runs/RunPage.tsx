@@ -5,7 +5,7 @@ import { useLiveRun } from "../../api/live";
 import { runQuery, timelineQuery } from "../../api/queries";
 import type { Run, Timeline, TimelineItem } from "../../api/types";
 import { Page, Section } from "../../app/Page";
-import { clock, credits, creditsExact, duration, humanise, listOf } from "../../lib/format";
+import { clock, credits, creditsExact, duration, humanise, listOf, readable } from "../../lib/format";
 import { previewUrl } from "../../lib/media";
 import { isOver, moneySentence, progressOf } from "../../lib/phases";
 import { assetOf, takeLabel } from "../../lib/schema";
@@ -84,12 +84,12 @@ function Shown({ run, timeline }: { run: Run; timeline: { data: Timeline | undef
             <div className={css.verdict}>
               {data.who_paid && (
                 <p>
-                  <b>Who paid:</b> {data.who_paid}
+                  <b>Who paid:</b> {readable(data.who_paid)}
                 </p>
               )}
               {data.why_failed && (
                 <p>
-                  <b>Why it failed:</b> {data.why_failed.message} {data.why_failed.detail} <code>{data.why_failed.class}</code>
+                  <b>Why it failed:</b> {data.why_failed.message} {data.why_failed.detail && readable(data.why_failed.detail)} <code>{data.why_failed.class}</code>
                 </p>
               )}
               {data.why_failed && <p>{data.why_failed.charged_because}</p>}
@@ -126,10 +126,10 @@ function Spans({ items }: { items: TimelineItem[] }) {
       {items.slice(0, -1).map((item, index) => {
         const part = (Date.parse(items[index + 1]?.at ?? item.at) - Date.parse(item.at)) / total;
         return (
-          <span key={index} style={{ flexGrow: part, "--lane": laneOf(item.system) } as React.CSSProperties} title={item.what}>
+          <span key={index} style={{ flexGrow: part, "--lane": laneOf(item.system) } as React.CSSProperties} title={readable(item.what)}>
             {part >= LABELLED_PART_MIN && (
               <>
-                {item.what} <b>{duration(part * total)}</b>
+                {readable(item.what)} <b>{duration(part * total)}</b>
               </>
             )}
           </span>
@@ -172,8 +172,8 @@ function Happening({ item, first }: { item: TimelineItem; first: string }) {
         {item.system}
       </span>
       <span className={css.what}>
-        {item.what}
-        {item.detail && <p>{item.detail}</p>}
+        {readable(item.what)}
+        {item.detail && <p>{readable(item.detail)}</p>}
       </span>
     </li>
   );
