@@ -247,11 +247,11 @@ impl Service {
         let began = tokio::time::Instant::now();
         loop {
             let row = self.row_of(organisation, id).await?;
-            match AssetState::parse(&row.state) {
-                AssetState::Ready => return self.with_inputs(row).await,
-                AssetState::Rejected => return Err(rejected_error(&row)),
-                AssetState::Deleted => return Err(Error::Deleted),
-                AssetState::Uploading => (),
+            if AssetState::parse(&row.state) == AssetState::Ready {
+                return self.with_inputs(row).await;
+            }
+            if let Some(ended) = ended_error(&row) {
+                return Err(ended);
             }
             let now = inner.clock.now();
             let lease = Uuid::new_v4().to_string();
@@ -298,8 +298,8 @@ impl Service {
         // Canceled while it was looked at, its bytes may have gone half-way: then that is the answer, and
         // not what the loss of them looked like.
         let current = self.row_of(row.organisation_id, row.id).await?;
-        if AssetState::parse(&current.state) == AssetState::Deleted {
-            return Err(Error::Deleted);
+        if let Some(ended) = ended_error(&current) {
+            return Err(ended);
         }
         match error {
             Error::Rejected(rejection) => {
@@ -333,7 +333,7 @@ impl Service {
         let tx = self.inner.db.begin_write().await?;
         let kept = store::take_lease(&*tx, id, lease, now, now.plus(LEASE)).await?;
         tx.commit().await?;
-        if kept { Ok(()) } else { Err(Error::Deleted) }
+        if kept { Ok(()) } else { Err(Error::Busy) }
     }
 
     async fn finish_upload(
@@ -346,12 +346,13 @@ impl Service {
         let now = inner.clock.now();
         let tx = inner.db.begin_write().await?;
         if !store::mark_ready(&*tx, row.id, lease, verified, now).await? {
-            // Canceled while it was looked at; what was put is removed with the row's other objects.
+            // It ended while it was looked at; what was put is removed with the row's other objects.
             drop(tx);
             let tx = inner.db.begin_write().await?;
             store::mark_objects_left(&*tx, row.id).await?;
             tx.commit().await?;
-            return Err(Error::Deleted);
+            let current = self.row_of(row.organisation_id, row.id).await?;
+            return Err(ended_error(&current).unwrap_or(Error::Busy));
         }
         store::account(&*tx, row.organisation_id, row.size_bytes, -row.size_bytes).await?;
         let row = store::asset(&*tx, row.id).await?.ok_or(Error::NotFound("asset"))?;
@@ -427,6 +428,15 @@ fn quota_exceeded(needed_bytes: i64, usage: Option<crate::entities::usage::Model
         (usage.used_bytes.saturating_add(usage.reserved_bytes), usage.quota_bytes.unwrap_or(default))
     });
     Error::QuotaExceeded { needed_bytes, available_bytes: (quota - taken).max(0) }
+}
+
+/// Why an upload cannot be completed any more; `None` while it can, or is.
+fn ended_error(row: &asset::Model) -> Option<Error> {
+    match AssetState::parse(&row.state) {
+        AssetState::Uploading | AssetState::Ready => None,
+        AssetState::Rejected => Some(rejected_error(row)),
+        AssetState::Deleted => Some(Error::Deleted),
+    }
 }
 
 fn rejected_error(row: &asset::Model) -> Error {
