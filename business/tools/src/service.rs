@@ -8,6 +8,7 @@ use backlot_business_api::RunId;
 use backlot_foundation_db::Db;
 use backlot_foundation_errors::Problem;
 use backlot_foundation_rpc::Channel;
+use backlot_foundation_runtime::Stop;
 use backlot_foundation_time::{SharedClock, Timestamp};
 use backlot_infrastructure_api::{AssetId, MandateId, OrganisationId, ProjectId};
 use parking_lot::Mutex;
@@ -146,6 +147,7 @@ struct Inner {
     wakes: Mutex<HashSet<RunId>>,
     waked: Notify,
     changes: broadcast::Sender<RunId>,
+    streams: Stop,
 }
 
 impl Service {
@@ -171,6 +173,7 @@ impl Service {
             wakes: Mutex::default(),
             waked: Notify::new(),
             changes: broadcast::Sender::new(CHANGES_MAX),
+            streams: Stop::new(),
         })))
     }
 
@@ -230,6 +233,11 @@ impl Service {
 
     pub(crate) fn changes(&self) -> broadcast::Receiver<RunId> {
         self.0.changes.subscribe()
+    }
+
+    /// Given when this process is to stop: event streams end then, and their clients come back elsewhere.
+    pub(crate) fn streams(&self) -> &Stop {
+        &self.0.streams
     }
 
     pub(crate) async fn make_tenant(&self, organisation: OrganisationId) -> Result<(), Problem> {

@@ -41,6 +41,14 @@ impl Service {
         tasks.spawn_loop("tools-reconciler", move |stop| reconcile(service.clone(), stop));
         let service = self.clone();
         tasks.spawn_loop("tools-models", move |stop| register_models(service.clone(), stop));
+        let service = self.clone();
+        tasks.spawn_loop("tools-streams", move |stop| {
+            let service = service.clone();
+            async move {
+                stop.stopped().await;
+                service.streams().stop();
+            }
+        });
         let sources = [
             ("tools-infrastructure", infrastructure_events, &[MANDATE_REVOKED][..]),
             ("tools-inference", inference_events, JOB_EVENTS),

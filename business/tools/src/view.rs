@@ -185,7 +185,7 @@ impl Service {
     pub(crate) fn view(&self, row: &Row, job: Option<&Job>) -> Result<RunView, Problem> {
         let stage = row.stage().map_err(|error| Problem::internal(&error))?;
         let state = state_of(row, stage, job);
-        let waiting = job.filter(|job| job.state == JobState::Queued);
+        let waiting = job.filter(|job| stage == Stage::Submitted && job.state == JobState::Queued);
         let running = job.filter(|_| stage == Stage::Submitted);
         let held_by = MandateId::parse(&row.held_by_mandate).ok();
         Ok(RunView {

@@ -55,6 +55,7 @@ impl Service {
                 }
                 let next_jobs: OptionFuture<_> = jobs.as_mut().map(|jobs| jobs.next()).into();
                 tokio::select! {
+                    () = service.streams().stopped() => break,
                     () = another(&mut changes, id) => (),
                     () = tokio::time::sleep(POLL) => job = None,
                     Some(seen) = next_jobs => match seen.and_then(|seen| seen.into_iter().flatten().last()) {

@@ -318,6 +318,23 @@ async fn the_event_stream_tells_each_change_and_ends_with_the_money() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_when_the_process_is_to_stop() {
+    let client = Client::new().await;
+    let id = client.stage.submit().await.id;
+    let tasks = backlot_foundation_runtime::Tasks::new();
+    client.stage.service.tasks(&tasks, &client.stage.infrastructure, &client.stage.inference);
+    let request = Request::builder()
+        .uri(format!("/v1/runs/{id}/events"))
+        .header("authorization", format!("Bearer {}", client.token(|_| ())));
+    let response = client.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let mut body = response.into_body().into_data_stream();
+    assert!(body.next().await.is_some(), "the run as it is");
+    assert_eq!(tasks.shutdown(std::time::Duration::from_secs(5)).await, 0);
+    let rest = async { while body.next().await.is_some() {} };
+    tokio::time::timeout(std::time::Duration::from_secs(5), rest).await.expect("the stream ends");
+}
+
+#[tokio::test]
 async fn the_description_names_every_schema_that_it_uses() {
     let client = Client::new().await;
     let (_, openapi) = client.stage.service.http().split_for_parts();
