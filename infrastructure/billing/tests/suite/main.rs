@@ -1,6 +1,8 @@
 //! Billing and mandates on real databases: SQLite always, PostgreSQL where `BACKLOT_TEST_POSTGRES` names one.
 
 mod common;
+mod doors;
 mod holds;
 mod mandates;
+mod places;
 mod storms;
