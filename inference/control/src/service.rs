@@ -265,6 +265,9 @@ impl Service {
                         }
                     }
                 }
+                if service.inner.shared.is_stopped() {
+                    return;
+                }
                 // Not live: it ended before we looked, or the driver starts anew.
                 let job = service.from_rows(&scope, id).await?;
                 if job.state.is_terminal() {

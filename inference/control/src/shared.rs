@@ -1,6 +1,12 @@
 //! What callers read without asking the driver: registered models and live jobs, as of the last commit.
 
-use std::{collections::BTreeMap, collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use backlot_inference_api::JobId;
 use backlot_inference_scheduler::ModelKey;
@@ -23,6 +29,7 @@ pub(crate) struct ModelEntry {
 pub(crate) struct Shared {
     models: RwLock<BTreeMap<ModelKey, Arc<ModelEntry>>>,
     live: RwLock<HashMap<JobId, watch::Sender<Arc<Job>>>>,
+    stopped: AtomicBool,
 }
 
 impl Shared {
@@ -82,6 +89,16 @@ impl Shared {
             return;
         }
         self.live.write().insert(job.id, watch::Sender::new(shown));
+    }
+
+    /// The process is stopping: watchers' streams end for good.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.clear_jobs();
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
     }
 
     /// Nothing is known any more: watchers' streams end, and they ask again.

@@ -22,28 +22,36 @@ pub(crate) fn spawn(service: &Service, tasks: &Tasks) {
 /// waits until its successor is silent.
 async fn lead(inner: Arc<Inner>, stop: Stop) {
     let mut commands = inner.receiver.lock().await;
+    lead_until(&inner, &stop, &mut commands).await;
+    // Nobody shall wait for an answer that cannot come.
+    commands.close();
+    refuse(&mut commands).await;
+    inner.shared.stop();
+}
+
+async fn lead_until(inner: &Inner, stop: &Stop, commands: &mut mpsc::Receiver<Command>) {
     while !stop.is_stopped() {
         let driver = match Driver::recover(&inner.db, &inner.clock, &inner.shared).await {
             Ok(driver) => driver,
             Err(error) => {
                 tracing::error!(%error, "the queue cannot be read; it is tried again");
-                refuse_for(&mut commands, &stop, RESTART_PAUSE).await;
+                refuse_for(commands, stop, RESTART_PAUSE).await;
                 continue;
             }
         };
-        match driver.run(&mut commands, &stop).await {
+        match driver.run(commands, stop).await {
             Ok(()) => return,
             Err(Failed::Deposed) => {
                 tracing::error!("another process leads this queue now; this one stands by");
                 inner.shared.clear_jobs();
                 tokio::select! {
-                    _ = stand_by(&inner.db, &inner.clock, &stop) => {}
-                    () = refuse(&mut commands) => return,
+                    _ = stand_by(&inner.db, &inner.clock, stop) => {}
+                    () = refuse(commands) => return,
                 }
             }
             Err(Failed::Database(error)) => {
                 tracing::error!(%error, "the queue's database failed; everything is read again");
-                refuse_for(&mut commands, &stop, RESTART_PAUSE).await;
+                refuse_for(commands, stop, RESTART_PAUSE).await;
             }
         }
     }

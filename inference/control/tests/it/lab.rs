@@ -48,7 +48,7 @@ pub(crate) struct Process {
     pub(crate) trust: Trust,
     clock: Arc<ManualClock>,
     router: axum::Router,
-    _tasks: Tasks,
+    tasks: Tasks,
 }
 
 impl World {
@@ -73,7 +73,7 @@ impl World {
         let trust = Trust::new("business", "inference");
         let router = Server::new(trust.verifier.clone()).layer(service.rpc_routes());
         let clock = self.clock.clone();
-        Process { runtime: Some(runtime), db, service, trust, clock, router, _tasks: tasks }
+        Process { runtime: Some(runtime), db, service, trust, clock, router, tasks }
     }
 }
 
@@ -90,6 +90,11 @@ impl Process {
     pub(crate) fn run<T>(&self, future: impl Future<Output = T>) -> T {
         let runtime = self.runtime.as_ref().expect("not killed yet");
         runtime.block_on(async { tokio::time::timeout(PATIENCE, future).await.expect("within patience") })
+    }
+
+    /// Stops in good order.
+    pub(crate) fn stop(&self) {
+        assert_eq!(self.run(self.tasks.shutdown(PATIENCE / 2)), 0, "every task stops by itself");
     }
 
     /// Runs for as long as the process lives.

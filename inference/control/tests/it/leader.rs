@@ -3,8 +3,9 @@
 use backlot_foundation_runtime::Tasks;
 use backlot_inference_api::v1;
 use backlot_inference_control::{Config, Service};
+use tokio_stream::StreamExt as _;
 
-use crate::lab::{echo, on_every_database, submission};
+use crate::lab::{computing, echo, hello, on_every_database, submission};
 
 #[test]
 fn a_deposed_driver_accepts_nothing() {
@@ -33,5 +34,25 @@ fn a_deposed_driver_accepts_nothing() {
             .jobs[0]
             .state();
         assert_eq!(state, v1::JobState::Queued);
+    });
+}
+
+#[test]
+fn a_stop_in_good_order_keeps_nobody_waiting() {
+    on_every_database(|world| {
+        let process = world.start();
+        echo(&process);
+        let (mut agent, _) = process.join(hello("a"));
+        let job = process.submit("k");
+        let assign = process.assigned(&mut agent);
+        process.run(agent.say(computing(&assign, 0.1)));
+        let request = v1::GetJobRequest { job_id: job.id.clone() };
+        let mut states = process.run(process.control().watch_job(request)).unwrap().into_inner();
+        process.stop();
+        assert!(process.run(agent.refused()).is_none(), "the agent's stream ends");
+        process.run(async { while states.next().await.is_some() {} });
+        let refused = process.try_submit(submission("late")).unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unavailable);
+        assert_eq!(process.job(&job.id).state(), v1::JobState::Running, "rows can still be read");
     });
 }
