@@ -81,9 +81,9 @@ pub struct TestS3 {
     /// What the test's keys begin with; nobody else uses it.
     pub prefix: String,
     /// Access key.
-    pub access_key_id: String,
+    pub access_key: String,
     /// Secret key.
-    pub secret_access_key: String,
+    pub secret_key: String,
 }
 
 impl TestS3 {
@@ -99,8 +99,8 @@ impl TestS3 {
             endpoint: format!("{scheme}://{host}"),
             bucket: bucket.to_owned(),
             prefix: format!("test-{}", Uuid::now_v7().simple()),
-            access_key_id: access.to_owned(),
-            secret_access_key: secret.to_owned(),
+            access_key: access.to_owned(),
+            secret_key: secret.to_owned(),
         })
     }
 }

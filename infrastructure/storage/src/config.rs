@@ -78,9 +78,9 @@ pub struct S3Config {
     /// What all keys begin with; may be empty.
     pub prefix: String,
     /// Access key.
-    pub access_key_id: String,
+    pub access_key: String,
     /// Secret key.
-    pub secret_access_key: String,
+    pub secret_key: String,
 }
 
 /// The sandboxed child.

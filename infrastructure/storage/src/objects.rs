@@ -354,8 +354,8 @@ fn connect(bucket: &S3Config, endpoint: &str) -> Result<AmazonS3, Error> {
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&bucket.bucket)
         .with_region(region)
-        .with_access_key_id(&bucket.access_key_id)
-        .with_secret_access_key(&bucket.secret_access_key)
+        .with_access_key_id(&bucket.access_key)
+        .with_secret_access_key(&bucket.secret_key)
         .with_virtual_hosted_style_request(false);
     if !endpoint.is_empty() {
         builder = builder

@@ -109,8 +109,8 @@ fn s3() -> Option<StoreConfig> {
         endpoint: place.endpoint,
         bucket: place.bucket,
         prefix: place.prefix,
-        access_key_id: place.access_key_id,
-        secret_access_key: place.secret_access_key,
+        access_key: place.access_key,
+        secret_key: place.secret_key,
         ..S3Config::default()
     }))
 }
