@@ -145,6 +145,8 @@ def camera(picture: Image.Image, size: tuple[int, int], move: str, seconds: floa
         left = start + travel * (eased if move == "pan_right" else 1 - eased)
     height = width / ratio
     top = crop_top + (high - height) * ZOOM_ANCHOR_Y
+    # Rounding may lead out of the picture by less than a millionth of a pixel, which resampling refuses.
+    left, top = max(left, 0.0), max(top, 0.0)
     return left, top, min(left + width, picture.width), min(top + height, picture.height)
 
 

@@ -205,4 +205,23 @@ mod tests {
             assert!(matches!(references(&json!({"a": {"$file": url}})), Err(FetchError::Input(_))), "{url}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_name_leads_out_of_the_private_folder(name in "\\PC*|(\\.|/|\\\\|[a-z]){0,12}") {
+            let mut input = json!({"a": {"$file": "http://h/x", "name": name}});
+            let found = references(&input).expect("a reference");
+            let path = format!("0-{}", found[0].name);
+            proptest::prop_assert!(!path.contains('/') && path.len() <= 120, "{}", path);
+            // The pointer finds the place again.
+            proptest::prop_assert!(input.pointer_mut(&found[0].pointer).is_some());
+        }
+
+        #[test]
+        fn any_key_is_found_again(key in "\\PC*") {
+            let input = json!({key: [{"$file": "http://h/x"}]});
+            let found = references(&input).expect("a reference");
+            proptest::prop_assert!(found.is_empty() || input.pointer(&found[0].pointer).is_some());
+        }
+    }
 }

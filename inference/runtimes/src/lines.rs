@@ -84,4 +84,21 @@ mod tests {
         assert_eq!(lines[3], Line::Whole("\u{fffd}\u{fffd}".into()));
         assert_eq!(lines[4], Line::Whole("last".into()));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_the_lines_that_a_split_gives(bytes: Vec<u8>) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            let lines: Vec<Line> = runtime.block_on(read(&bytes));
+            let mut expected: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
+            if expected.last().is_some_and(|last| last.is_empty()) {
+                expected.pop();
+            }
+            let expected: Vec<Line> = expected
+                .into_iter()
+                .map(|line| Line::Whole(String::from_utf8_lossy(line).trim_end_matches('\r').to_owned()))
+                .collect();
+            proptest::prop_assert_eq!(lines, expected);
+        }
+    }
 }

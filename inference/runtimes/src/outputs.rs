@@ -112,4 +112,14 @@ mod tests {
         let refused = file(folder.path(), Path::new("link"), "link", "");
         assert!(matches!(refused, Err(Failure::Model(message)) if message.contains("outside")));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_name_leads_out_of_a_folder(name in "\\PC*|(\\.|/|\\\\|[a-z]){0,12}") {
+            let safe = safe_name(&name);
+            let mut parts = Path::new(&safe).components();
+            proptest::prop_assert!(matches!(parts.next(), Some(std::path::Component::Normal(_))), "{}", safe);
+            proptest::prop_assert!(parts.next().is_none(), "{}", safe);
+        }
+    }
 }

@@ -167,3 +167,43 @@ async fn files_that_are_no_pictures_are_the_callers_mistake() {
     }
     running.stop().await;
 }
+
+/// Every frame of every move is cut from inside the picture, in the frame's shape, and the camera never jumps.
+const CAMERA: &str = r#"
+import random, sys
+sys.path.insert(0, sys.argv[1])
+import run
+from PIL import Image
+random.seed(1)
+for _ in range(60):
+    picture = Image.new("L", (random.randint(16, 3000), random.randint(16, 3000)))
+    for aspect in [*run.SIZES, "original"]:
+        try:
+            size = run.frame_size(picture, aspect)
+        except run.Failure:
+            continue
+        assert size[0] % 2 == 0 and size[1] % 2 == 0 and max(size) <= 1280, size
+        for move in run.MOVES:
+            before = None
+            for frame in range(73):
+                left, top, right, bottom = run.camera(picture, size, move, 3, frame / 72)
+                assert 0 <= left < right <= picture.width and 0 <= top < bottom <= picture.height
+                assert abs((right - left) / (bottom - top) / (size[0] / size[1]) - 1) < 0.01
+                if before is not None:
+                    assert abs(left - before) <= 0.03 * picture.width + 1, (move, aspect, picture.size)
+                before = left
+print("ok")
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_camera_stays_inside_the_picture() {
+    let Some(stage) = Stage::new().await else { return };
+    let folder = stage.config.workers_dir.join("animate");
+    let ran = std::process::Command::new(&stage.config.python)
+        .args(["-c", CAMERA])
+        .arg(folder)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .expect("Python");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+}

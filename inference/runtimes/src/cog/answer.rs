@@ -251,4 +251,43 @@ mod tests {
             State::SetupFailed("no weights".to_owned())
         );
     }
+
+    fn any_json() -> impl proptest::strategy::Strategy<Value = Value> {
+        use proptest::prelude::*;
+        let text = prop_oneof![
+            "\\PC{0,20}",
+            "data:[a-z/;]{0,12}(;base64)?,[A-Za-z0-9+/=]{0,12}",
+            "http://[a-z/]{0,12}"
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            text.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::vec(
+                    ("[a-z]{0,8}|detail|loc|msg|status|setup|logs|output|error", inner),
+                    0..6
+                )
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_answer_of_a_server_breaks_the_reading(value in any_json(), words in "\\PC*") {
+            let bytes = value.to_string().into_bytes();
+            let _ = health(&bytes);
+            let _ = serde_json::from_slice::<Prediction>(&bytes);
+            let _ = failure(&words);
+            let _ = progress(&words);
+            proptest::prop_assert!(matches!(rejection(&bytes), Failure::InvalidInput(_)));
+            // Whatever it is, something is delivered: an output is never silently lost.
+            proptest::prop_assert!(!outputs(value, &[], Path::new("/")).expect("no file is named").is_empty());
+        }
+    }
 }
