@@ -56,3 +56,30 @@ fn a_stop_in_good_order_keeps_nobody_waiting() {
         assert_eq!(process.job(&job.id).state(), v1::JobState::Running, "rows can still be read");
     });
 }
+
+/// Where several processes may lead, one that was deposed takes over again when its successor is silent.
+#[test]
+fn a_silent_leader_is_replaced() {
+    on_every_database(|world| {
+        let process = world.start();
+        if process.db.backend() != sea_orm::DatabaseBackend::Postgres {
+            return;
+        }
+        echo(&process);
+        let job = process.submit("before");
+        let successor = Service::new(process.db.clone(), world.clock.clone(), Config::default());
+        let tasks = Tasks::new();
+        process.run(async {
+            successor.tasks(&tasks);
+            successor.ready().await.unwrap();
+        });
+        assert!(process.try_submit(submission("during")).is_err());
+        process.run(tasks.shutdown(std::time::Duration::from_secs(5)));
+        assert!(process.run(process.service.ready()).is_err(), "the successor may only be slow");
+        process.execute("UPDATE leader SET renewed_at = renewed_at - 60000000");
+        process.run(async { while process.service.ready().await.is_err() {} });
+        assert_eq!(process.count("SELECT epoch FROM leader"), 3);
+        assert_ne!(process.submit("during").id, job.id);
+        assert_eq!(process.job(&job.id).position, 0);
+    });
+}
