@@ -151,7 +151,8 @@ async fn load(service: Service, stop: Stop) {
         }
         if commits >= COMPACT_COMMITS {
             commits = 0;
-            maintain(&service).await;
+            // Cut short it leaves the table as it was.
+            stop.unless_stopped(maintain(&service)).await;
         }
         if stop.unless_stopped(service.inner.staged_some.notified()).await.is_none() {
             // What is staged is durable and will be moved after the next start.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backlot_data_collector::{Config, Migrator, Service, Source};
-use backlot_data_lake::{Config as LakeConfig, Lake, WaitingSource as _};
+use backlot_data_lake::{Config as LakeConfig, Lake, S3, WaitingSource as _};
 use backlot_foundation_db::Db;
 use backlot_foundation_events::{EventMeta, EventSchema, EventsService, outbox};
 use backlot_foundation_runtime::Tasks;
@@ -63,9 +63,13 @@ struct Data {
 
 impl Data {
     async fn start(db: &Db, folder: &std::path::Path, sources: Vec<Source>, flush_ms: u64) -> Self {
+        Self::start_over(db, LakeConfig::folder(folder), sources, flush_ms).await
+    }
+
+    async fn start_over(db: &Db, lake: LakeConfig, sources: Vec<Source>, flush_ms: u64) -> Self {
         db.migrate::<backlot_foundation_events::Migrator>().await.unwrap();
         db.migrate::<Migrator>().await.unwrap();
-        let lake = Lake::new(LakeConfig::folder(folder)).unwrap();
+        let lake = Lake::new(lake).unwrap();
         let config = Config { flush_ms, write_keys: vec!["web".to_owned()], ..Config::default() };
         let service =
             Service::new(db.clone(), lake.clone(), sources, SystemClock::shared(), config).await.unwrap();
@@ -188,6 +192,37 @@ async fn a_new_database_over_an_old_lake_doubles_nothing() {
     let second = TestDb::sqlite("data").await;
     let data = Data::start(&second.db, folder.path(), source(), 1).await;
     data.until_seen(&[1, 2]).await;
+    data.until("nothing waits", || async { data.waiting().await == 0 }).await;
+    assert_eq!(data.numbers().await, [1, 2]);
+    data.stop().await;
+}
+
+#[tokio::test]
+async fn while_the_store_of_the_lake_is_down_events_wait() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let (producing, collecting) = pairs().await.remove(0);
+    let folder = tempfile::tempdir().unwrap();
+    let producer = Producer::new(&producing).await;
+    let source = || vec![producer.source("one", vec![schema("test.thing.happened")])];
+    producer.publish("test.thing.happened", json!({"n": 1})).await;
+    let data = Data::start(&collecting.db, folder.path(), source(), 1).await;
+    data.until("nothing waits", || async { data.numbers().await == [1] && data.waiting().await == 0 }).await;
+    data.stop().await;
+
+    // Nobody listens there.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let s3 = S3 { endpoint, access_key: "a".to_owned(), secret_key: "s".to_owned(), ..S3::default() };
+    let down = LakeConfig { url: "s3://nowhere/lake".to_owned(), s3, ..LakeConfig::default() };
+    let data = Data::start_over(&collecting.db, down, source(), 1).await;
+    producer.publish("test.thing.happened", json!({"n": 2})).await;
+    data.until("it waits", || async { data.waiting().await == 1 }).await;
+    let answer = tokio::time::timeout(PATIENCE, data.lake.read(&data.service)).await.unwrap();
+    assert!(answer.is_err(), "an answer, and no number without the table");
+    data.stop().await;
+
+    let data = Data::start(&collecting.db, folder.path(), source(), 1).await;
     data.until("nothing waits", || async { data.waiting().await == 0 }).await;
     assert_eq!(data.numbers().await, [1, 2]);
     data.stop().await;

@@ -73,6 +73,11 @@ impl Config {
         if self.s3.endpoint.starts_with("http://") {
             put("AWS_ALLOW_HTTP", "true");
         }
+        // A store that is down is told in seconds: the loader tries again by itself, and readers wait for an answer.
+        put("connect_timeout", "2s");
+        put("timeout", "30s");
+        put("max_retries", "3");
+        put("retry_timeout", "10s");
         // Two writers never both win a version: the store itself refuses the second (If-None-Match).
         put("AWS_CONDITIONAL_PUT", "etag");
         options
