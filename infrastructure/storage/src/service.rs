@@ -160,7 +160,9 @@ impl Service {
         let prober = Prober::new(config.probe.clone())?;
         let key = signing_key(&config)?;
         if db.backend() == DatabaseBackend::Sqlite {
-            // One process owns the file: whoever held a lease is dead.
+            // One process owns the file, and the folder beside it: whoever held a lease or wrote a scratch
+            // file is dead.
+            objects.sweep_scratch(Duration::ZERO)?;
             let tx = db.begin_write().await?;
             store::free_leases(&*tx).await?;
             tx.commit().await?;

@@ -151,3 +151,30 @@ async fn leftovers_that_a_row_remembers_are_removed_in_the_next_round() {
     world.assert_nothing_kept("leftovers").await;
     assert_eq!(world.service.reconcile().await.unwrap().leftovers, 0);
 }
+
+#[tokio::test]
+async fn scratch_files_of_a_dead_process_go_at_the_start() {
+    let world = folder_world().await;
+    let scratch = world.folder.path().join("tmp");
+    std::fs::write(scratch.join(".tmpleft"), b"half of a photograph").unwrap();
+    let TestDbAgain { db, _folder } = TestDbAgain::open().await;
+    Service::new(db, SystemClock::shared(), world.config.clone()).await.unwrap();
+    assert_eq!(world.files(), Vec::<String>::new());
+}
+
+/// A second database, since the first one's file has an owner.
+struct TestDbAgain {
+    db: Db,
+    _folder: tempfile::TempDir,
+}
+
+impl TestDbAgain {
+    async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = backlot_foundation_db::DbConfig::sqlite(&folder.path().join("again.db"));
+        let db = Db::connect(&config, "infrastructure").await.unwrap();
+        db.migrate::<backlot_foundation_events::Migrator>().await.unwrap();
+        db.migrate::<backlot_infrastructure_storage::Migrator>().await.unwrap();
+        Self { db, _folder: folder }
+    }
+}
