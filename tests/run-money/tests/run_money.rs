@@ -9,11 +9,15 @@ use backlot_business_tools::{Actor, Error, Order};
 use backlot_infrastructure_api::{MandateId, UserId};
 use backlot_infrastructure_billing::GiveOrder;
 use backlot_infrastructure_mandates::{ActionPattern, Envelope, Period};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use house::House;
 use serde_json::{Value, json};
 
 /// The price of an echo.
 const ECHO: i64 = 100;
+/// Requests of the storm.
+const STORM: usize = 60;
 
 fn main() {
     if std::env::args().any(|argument| argument == "probe-child") {
@@ -42,6 +46,7 @@ async fn all(house: &mut House) {
     told("failures cost the person nothing", failures(house).await);
     told("what runs is canceled and pays its share", canceled_while_running(house).await);
     told("a crash of business in the middle", crash_in_the_middle(house).await);
+    told("a storm of runs, cancels, dropped requests and a crash", storm(house).await);
     told("a picture goes in and an asset comes out", picture(house).await);
     if House::has_workers() {
         told("a photograph becomes a clip", clip(house).await);
@@ -155,6 +160,41 @@ async fn crash_in_the_middle(house: &mut House) {
     house.crash_business().await;
     let run = house.end(run.id).await;
     assert_eq!((run.stage.as_str(), run.settled_micro), ("settled", ECHO));
+}
+
+/// Requests that are cut off at any point, cancels beside them, and the end of the process in the middle.
+async fn storm(house: &mut House) {
+    let tools = house.tools.clone();
+    let owner = house.owner.clone();
+    let mut requests: FuturesUnordered<_> = (0..STORM)
+        .map(|n| {
+            let (tools, owner) = (tools.clone(), owner.clone());
+            async move {
+                let order = echo(json!({"text": n.to_string(), "sleep_ms": n % 7 * 15}));
+                let run = tools.submit(&owner, &order, Some(&format!("storm {n}"))).await.unwrap();
+                if n % 3 == 0 {
+                    tools.cancel(&owner, run.id).await.unwrap();
+                }
+                run.id
+            }
+        })
+        .collect();
+    for _ in 0..STORM / 3 {
+        requests.next().await;
+    }
+    drop(requests);
+    house.crash_business().await;
+    let runs = house.tools.runs(&house.owner, None, 200).await.unwrap();
+    assert!(runs.len() >= STORM / 3);
+    // What an earlier scenario was refused is in the list, too.
+    for run in runs.into_iter().filter(|run| run.stage != "refused") {
+        let run = house.end(run.id).await;
+        let whole = run.outcome.as_deref() == Some("succeeded") && run.settled_micro == ECHO;
+        let part = run.cancel_reason.is_some() && run.settled_micro <= ECHO;
+        let failed = run.outcome.as_deref() == Some("failed") && run.settled_micro == 0;
+        assert!(whole || part || failed, "{run:#?}");
+    }
+    assert_eq!(house.balance().await.1, 0, "nothing is held any more");
 }
 
 async fn picture(house: &House) {
