@@ -1,5 +1,5 @@
 import { expect, test } from "@playwright/test";
-import { newEmail, signIn, signUp } from "./studio";
+import { bringPhoto, newEmail, pricedButton, signIn, signUp } from "./studio";
 
 test("a key is shown once and works", async ({ page, playwright, baseURL }) => {
   await signUp(page);
@@ -56,6 +56,41 @@ test("invite, give a part, read it aloud, take it back", async ({ page, browser 
   await expect(page.getByText(/for “Teaser stills”/)).toHaveCount(0);
   await page.getByRole("button", { name: /Show 1 that ended/ }).click();
   await expect(page.getByText(/for “Teaser stills”/)).toBeVisible();
+});
+
+test("a member without a budget reads why, gets one, and loses it again", async ({ page, browser }) => {
+  await signUp(page, "Ada Oyelaran");
+  const guest = await (await browser.newContext()).newPage();
+  await test.step("the member joins, and may look but not spend", async () => {
+    const email = newEmail();
+    const answer = await page.request.post("/v1/identity/invitations", { data: { email, role: "member" } });
+    const { token } = (await answer.json()) as { token: string };
+    await signUp(guest, "Li Wenzhao", email);
+    await guest.goto(`/join?token=${encodeURIComponent(token)}`);
+    await guest.getByRole("button", { name: /Join as/ }).click();
+    await expect(guest).toHaveURL(/\/studio/);
+    await expect(guest.getByRole("button", { name: /^Ada Oyelaran.*account and organisation/ })).toBeVisible();
+    await bringPhoto(guest);
+    await expect(guest.getByTestId("run")).toHaveAttribute("aria-disabled", "true");
+    await expect(guest.getByRole("link", { name: /ask whoever gave you yours/ })).toBeVisible();
+  });
+  await page.goto("/team");
+  await page.getByRole("button", { name: "Give a part of it" }).click();
+  await page.getByLabel("Credits", { exact: true }).fill("5");
+  await page.getByLabel("For", { exact: true }).fill("A poster");
+  await page.getByRole("button", { name: "Give 5 credits" }).click();
+  await expect(page.getByText(/for “A poster”/)).toBeVisible();
+  await test.step("now the button carries a price that can be paid", async () => {
+    await guest.reload();
+    await pricedButton(guest, "Upscale");
+  });
+  await page.getByRole("button", { name: "Take back" }).click();
+  await page.getByRole("button", { name: "Take it back" }).click();
+  await expect(page.getByText(/Taken back from Li Wenzhao/)).toBeVisible();
+  await guest.reload();
+  await expect(guest.getByRole("link", { name: /ask whoever gave you yours/ })).toBeVisible();
+  await expect(guest.getByTestId("run")).toHaveAttribute("aria-disabled", "true");
+  await guest.context().close();
 });
 
 test("billing shows the grant, and a plan waits for its invoice", async ({ page }) => {

@@ -58,11 +58,11 @@ export const toolsQuery = queryOptions({
   staleTime: 300_000,
 });
 
-export const quoteQuery = (tool: string, version: string, input: Record<string, unknown>, mandateId: string | null) =>
+export const quoteQuery = (tool: string, version: string, input: Record<string, unknown>, projectId: string | null) =>
   queryOptions({
-    queryKey: ["quote", tool, version, input, mandateId],
+    queryKey: ["quote", tool, version, input, projectId],
     queryFn: () =>
-      api.post<Quote>(`/v1/tools/${tool}/quote`, { version, input, ...(mandateId ? { mandate_id: mandateId } : {}) }),
+      api.post<Quote>(`/v1/tools/${tool}/quote`, { version, input, ...(projectId ? { project_id: projectId } : {}) }),
     staleTime: 10_000,
     retry: false,
   });

@@ -92,12 +92,15 @@ export function shortId(id: string): string {
 
 const UUID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-([0-9a-f]{12})\b/g;
 
-/** A system's own words for a person: amounts in credits, ids by their end, a capital first. */
+/** A system's own words for a person: amounts in credits, ids by their end. */
 export function readable(text: string): string {
-  const told = text
+  return text
     .replace(/\b(\d+) micro-credits?\b/g, (_, micro: string) => `${credits(Number(micro))} ${creditWord(Number(micro))}`)
     .replace(UUID, (id) => `…${shortId(id)}`);
-  return told.charAt(0).toUpperCase() + told.slice(1);
+}
+
+export function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 export function listOf(parts: string[]): string {

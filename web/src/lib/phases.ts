@@ -27,6 +27,11 @@ export function isOver(run: Pick<Run, "state">): boolean {
   return OVER.has(run.state);
 }
 
+/** The same in one word, for the row of steps. */
+export function stepWord(phase: Phase): string {
+  return PHASE_WORD[phase].split(" ")[0] ?? phase;
+}
+
 export function phaseWord(phase: Phase): string {
   return PHASE_WORD[phase];
 }

@@ -1,8 +1,10 @@
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link, useNavigate, useSearchParams } from "react-router";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { Link, useSearchParams } from "react-router";
 import { api } from "../../api/http";
-import { keys, meQuery } from "../../api/queries";
+import { meQuery } from "../../api/queries";
+import type { Organisation } from "../../api/types";
 import { useTitle } from "../../app/Page";
+import { useSwitchOrganisation } from "../../app/session";
 import { Button, ProblemView } from "../../ui";
 import { AuthFrame } from "./AuthFrame";
 import css from "./auth.module.css";
@@ -12,15 +14,11 @@ export default function Join() {
   useTitle("Join");
   const [search] = useSearchParams();
   const token = search.get("token") ?? "";
-  const client = useQueryClient();
-  const navigate = useNavigate();
+  const switchTo = useSwitchOrganisation();
   const me = useQuery(meQuery);
   const accept = useMutation({
-    mutationFn: () => api.post("/v1/identity/invitations/accept", { token }),
-    onSuccess: async () => {
-      await client.invalidateQueries({ queryKey: keys.me });
-      void navigate("/studio");
-    },
+    mutationFn: () => api.post<Organisation>("/v1/identity/invitations/accept", { token }),
+    onSuccess: (organisation) => switchTo(organisation.id),
   });
   const back = encodeURIComponent(`/join?token=${token}`);
   return (

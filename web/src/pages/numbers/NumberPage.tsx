@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { useParams, useSearchParams } from "react-router";
 import { metricQuery, metricRowsQuery } from "../../api/queries";
-import type { Metric } from "../../api/types";
+import type { Metric, Row } from "../../api/types";
 import { Page, Section } from "../../app/Page";
 import { TimeSeries } from "../../charts/TimeSeries";
 import { withUnit } from "../../charts/unit";
@@ -90,7 +90,7 @@ function Rows({ name, day }: { name: string; day: string }) {
       <Loaded of={rows} waiting="Fetching the rows…">
         {({ items }) => {
           if (items.length === 0) return <p className={css.waiting}>No event of this day is in this number.</p>;
-          const columns = Object.keys(items[0] ?? {});
+          const columns = columnsOf(items[0] ?? {});
           return (
             <div className={`${uiCss.scroll} ${css.rows}`} tabIndex={0} role="region" aria-label="Rows">
               <table className={uiCss.table}>
@@ -119,6 +119,14 @@ function Rows({ name, day }: { name: string; day: string }) {
       </Loaded>
     </Section>
   );
+}
+
+const COLUMNS_FIRST = ["counted", "time", "time_us", "type", "person", "actor", "organisation"];
+
+/** What one looks for first, then the rest as they come. */
+function columnsOf(row: Row): string[] {
+  const names = Object.keys(row);
+  return [...COLUMNS_FIRST.filter((name) => names.includes(name)), ...names.filter((name) => !COLUMNS_FIRST.includes(name))];
 }
 
 function cell(value: unknown): string {

@@ -2,10 +2,10 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { Link, useParams } from "react-router";
 import { useLiveRun } from "../../api/live";
-import { runQuery, timelineQuery } from "../../api/queries";
+import { mandatesQuery, membersQuery, runQuery, timelineQuery } from "../../api/queries";
 import type { Run, Timeline, TimelineItem } from "../../api/types";
 import { Page, Section } from "../../app/Page";
-import { clock, credits, creditsExact, duration, humanise, listOf, readable } from "../../lib/format";
+import { capital, clock, credits, creditsExact, duration, humanise, listOf, readable } from "../../lib/format";
 import { previewUrl } from "../../lib/media";
 import { isOver, moneySentence, progressOf } from "../../lib/phases";
 import { assetOf, takeLabel } from "../../lib/schema";
@@ -84,7 +84,7 @@ function Shown({ run, timeline }: { run: Run; timeline: { data: Timeline | undef
             <div className={css.verdict}>
               {data.who_paid && (
                 <p>
-                  <b>Who paid:</b> {readable(data.who_paid)}
+                  <b>Who paid:</b> <WhoPaid run={run} text={data.who_paid} />
                 </p>
               )}
               {data.why_failed && (
@@ -114,6 +114,16 @@ function Shown({ run, timeline }: { run: Run; timeline: { data: Timeline | undef
   );
 }
 
+/** The server names the mandate by its id; whoever may see the team reads whose it is. */
+function WhoPaid({ run, text }: { run: Run; text: string }) {
+  const mandates = useQuery(mandatesQuery).data?.items ?? [];
+  const members = useQuery(membersQuery).data?.items ?? [];
+  const mandate = mandates.find((one) => one.id === run.mandate_id);
+  const holder = members.find((one) => one.user_id === mandate?.grantee_id);
+  const named = mandate && holder ? text.replace(`andate ${mandate.id}`, `andate of ${holder.name}`) : text;
+  return <>{capital(readable(named))}</>;
+}
+
 const LABELLED_PART_MIN = 0.1;
 
 /** Where the time went: each happening lasts until the next one, drawn to scale. The list below says the same. */
@@ -129,7 +139,7 @@ function Spans({ items }: { items: TimelineItem[] }) {
           <span key={index} style={{ flexGrow: part, "--lane": laneOf(item.system) } as React.CSSProperties} title={readable(item.what)}>
             {part >= LABELLED_PART_MIN && (
               <>
-                {readable(item.what)} <b>{duration(part * total)}</b>
+                {capital(readable(item.what))} <b>{duration(part * total)}</b>
               </>
             )}
           </span>
@@ -172,7 +182,7 @@ function Happening({ item, first }: { item: TimelineItem; first: string }) {
         {item.system}
       </span>
       <span className={css.what}>
-        {readable(item.what)}
+        {capital(readable(item.what))}
         {item.detail && <p>{readable(item.detail)}</p>}
       </span>
     </li>

@@ -4,6 +4,7 @@ import { Link } from "react-router";
 import { quoteQuery } from "../../api/queries";
 import { ProblemError } from "../../api/problem";
 import type { Asset, Quote, Run, Tool } from "../../api/types";
+import { useSession } from "../../app/session";
 import { useShortcuts } from "../../app/shortcuts";
 import { credits, creditWord, duration } from "../../lib/format";
 import { isImage, previewUrl } from "../../lib/media";
@@ -114,8 +115,9 @@ function ToolForm({
 
   const input = useMemo(() => (asset ? inputOf(fields, values, asset.id) : null), [fields, values, asset]);
   const settled = useDebounced(input, DEBOUNCE_MS);
+  const { project } = useSession();
   const quote = useQuery({
-    ...quoteQuery(tool.name, tool.version, settled ?? {}, null),
+    ...quoteQuery(tool.name, tool.version, settled ?? {}, project?.id ?? null),
     enabled: settled !== null,
     placeholderData: keepPreviousData,
   });

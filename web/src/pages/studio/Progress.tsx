@@ -1,6 +1,6 @@
 import type { Run } from "../../api/types";
 import { bytes, duration } from "../../lib/format";
-import { moneySentence, STEPS, phaseWord, progressOf } from "../../lib/phases";
+import { moneySentence, STEPS, progressOf, stepWord } from "../../lib/phases";
 import { Button, ProblemView, useNow } from "../../ui";
 import css from "./Progress.module.css";
 import type { Sending } from "./useUploads";
@@ -49,7 +49,7 @@ export function RunProgress({ run, onCancel }: { run: Run | null; onCancel: (() 
         {STEPS.map((phase, index) => (
           <li key={phase} data-state={index < progress.step ? "done" : index === progress.step ? "now" : "next"}>
             <i style={index === progress.step && progress.fraction !== null ? { width: `${progress.fraction * 100}%` } : undefined} data-measured={index === progress.step && progress.fraction !== null} />
-            <span>{phaseWord(phase)}</span>
+            <span>{stepWord(phase)}</span>
           </li>
         ))}
       </ol>

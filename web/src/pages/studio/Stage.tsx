@@ -1,7 +1,7 @@
 import type { UseQueryResult } from "@tanstack/react-query";
 import { useRef, useState } from "react";
 import type { Asset, OutputAsset, Run } from "../../api/types";
-import { bytes, dimensions, duration } from "../../lib/format";
+import { bytes, capital, dimensions, duration } from "../../lib/format";
 import { contentUrl, isVideo, previewUrl, ratioOf } from "../../lib/media";
 import { isOver, moneySentence } from "../../lib/phases";
 import { takeLabel } from "../../lib/schema";
@@ -125,10 +125,6 @@ function endedSentence(run: Run): string {
   if (run.state === "canceled") return "Stopped. The worker has confirmed it.";
   if (run.state === "expired") return "It waited longer than it was allowed to.";
   return "It ended without a result.";
-}
-
-function capital(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 type Zoom = "fit" | "full";
