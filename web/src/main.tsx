@@ -8,6 +8,12 @@ import { createRoot } from "react-dom/client";
 import { App } from "./app/App";
 import { applyStoredTheme } from "./app/theme";
 
-applyStoredTheme();
-const root = document.getElementById("root");
-if (root) createRoot(root).render(<App />);
+// Signed addresses of the embedded store name 127.0.0.1; to a page at localhost they would be another origin, which
+// the content security policy forbids. It is the same machine under its other name.
+if (location.hostname === "localhost" && !import.meta.env.DEV) {
+  location.replace(location.href.replace("//localhost", "//127.0.0.1"));
+} else {
+  applyStoredTheme();
+  const root = document.getElementById("root");
+  if (root) createRoot(root).render(<App />);
+}
