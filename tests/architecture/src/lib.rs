@@ -94,7 +94,8 @@ fn broken_rule(one: &Crate, dependency: &str, target: Option<&Crate>) -> Option<
         (_, Kind::App) => Some("nothing depends on an app"),
         (Kind::Foundation, Kind::Foundation) => None,
         (Kind::Foundation, _) => Some("the foundation knows no system"),
-        (Kind::Pure, Kind::Pure) if one.system == target.system => None,
+        // The contract of its own system is where the ids are declared.
+        (Kind::Pure, Kind::Pure | Kind::Contract) if one.system == target.system => None,
         (Kind::Pure, Kind::Foundation) if PURE_FOUNDATION.contains(&dependency) => None,
         (Kind::Pure, _) => Some("a pure crate depends on pure crates of its system, ids and time"),
         (Kind::Contract, Kind::Foundation) => None,

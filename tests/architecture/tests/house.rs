@@ -8,12 +8,11 @@ use backlot_tests_architecture::{root, workspace};
 fn all_codes() -> Vec<&'static Code> {
     let systems = [
         backlot_foundation_errors::codes::ALL,
-        backlot_infrastructure_api::codes::ALL,
         backlot_inference_api::codes::ALL,
         backlot_business_api::codes::ALL,
         backlot_data_api::codes::ALL,
     ];
-    systems.into_iter().flatten().copied().collect()
+    systems.into_iter().flatten().copied().chain(backlot_infrastructure_api::codes::all()).collect()
 }
 
 #[test]

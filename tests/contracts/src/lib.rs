@@ -22,7 +22,8 @@ pub struct Served {
     pub remote_stranger: Channel,
     /// Ends with the test.
     pub tasks: Tasks,
-    _db: TestDb,
+    /// Its database.
+    pub test_db: TestDb,
 }
 
 impl Served {
@@ -82,7 +83,7 @@ impl Served {
             local_stranger: local,
             remote_stranger: remote,
             tasks,
-            _db: db,
+            test_db: db,
         }
     }
 

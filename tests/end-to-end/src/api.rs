@@ -109,6 +109,22 @@ impl Api {
         self.send(Method::POST, path, Some(body), &[]).await
     }
 
+    /// Downloads bytes, by way of the store where the answer sends there.
+    pub async fn download(&self, path: &str) -> Vec<u8> {
+        let mut request = self.http.get(format!("{}{path}", self.url));
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key);
+        }
+        let mut answer = request.send().await.expect("the server answers");
+        if answer.status().is_redirection() {
+            let there = answer.headers()[LOCATION].to_str().expect("an address");
+            let there = answer.url().join(there).expect("an address");
+            answer = reqwest::get(there).await.expect("the store answers");
+        }
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        answer.bytes().await.expect("the bytes arrive").to_vec()
+    }
+
     /// Starts a run under a fresh idempotency key.
     pub async fn run(&self, tool: &str, input: Value) -> Answer {
         let key = uuid::Uuid::now_v7().to_string();

@@ -36,9 +36,7 @@ async fn check_end(api: &Api, run_id: &str) -> Answer {
             let output = run.text("/outputs/0/id");
             let asset = api.get(&format!("/v1/assets/{output}")).await;
             assert_eq!(asset.body["state"], "ready", "{asset:?}");
-            let url = asset.text("/download_url");
-            let bytes =
-                reqwest::get(url).await.expect("the store answers").bytes().await.expect("the bytes arrive");
+            let bytes = api.download(&format!("/v1/assets/{output}/content")).await;
             assert_eq!(bytes.len() as i64, asset.integer("/size_bytes"), "the output is whole");
         }
         _ => assert!(hold["state"] != "held", "{hold}"),

@@ -24,7 +24,8 @@ fn id_for(path: &str, parameter: &str, ids: &Value) -> String {
         ("/v1/identity/users/", "user"),
         ("/v1/identity/projects/", "project"),
         ("/v1/identity/organisations/", "organisation"),
-        ("/v1/billing/invoices/", "run"),
+        ("/v1/billing/invoices/", "invoice"),
+        ("/v1/billing/grants/", "grant"),
         ("/v1/objects/", "asset"),
     ];
     let found = by_path.iter().find(|(prefix, _)| path.starts_with(prefix));
@@ -33,6 +34,9 @@ fn id_for(path: &str, parameter: &str, ids: &Value) -> String {
 }
 
 fn fill(path: &str, ids: &Value) -> String {
+    if PUBLIC.iter().any(|prefix| path.starts_with(prefix)) {
+        return path.replace("{name}", "upscale").replace("{version}", "1.0.0");
+    }
     let mut filled = String::new();
     let mut rest = path;
     while let Some((before, after)) = rest.split_once('{') {
@@ -60,7 +64,12 @@ async fn no_route_gives_another_tenants_ids_anything() {
         .session
         .post("/v1/identity/invitations", &json!({ "email": "a@b.example", "role": "member" }))
         .await;
+    let grant = victim.session.get("/v1/billing/balance").await.text("/grants/0/id");
+    let invoice = victim.session.post("/v1/billing/subscription", &json!({ "plan": "studio" })).await;
+    let invoice = invoice.body.pointer("/invoice/id").or(invoice.body.pointer("/invoice_id")).cloned();
+    let invoice = invoice.unwrap_or_else(|| panic!("a subscription makes an invoice"));
     let ids = json!({
+        "grant": grant, "invoice": invoice,
         "asset": asset, "run": run, "mandate": mandate, "key": key, "invitation": invited.text("/id"),
         "user": victim.ids["user"]["id"], "project": victim.ids["project"]["id"],
         "organisation": victim.ids["organisation"]["id"],
