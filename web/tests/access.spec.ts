@@ -50,7 +50,9 @@ test("no page scrolls sideways, at any width", async ({ page }) => {
     for (const path of [...PAGES, studio.pathname + studio.search]) {
       await page.goto(path);
       await settled(page);
-      const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      const over = await page.evaluate(
+        () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+      );
       expect.soft(over, `${path} at ${size.width}`).toBeLessThanOrEqual(0);
     }
   }

@@ -9,7 +9,10 @@ test("a key is shown once and works", async ({ page, playwright, baseURL }) => {
   await page.getByRole("button", { name: "Make the key" }).click();
   const key = (await page.getByTestId("key").textContent())?.trim() ?? "";
   expect(key).toMatch(/^blk_/);
-  const program = await playwright.request.newContext({ baseURL: baseURL ?? "", extraHTTPHeaders: { authorization: `Bearer ${key}` } });
+  const program = await playwright.request.newContext({
+    baseURL: baseURL ?? "",
+    extraHTTPHeaders: { authorization: `Bearer ${key}` },
+  });
   const balance = await program.get("/v1/billing/balance");
   expect(balance.status()).toBe(200);
   expect(((await balance.json()) as { available_micro: number }).available_micro).toBe(500_000_000);

@@ -14,7 +14,9 @@ test("a canceled upload leaves nothing behind", async ({ page }) => {
   await page.getByRole("button", { name: "Cancel" }).click();
   await expect(page.getByRole("button", { name: /Choose a photograph/ })).toBeVisible();
   await expect
-    .poll(async () => ((await (await page.request.get("/v1/assets")).json()) as Assets).items.filter((one) => one.state !== "deleted"))
+    .poll(async () =>
+      ((await (await page.request.get("/v1/assets")).json()) as Assets).items.filter((one) => one.state !== "deleted"),
+    )
     .toEqual([]);
 });
 
@@ -51,7 +53,9 @@ test("what is deleted can be had back for a moment, then is gone", async ({ page
   await page.getByRole("button", { name: "Delete rocket.jpg" }).click();
   await expect(tile).toHaveCount(0);
   await expect
-    .poll(async () => ((await (await page.request.get("/v1/assets")).json()) as Assets).items.filter((one) => one.state === "ready"))
+    .poll(async () =>
+      ((await (await page.request.get("/v1/assets")).json()) as Assets).items.filter((one) => one.state === "ready"),
+    )
     .toEqual([]);
   await page.reload();
   await expect(page.getByText("Nothing is here yet")).toBeVisible();

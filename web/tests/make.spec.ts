@@ -10,7 +10,9 @@ test("from sign-up to a larger picture, its story and its price", async ({ page 
   await test.step("upscale, watching the phases", async () => {
     await (await pricedButton(page, "Upscale")).click();
     await expect(page.getByTestId("progress")).toBeVisible();
-    await expect(page.getByTestId("progress").getByRole("status")).toHaveText(/Asking|Holding|Handing|Queued|Fetching|Loading|Running|Saving|Looking|Settling/);
+    await expect(page.getByTestId("progress").getByRole("status")).toHaveText(
+      /Asking|Holding|Handing|Queued|Fetching|Loading|Running|Saving|Looking|Settling/,
+    );
     await expect(page.getByRole("slider", { name: /Compare/ })).toBeVisible({ timeout: 60_000 });
   });
 
@@ -23,7 +25,10 @@ test("from sign-up to a larger picture, its story and its price", async ({ page 
   });
 
   await test.step("download it whole", async () => {
-    const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "Download" }).click()]);
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("link", { name: "Download" }).click(),
+    ]);
     expect(pngSize(await readFile(await download.path())).width).toBe(PHOTO_WIDTH * 2);
   });
 
@@ -40,7 +45,9 @@ test("from sign-up to a larger picture, its story and its price", async ({ page 
   await test.step("find it on the wall and in the list", async () => {
     await page.getByRole("link", { name: "Library", exact: true }).click();
     await expect(page.getByRole("link", { name: /rocket.*320 × 214/ })).toBeVisible();
-    await expect(page.getByRole("listitem").filter({ has: page.getByRole("link", { name: /640 × 428/ }) })).toBeVisible();
+    await expect(
+      page.getByRole("listitem").filter({ has: page.getByRole("link", { name: /640 × 428/ }) }),
+    ).toBeVisible();
     await page.getByRole("link", { name: "Runs", exact: true }).click();
     await expect(page.getByRole("row", { name: /Upscale.*Done/ })).toBeVisible();
   });
@@ -70,7 +77,9 @@ test("takes stand side by side", async ({ page }) => {
   await expect(page.getByRole("button", { name: "Compare takes" })).toBeVisible({ timeout: 90_000 });
   await page.keyboard.press("c");
   await expect(page).toHaveURL(/vs=/);
-  await expect(page.getByRole("slider", { name: "Compare: 2× to the left, 4× to the right of the line" })).toBeVisible();
+  await expect(
+    page.getByRole("slider", { name: "Compare: 2× to the left, 4× to the right of the line" }),
+  ).toBeVisible();
 });
 
 test("a cancel is confirmed by the worker, and what was not used returns", async ({ page }) => {

@@ -2,7 +2,10 @@ import { expect, test } from "@playwright/test";
 import { newEmail, PASSWORD, signUp } from "./studio";
 
 for (const [what, file] of [
-  ["a text that calls itself a picture", { name: "portrait.png", mimeType: "image/png", buffer: Buffer.from("This is no picture at all.") }],
+  [
+    "a text that calls itself a picture",
+    { name: "portrait.png", mimeType: "image/png", buffer: Buffer.from("This is no picture at all.") },
+  ],
   ["an empty file", { name: "empty.jpg", mimeType: "image/jpeg", buffer: Buffer.alloc(0) }],
 ] as const) {
   test(`${what} is refused, with a code that has a page`, async ({ page }) => {

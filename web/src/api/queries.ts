@@ -78,7 +78,8 @@ export const timelineQuery = (id: string) =>
 
 export const runsQuery = infiniteQueryOptions({
   queryKey: keys.runs,
-  queryFn: ({ pageParam, signal }) => api.get<Page<Run>>(`/v1/runs${query({ limit: PAGE_SIZE, before: pageParam })}`, signal),
+  queryFn: ({ pageParam, signal }) =>
+    api.get<Page<Run>>(`/v1/runs${query({ limit: PAGE_SIZE, before: pageParam })}`, signal),
   initialPageParam: null as string | null,
   getNextPageParam: (last) => last.next ?? null,
 });

@@ -62,7 +62,10 @@ export type Phase = Schemas["business_Phase"];
 export type Failure = Sent<Schemas["business_Failure"]>;
 export type OutputAsset = Sent<Schemas["OutputView"]>;
 export type TimelineItem = Schemas["TimelineItem"];
-export type Timeline = Exactly<Sent<Schemas["Timeline"]>, { why_failed: Failure | null; cost: Sent<Schemas["TimelineCost"]> }>;
+export type Timeline = Exactly<
+  Sent<Schemas["Timeline"]>,
+  { why_failed: Failure | null; cost: Sent<Schemas["TimelineCost"]> }
+>;
 
 export type Balance = Schemas["BalanceJson"];
 export type Plan = Schemas["Plan"];

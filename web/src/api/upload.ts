@@ -59,7 +59,12 @@ export function throughThisPage(address: string): string {
   return url.pathname.startsWith(OWN_STORE) ? url.pathname + url.search : address;
 }
 
-function put(request: XMLHttpRequest, target: Upload, file: File, onProgress: (fraction: number) => void): Promise<void> {
+function put(
+  request: XMLHttpRequest,
+  target: Upload,
+  file: File,
+  onProgress: (fraction: number) => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     request.open(target.method, throughThisPage(target.url));
     for (const [name, value] of Object.entries(target.headers ?? {})) {

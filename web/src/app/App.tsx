@@ -22,7 +22,9 @@ const client: QueryClient = new QueryClient({
     queries: {
       staleTime: 2_000,
       // What the server decided is not asked for again; only what it failed to answer is.
-      retry: (failures, error) => !(error instanceof ProblemError && error.problem.status < 500 && error.problem.status > 0) && failures < RETRIES_MAX,
+      retry: (failures, error) =>
+        !(error instanceof ProblemError && error.problem.status < 500 && error.problem.status > 0) &&
+        failures < RETRIES_MAX,
     },
   },
 });

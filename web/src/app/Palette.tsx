@@ -41,7 +41,9 @@ export default function Palette({ onClose, onHelp }: { onClose: () => void; onHe
     >
       <Command.Input placeholder="Go to a page, find a run or a picture, do something" className={css.input} />
       <Command.List className={css.list} label="Results">
-        <Command.Empty className={css.none}>Nothing has that name. Pages, runs, pictures and actions are found here.</Command.Empty>
+        <Command.Empty className={css.none}>
+          Nothing has that name. Pages, runs, pictures and actions are found here.
+        </Command.Empty>
         <Command.Group heading="Go to">
           {[...WORK, ...CONSOLE, ...OPERATION.filter((place) => staff || !place.staff)].map((place) => (
             <Item key={place.to} icon={place.icon} keys={place.keys} onSelect={go(place.to)} value={place.label}>
@@ -85,7 +87,12 @@ export default function Palette({ onClose, onHelp }: { onClose: () => void; onHe
         {assets.length > 0 && (
           <Command.Group heading="Pictures and clips">
             {assets.slice(0, LISTED_MAX).map((asset) => (
-              <Item key={asset.id} icon="image" onSelect={go(`/library/${asset.id}`)} value={`${asset.name} ${asset.id}`}>
+              <Item
+                key={asset.id}
+                icon="image"
+                onSelect={go(`/library/${asset.id}`)}
+                value={`${asset.name} ${asset.id}`}
+              >
                 {asset.name} <code>{shortId(asset.id)}</code>
               </Item>
             ))}
@@ -121,7 +128,9 @@ function Item({
     <Command.Item className={css.item} value={value} onSelect={onSelect}>
       <Icon name={icon} />
       <span className={css.text}>{children}</span>
-      {keys?.split(" ").map((key) => <Kbd key={key}>{key}</Kbd>)}
+      {keys?.split(" ").map((key) => (
+        <Kbd key={key}>{key}</Kbd>
+      ))}
     </Command.Item>
   );
 }

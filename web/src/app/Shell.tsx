@@ -141,7 +141,13 @@ function OrganisationMenu({ onHelp }: { onHelp: () => void }) {
 export function Mark() {
   return (
     <svg width="20" height="20" viewBox="0 0 20 20" aria-hidden="true" style={{ flex: "none" }}>
-      <path d="M3.5 16.5v-13h6.5a3.4 3.4 0 0 1 1.4 6.5 3.4 3.4 0 0 1-1 6.5z" fill="none" stroke="currentColor" strokeWidth="2" strokeLinejoin="round" />
+      <path
+        d="M3.5 16.5v-13h6.5a3.4 3.4 0 0 1 1.4 6.5 3.4 3.4 0 0 1-1 6.5z"
+        fill="none"
+        stroke="currentColor"
+        strokeWidth="2"
+        strokeLinejoin="round"
+      />
       <circle cx="16.3" cy="14.3" r="2.4" fill="var(--amber)" />
     </svg>
   );
@@ -165,7 +171,9 @@ function BalanceChip() {
         />
       </span>
       <small className={css.wide}>
-        {data.held_micro > 0 ? `${credits(data.held_micro)} held by running work` : `${credits(data.spent_micro)} spent`}
+        {data.held_micro > 0
+          ? `${credits(data.held_micro)} held by running work`
+          : `${credits(data.spent_micro)} spent`}
       </small>
     </Link>
   );

@@ -21,7 +21,14 @@ export function PageFault() {
 export function NotFound() {
   return (
     <Page title="There is nothing at this address">
-      <Empty title="It may have moved, or the address may be cut short" actions={<ButtonLink look="primary" to="/studio">Go to the studio</ButtonLink>}>
+      <Empty
+        title="It may have moved, or the address may be cut short"
+        actions={
+          <ButtonLink look="primary" to="/studio">
+            Go to the studio
+          </ButtonLink>
+        }
+      >
         Press ⌘K, or Ctrl+K, to find a page, a run or a picture by its name.
       </Empty>
     </Page>

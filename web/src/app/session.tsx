@@ -36,7 +36,9 @@ export function SignedIn() {
   if (isPending) return null;
   if (data === null || notSignedIn(error)) {
     const to = here.pathname + here.search;
-    return <Navigate to={to === "/" || to === "/studio" ? "/sign-in" : `/sign-in?to=${encodeURIComponent(to)}`} replace />;
+    return (
+      <Navigate to={to === "/" || to === "/studio" ? "/sign-in" : `/sign-in?to=${encodeURIComponent(to)}`} replace />
+    );
   }
   return (
     <main style={{ maxWidth: 480, margin: "20vh auto", padding: 16 }}>

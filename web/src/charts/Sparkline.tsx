@@ -7,7 +7,15 @@ import { finalAndOpen, path, segments } from "./scale";
 const PAD = 4;
 
 /** The shape of a metric; the words beside it say the number. */
-export function Sparkline({ points, height = 64, from_zero_to = null }: { points: MetricPoint[]; height?: number; from_zero_to?: number | null }) {
+export function Sparkline({
+  points,
+  height = 64,
+  from_zero_to = null,
+}: {
+  points: MetricPoint[];
+  height?: number;
+  from_zero_to?: number | null;
+}) {
   const frame = useRef<HTMLDivElement>(null);
   const width = useWidth(frame);
   const hatch = useId();
@@ -31,7 +39,14 @@ export function Sparkline({ points, height = 64, from_zero_to = null }: { points
           </pattern>
         </defs>
         {firstOpen >= 0 && width > 0 && (
-          <rect x={Math.max(0, x(firstOpen) - step / 2)} y={0} width={Math.max(0, width - Math.max(0, x(firstOpen) - step / 2))} height={height} fill={`url(#${hatch})`} opacity="0.6" />
+          <rect
+            x={Math.max(0, x(firstOpen) - step / 2)}
+            y={0}
+            width={Math.max(0, width - Math.max(0, x(firstOpen) - step / 2))}
+            height={height}
+            fill={`url(#${hatch})`}
+            opacity="0.6"
+          />
         )}
         <line x1={0} x2={width} y1={height - PAD} y2={height - PAD} className={css.base} />
         {segments(final).map((line, index) => (
@@ -40,7 +55,14 @@ export function Sparkline({ points, height = 64, from_zero_to = null }: { points
         {segments(open).map((line, index) => (
           <path key={index} d={path(line)} className={css.openLine} />
         ))}
-        {last !== null && last !== undefined && <circle cx={x(lastIndex)} cy={y(last)} r={3} className={points[lastIndex]?.complete ? css.dot : css.openDot} />}
+        {last !== null && last !== undefined && (
+          <circle
+            cx={x(lastIndex)}
+            cy={y(last)}
+            r={3}
+            className={points[lastIndex]?.complete ? css.dot : css.openDot}
+          />
+        )}
       </svg>
     </div>
   );

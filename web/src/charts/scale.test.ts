@@ -9,7 +9,13 @@ test.each([
 ])("ticks up to %d are round", (max, expected) => expect(ticks(max, 4)).toEqual(expected));
 
 test("an undefined day breaks the line and is never a zero", () => {
-  expect(segments([{ x: 0, y: 1 }, { x: 1, y: null }, { x: 2, y: 3 }])).toEqual([[{ x: 0, y: 1 }], [{ x: 2, y: 3 }]]);
+  expect(
+    segments([
+      { x: 0, y: 1 },
+      { x: 1, y: null },
+      { x: 2, y: 3 },
+    ]),
+  ).toEqual([[{ x: 0, y: 1 }], [{ x: 2, y: 3 }]]);
 });
 
 test("the open part starts where the final one ends", () => {

@@ -37,7 +37,10 @@ export function path(points: { x: number; y: number }[]): string {
  * A series in its two parts: what is final, and what may still change. The open part begins at the last final point,
  * so that the line is whole; it is drawn apart, since an unfinished day always looks like a fall.
  */
-export function finalAndOpen<T extends { complete: boolean }>(points: T[], placed: Placed[]): { final: Placed[]; open: Placed[] } {
+export function finalAndOpen<T extends { complete: boolean }>(
+  points: T[],
+  placed: Placed[],
+): { final: Placed[]; open: Placed[] } {
   const first = points.findIndex((point) => !point.complete);
   if (first < 0) return { final: placed, open: [] };
   return { final: placed.slice(0, first), open: placed.slice(Math.max(0, first - 1)) };

@@ -33,7 +33,9 @@ test.each([
 test("identifiers become words", () => expect(humanise("zoom_in")).toBe("Zoom in"));
 test("ids are told apart by their end", () => expect(shortId("01930f2e-7c1a-7c3b-9b7e-2f6f0c9b51aa")).toBe("0c9b51aa"));
 test("what a system wrote reads for people", () => {
-  expect(readable("mandate 01a20713-e604-74fc-9dea-cd9b375dfe36: 48400 micro-credits.")).toBe("mandate …375dfe36: 0.048 credits.");
+  expect(readable("mandate 01a20713-e604-74fc-9dea-cd9b375dfe36: 48400 micro-credits.")).toBe(
+    "mandate …375dfe36: 0.048 credits.",
+  );
 });
 test("a list reads as a sentence", () => expect(listOf(["a", "b", "c"])).toBe("a, b and c"));
 test("a metric's day stays the same day in every time zone", () => expect(utcDay("2026-11-23")).toBe("23 Nov"));

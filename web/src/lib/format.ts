@@ -48,7 +48,12 @@ export function bytes(size: number): string {
   return `${unit === 0 ? value : upToTwo.format(Math.round(value * 10) / 10)} ${UNITS[unit]}`;
 }
 
-const dayTime = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const dayTime = new Intl.DateTimeFormat("en-GB", {
+  day: "numeric",
+  month: "short",
+  hour: "2-digit",
+  minute: "2-digit",
+});
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
 const dayShort = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
 
@@ -95,7 +100,10 @@ const UUID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-([0-9a-f]{12})\b
 /** A system's own words for a person: amounts in credits, ids by their end. */
 export function readable(text: string): string {
   return text
-    .replace(/\b(\d+) micro-credits?\b/g, (_, micro: string) => `${credits(Number(micro))} ${creditWord(Number(micro))}`)
+    .replace(
+      /\b(\d+) micro-credits?\b/g,
+      (_, micro: string) => `${credits(Number(micro))} ${creditWord(Number(micro))}`,
+    )
     .replace(UUID, (id) => `…${shortId(id)}`);
 }
 

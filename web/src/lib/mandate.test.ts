@@ -32,7 +32,14 @@ test("a mandate can be read aloud", () => {
     actions: ["assets.*", "tools.run"],
     tools: ["upscale"],
     max_unit_price_micro: 1_000_000,
-    envelope: { mode: "cap", amount_micro: 120_000_000, period: "month", used_micro: 0, left_micro: null, paid_by: null },
+    envelope: {
+      mode: "cap",
+      amount_micro: 120_000_000,
+      period: "month",
+      used_micro: 0,
+      left_micro: null,
+      paid_by: null,
+    },
     depth_max: 1,
     expires_at: "2026-12-03T12:00:00Z",
   });
@@ -47,7 +54,11 @@ test("a mandate without an envelope of its own says nothing of credits", () => {
 });
 
 test("what hangs under an ended mandate has ended too", () => {
-  const tree = mandateTree([mandate({}), mandate({ id: "m2", parent_id: "m1", state: "revoked" }), mandate({ id: "m3", parent_id: "m2" })]);
+  const tree = mandateTree([
+    mandate({}),
+    mandate({ id: "m2", parent_id: "m1", state: "revoked" }),
+    mandate({ id: "m3", parent_id: "m2" }),
+  ]);
   expect(tree).toHaveLength(1);
   expect(tree[0]?.children[0]?.children[0]).toMatchObject({ mandate: { id: "m3" }, live: false });
   expect(tree[0] && countBelow(tree[0])).toBe(0);

@@ -38,7 +38,9 @@ export function mandateSentence(mandate: Given, projectName: string | null): str
   ].filter(Boolean);
   const limits = [
     mandate.tools?.length ? `only with ${listOf(mandate.tools.map((tool) => humanise(tool).toLowerCase()))}` : "",
-    mandate.max_unit_price_micro !== null ? `at most ${credits(mandate.max_unit_price_micro)} ${creditWord(mandate.max_unit_price_micro)} at a time` : "",
+    mandate.max_unit_price_micro !== null
+      ? `at most ${credits(mandate.max_unit_price_micro)} ${creditWord(mandate.max_unit_price_micro)} at a time`
+      : "",
     mandate.depth_max > 0 ? onward(mandate.depth_max) : "",
     mandate.expires_at ? `until ${date(mandate.expires_at)}` : "",
   ].filter(Boolean);

@@ -47,7 +47,8 @@ test("the queue says the place and when it may start", () => {
   expect(progressOf(queued).detail).toBe("place 3 · starts in about 4 s, 9 in 10 within 11 s");
 });
 
-test("a cancel that is not confirmed is not called canceled", () => expect(progressOf(run({ state: "canceling" })).word).toBe("Stopping"));
+test("a cancel that is not confirmed is not called canceled", () =>
+  expect(progressOf(run({ state: "canceling" })).word).toBe("Stopping"));
 
 test("what has no phase yet waits", () => {
   expect(progressOf(run({ state: "queued", phase: null }))).toMatchObject({ word: "Queued", detail: "", step: 0 });

@@ -83,5 +83,7 @@ export function moneySentence(run: Run): string {
   const paid = run.settled_micro ?? 0;
   if (paid === 0) return "nothing charged";
   const returned = run.held_micro - paid;
-  return returned > 0 ? `${credits(paid)} credits charged, ${credits(returned)} returned` : `${credits(paid)} credits charged`;
+  return returned > 0
+    ? `${credits(paid)} credits charged, ${credits(returned)} returned`
+    : `${credits(paid)} credits charged`;
 }

@@ -42,7 +42,10 @@ test("defaults fill the form, and the asset goes into the field that takes one",
 });
 
 test("what is left empty is not sent", () => {
-  expect(inputOf(fieldsOf(animate), { move: "pan_left", seconds: undefined, note: "" }, "a1")).toEqual({ image: "a1", move: "pan_left" });
+  expect(inputOf(fieldsOf(animate), { move: "pan_left", seconds: undefined, note: "" }, "a1")).toEqual({
+    image: "a1",
+    move: "pan_left",
+  });
 });
 
 test("a take is named by its parameters", () => {

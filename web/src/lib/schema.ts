@@ -4,7 +4,15 @@ import { humanise } from "./format";
 /** One field of a form, made from one property of a tool's input schema. */
 export type Field =
   | { kind: "asset"; name: string; label: string; help: string; required: boolean }
-  | { kind: "choice"; name: string; label: string; help: string; required: boolean; options: Option[]; initial: unknown }
+  | {
+      kind: "choice";
+      name: string;
+      label: string;
+      help: string;
+      required: boolean;
+      options: Option[];
+      initial: unknown;
+    }
   | {
       kind: "number";
       name: string;
@@ -18,7 +26,15 @@ export type Field =
       initial: number | null;
     }
   | { kind: "switch"; name: string; label: string; help: string; required: boolean; initial: boolean }
-  | { kind: "text"; name: string; label: string; help: string; required: boolean; lengthMax: number | null; initial: string };
+  | {
+      kind: "text";
+      name: string;
+      label: string;
+      help: string;
+      required: boolean;
+      lengthMax: number | null;
+      initial: string;
+    };
 
 export interface Option {
   value: unknown;

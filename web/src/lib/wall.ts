@@ -8,7 +8,13 @@ export interface WallRow<T> {
  * Lays items out in rows at their own aspect ratios. Rows are about `target_px` high; each full row is scaled so
  * that it ends at the right edge. The last row keeps the target height rather than blow up one picture.
  */
-export function wallRows<T>(items: T[], ratio: (item: T) => number, width_px: number, target_px: number, gap_px: number): WallRow<T>[] {
+export function wallRows<T>(
+  items: T[],
+  ratio: (item: T) => number,
+  width_px: number,
+  target_px: number,
+  gap_px: number,
+): WallRow<T>[] {
   const rows: WallRow<T>[] = [];
   let row: T[] = [];
   let ratios = 0;

@@ -77,7 +77,13 @@ function SchemaField({
         <FieldFrame label={field.label} help={field.help} fault={fault}>
           {({ id, describedBy }) => (
             <span className={css.switch}>
-              <input id={id} type="checkbox" aria-describedby={describedBy} checked={value === true} onChange={(event) => onChange(event.target.checked)} />
+              <input
+                id={id}
+                type="checkbox"
+                aria-describedby={describedBy}
+                checked={value === true}
+                onChange={(event) => onChange(event.target.checked)}
+              />
               {value === true ? "On" : "Off"}
             </span>
           )}

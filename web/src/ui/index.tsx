@@ -157,7 +157,13 @@ export function TextField({
   return (
     <FieldFrame label={label} help={help} fault={fault}>
       {({ id, describedBy, invalid }) => (
-        <input {...rest} id={id} className={css.input} aria-describedby={describedBy} aria-invalid={invalid || undefined} />
+        <input
+          {...rest}
+          id={id}
+          className={css.input}
+          aria-describedby={describedBy}
+          aria-invalid={invalid || undefined}
+        />
       )}
     </FieldFrame>
   );
@@ -277,11 +283,24 @@ export function Tag({ tone = "plain", children }: { tone?: "plain" | "good" | "b
 }
 
 export function StateTag({ state }: { state: string }) {
-  if (state === "succeeded") return <Tag tone="good"><Icon name="check" size={12} /> {stateWord(state)}</Tag>;
+  if (state === "succeeded")
+    return (
+      <Tag tone="good">
+        <Icon name="check" size={12} /> {stateWord(state)}
+      </Tag>
+    );
   if (["failed", "refused", "expired"].includes(state))
-    return <Tag tone="bad"><Icon name="warn" size={12} /> {stateWord(state)}</Tag>;
+    return (
+      <Tag tone="bad">
+        <Icon name="warn" size={12} /> {stateWord(state)}
+      </Tag>
+    );
   if (["running", "queued", "canceling"].includes(state))
-    return <Tag tone="live"><Icon name="clock" size={12} /> {stateWord(state)}</Tag>;
+    return (
+      <Tag tone="live">
+        <Icon name="clock" size={12} /> {stateWord(state)}
+      </Tag>
+    );
   return <Tag>{stateWord(state)}</Tag>;
 }
 

@@ -22,14 +22,20 @@ export function AuthFrame({ children }: { children: ReactNode }) {
           <Compare
             start={38}
             before={<img src={before} alt="" style={{ ...cover, imageRendering: "pixelated" }} />}
-            after={<img src={after} alt="A rocket on its pad at dusk, between lattice towers and floodlights" style={cover} />}
+            after={
+              <img
+                src={after}
+                alt="A rocket on its pad at dusk, between lattice towers and floodlights"
+                style={cover}
+              />
+            }
             beforeLabel="320 × 214"
             afterLabel="1280 × 856"
           />
         </figure>
         <p className={css.caption}>
-          Both halves are real: the left is what went in, the right what the shipped upscale model made of it on two CPU cores.
-          Photograph by SpaceX, CC0.
+          Both halves are real: the left is what went in, the right what the shipped upscale model made of it on two CPU
+          cores. Photograph by SpaceX, CC0.
         </p>
       </aside>
     </div>

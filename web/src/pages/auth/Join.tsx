@@ -25,10 +25,17 @@ export default function Join() {
     <AuthFrame>
       <div className={css.form}>
         <h1>You are invited</h1>
-        <p className={css.lead}>Somebody wants to share an organisation’s projects, and perhaps its credits, with you.</p>
+        <p className={css.lead}>
+          Somebody wants to share an organisation’s projects, and perhaps its credits, with you.
+        </p>
         {accept.error && <ProblemView error={accept.error} />}
         {me.data ? (
-          <Button look="primary" size="large" onClick={() => accept.mutate()} because={accept.isPending ? "One moment" : null}>
+          <Button
+            look="primary"
+            size="large"
+            onClick={() => accept.mutate()}
+            because={accept.isPending ? "One moment" : null}
+          >
             Join as {me.data.user.name || me.data.user.email}
           </Button>
         ) : (

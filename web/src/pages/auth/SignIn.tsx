@@ -25,7 +25,14 @@ export default function SignIn() {
     <AuthFrame>
       <form className={css.form} onSubmit={submit}>
         <h1>Back to the lot</h1>
-        <TextField label="E-mail" type="email" autoComplete="email" required value={email} onChange={(event) => setEmail(event.target.value)} />
+        <TextField
+          label="E-mail"
+          type="email"
+          autoComplete="email"
+          required
+          value={email}
+          onChange={(event) => setEmail(event.target.value)}
+        />
         <TextField
           label="Password"
           type="password"

@@ -40,8 +40,24 @@ export default function SignUp() {
             <b>Yours</b> <span>an organisation, a project and API keys from the first minute.</span>
           </li>
         </ul>
-        <TextField label="Your name" autoComplete="name" required maxLength={200} value={form.name} onChange={set("name")} fault={fault("name")} />
-        <TextField label="E-mail" type="email" autoComplete="email" required value={form.email} onChange={set("email")} fault={fault("email")} />
+        <TextField
+          label="Your name"
+          autoComplete="name"
+          required
+          maxLength={200}
+          value={form.name}
+          onChange={set("name")}
+          fault={fault("name")}
+        />
+        <TextField
+          label="E-mail"
+          type="email"
+          autoComplete="email"
+          required
+          value={form.email}
+          onChange={set("email")}
+          fault={fault("email")}
+        />
         <TextField
           label="Password"
           type="password"
@@ -54,7 +70,12 @@ export default function SignUp() {
           fault={fault("password")}
         />
         {signUp.error && <ProblemView error={signUp.error} />}
-        <Button type="submit" look="primary" size="large" because={signUp.isPending ? "One moment: the account is being made" : null}>
+        <Button
+          type="submit"
+          look="primary"
+          size="large"
+          because={signUp.isPending ? "One moment: the account is being made" : null}
+        >
           {signUp.isPending ? "Making your account…" : "Sign up and get 500 credits"}
         </Button>
         <p className={css.small}>

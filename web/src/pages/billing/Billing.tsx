@@ -17,7 +17,10 @@ export default function Billing() {
   const { staff } = useSession();
   const balance = useQuery({ ...balanceQuery, refetchInterval: 5_000 });
   return (
-    <Page title="Billing" lead="Credits come as grants, are held while something runs, and are charged when it ends. Each step is a line in the ledger.">
+    <Page
+      title="Billing"
+      lead="Credits come as grants, are held while something runs, and are charged when it ends. Each step is a line in the ledger."
+    >
       <Loaded of={balance} waiting="Adding up the ledger…">
         {(data) => (
           <>
@@ -71,7 +74,9 @@ function Grants({ balance }: { balance: Balance }) {
   return (
     <Section title="Grants, in the order they are spent">
       {balance.grants.length === 0 ? (
-        <Empty title="No credits were granted yet">A plan grants credits at the start of each period. The free plan’s arrive at sign-up.</Empty>
+        <Empty title="No credits were granted yet">
+          A plan grants credits at the start of each period. The free plan’s arrive at sign-up.
+        </Empty>
       ) : (
         <ul className={css.grants}>
           {balance.grants.map((grant) => (
@@ -116,7 +121,10 @@ function Plans() {
       void client.invalidateQueries({ queryKey: transactionsQuery.queryKey });
       say(
         now.pending_plan
-          ? { title: `${humanise(now.pending_plan)} begins when its invoice is paid`, text: now.invoice?.instructions ?? "" }
+          ? {
+              title: `${humanise(now.pending_plan)} begins when its invoice is paid`,
+              text: now.invoice?.instructions ?? "",
+            }
           : { title: `You are on ${humanise(now.plan)} now` },
       );
     },
@@ -159,7 +167,9 @@ function Plans() {
 
 function priceOf(plan: Plan): string {
   if (plan.price_minor === 0) return "Free";
-  const price = new Intl.NumberFormat("en-GB", { style: "currency", currency: plan.currency }).format(plan.price_minor / MINOR);
+  const price = new Intl.NumberFormat("en-GB", { style: "currency", currency: plan.currency }).format(
+    plan.price_minor / MINOR,
+  );
   return plan.period_days > 0 ? `${price} for ${plan.period_days} days` : price;
 }
 
@@ -171,7 +181,9 @@ function Transactions() {
       <Loaded of={transactions} waiting="Reading the ledger…">
         {() =>
           items.length === 0 ? (
-            <Empty title="No line in the ledger yet">The first is written when credits are granted; then one for each hold and one for how it ended.</Empty>
+            <Empty title="No line in the ledger yet">
+              The first is written when credits are granted; then one for each hold and one for how it ended.
+            </Empty>
           ) : (
             <>
               <div className={uiCss.scroll}>

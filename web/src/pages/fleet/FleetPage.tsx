@@ -21,13 +21,16 @@ export default function FleetPage() {
           <>
             {data.agents.length === 0 ? (
               <Empty title="No agent has connected">
-                An agent is the program on a machine that runs models; it dials out to here. On one machine it starts with the studio. Elsewhere, run <code>backlot agent</code> with this server’s
-                address and a join token.
+                An agent is the program on a machine that runs models; it dials out to here. On one machine it starts
+                with the studio. Elsewhere, run <code>backlot agent</code> with this server’s address and a join token.
               </Empty>
             ) : (
               regions(data.agents).map(([region, agents]) => <Lane key={region} region={region} agents={agents} />)
             )}
-            <Queue rows={data.queues} idle={data.agents.every((agent) => agent.workers.every((worker) => !worker.busy))} />
+            <Queue
+              rows={data.queues}
+              idle={data.agents.every((agent) => agent.workers.every((worker) => !worker.busy))}
+            />
           </>
         )}
       </Loaded>
@@ -79,7 +82,14 @@ function AgentState({ agent }: { agent: Agent }) {
   if (!agent.connected)
     return (
       <Tag tone="bad">
-        <Icon name="warn" size={12} /> cut off{agent.last_seen_at ? <>, seen <When at={agent.last_seen_at} /></> : ""}
+        <Icon name="warn" size={12} /> cut off
+        {agent.last_seen_at ? (
+          <>
+            , seen <When at={agent.last_seen_at} />
+          </>
+        ) : (
+          ""
+        )}
       </Tag>
     );
   if (agent.draining) return <Tag tone="live">draining: takes nothing new</Tag>;
@@ -108,7 +118,11 @@ function Cell({ worker, connected }: { worker: Worker; connected: boolean }) {
               {phase}
               {measured !== null ? ` ${Math.round(measured * 100)} %` : ""}
             </b>{" "}
-            {worker.job_id ? <Link to={`/runs/${worker.job_id}`}>{shortModel(worker.model)}</Link> : <span>another tenant’s work</span>}
+            {worker.job_id ? (
+              <Link to={`/runs/${worker.job_id}`}>{shortModel(worker.model)}</Link>
+            ) : (
+              <span>another tenant’s work</span>
+            )}
           </>
         ) : (
           <span>{connected ? "Idle" : "Unknown"}</span>
@@ -125,7 +139,9 @@ function Queue({ rows, idle }: { rows: QueueRow[]; idle: boolean }) {
   return (
     <Section title="Who waits for what">
       {rows.length === 0 ? (
-        <p className={css.soft}>{idle ? "Nobody waits, and nothing runs." : "Nobody waits: everything that was accepted has a worker."}</p>
+        <p className={css.soft}>
+          {idle ? "Nobody waits, and nothing runs." : "Nobody waits: everything that was accepted has a worker."}
+        </p>
       ) : (
         <div className={uiCss.scroll}>
           <table className={uiCss.table}>

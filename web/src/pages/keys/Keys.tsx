@@ -28,7 +28,8 @@ export default function Keys() {
       title="API keys"
       lead={
         <>
-          A program acts as you with a key. Everything this page can do, the public API can: <a href="/openapi.json">its description</a>.
+          A program acts as you with a key. Everything this page can do, the public API can:{" "}
+          <a href="/openapi.json">its description</a>.
         </>
       }
       actions={
@@ -40,8 +41,16 @@ export default function Keys() {
       <Loaded of={apiKeys} waiting="Fetching the keys…">
         {({ items }) => {
           return items.length === 0 ? (
-            <Empty title="No program acts for you yet" actions={<Button look="primary" onClick={open}>Make a key</Button>}>
-              Make a key, put it in your program’s environment, and send it as <code>Authorization: Bearer …</code>. You can take it away at any time.
+            <Empty
+              title="No program acts for you yet"
+              actions={
+                <Button look="primary" onClick={open}>
+                  Make a key
+                </Button>
+              }
+            >
+              Make a key, put it in your program’s environment, and send it as <code>Authorization: Bearer …</code>. You
+              can take it away at any time.
             </Empty>
           ) : (
             <div className={uiCss.scroll}>
@@ -93,7 +102,10 @@ function useRevoke() {
   const { later, sayProblem } = useToasts();
   return (key: ApiKey) => {
     const before = client.getQueryData(keys.apiKeys);
-    client.setQueryData<{ items: ApiKey[] }>(keys.apiKeys, (old) => old && { ...old, items: old.items.filter((one) => one.id !== key.id) });
+    client.setQueryData<{ items: ApiKey[] }>(
+      keys.apiKeys,
+      (old) => old && { ...old, items: old.items.filter((one) => one.id !== key.id) },
+    );
     const putBack = () => client.setQueryData(keys.apiKeys, before);
     later(
       { title: `${key.name} is being taken away`, text: "Programs that use it will be refused." },
@@ -116,7 +128,8 @@ function NewKeyDialog({ open, onClose }: { open: boolean; onClose: () => void })
   const [name, setName] = useState("");
   const [expires, setExpires] = useState("");
   const make = useMutation({
-    mutationFn: () => api.post<NewApiKey>("/v1/identity/api-keys", { name, ...(expires ? { expires_in_s: Number(expires) } : {}) }),
+    mutationFn: () =>
+      api.post<NewApiKey>("/v1/identity/api-keys", { name, ...(expires ? { expires_in_s: Number(expires) } : {}) }),
     onSuccess: () => client.invalidateQueries({ queryKey: keys.apiKeys }),
   });
   const close = () => {
@@ -130,7 +143,16 @@ function NewKeyDialog({ open, onClose }: { open: boolean; onClose: () => void })
   };
   const made = make.data;
   return (
-    <Dialog open={open} onClose={close} title={made ? "Copy it now" : "Make a key"} text={made ? "This is the only time that the key is shown: only a hash of it is kept." : "Name it after the program that will hold it."}>
+    <Dialog
+      open={open}
+      onClose={close}
+      title={made ? "Copy it now" : "Make a key"}
+      text={
+        made
+          ? "This is the only time that the key is shown: only a hash of it is kept."
+          : "Name it after the program that will hold it."
+      }
+    >
       {made ? (
         <div className={css.form}>
           <code className={css.key} data-testid="key">
@@ -142,11 +164,20 @@ function NewKeyDialog({ open, onClose }: { open: boolean; onClose: () => void })
             </Button>
             <Button onClick={close}>I have it</Button>
           </div>
-          <pre className={css.example}>{`curl ${location.origin}/v1/billing/balance \\\n  -H "Authorization: Bearer ${made.prefix}…"`}</pre>
+          <pre
+            className={css.example}
+          >{`curl ${location.origin}/v1/billing/balance \\\n  -H "Authorization: Bearer ${made.prefix}…"`}</pre>
         </div>
       ) : (
         <form className={css.form} onSubmit={submit}>
-          <TextField label="Name" required maxLength={100} placeholder="Nightly batch" value={name} onChange={(event) => setName(event.target.value)} />
+          <TextField
+            label="Name"
+            required
+            maxLength={100}
+            placeholder="Nightly batch"
+            value={name}
+            onChange={(event) => setName(event.target.value)}
+          />
           <SelectField label="It ends" value={expires} onChange={(event) => setExpires(event.target.value)}>
             {EXPIRIES.map(([value, words]) => (
               <option key={value} value={value}>

@@ -29,7 +29,16 @@ function Shown({ asset }: { asset: Asset }) {
   const remove = useRemoveAsset();
   const run = useQuery({ ...runQuery(asset.run_id ?? ""), enabled: Boolean(asset.run_id) });
   const facts: [string, React.ReactNode][] = [
-    ["Size", [dimensions(asset.width, asset.height), asset.duration_ms ? duration(asset.duration_ms) : "", bytes(asset.size_bytes)].filter(Boolean).join(" · ")],
+    [
+      "Size",
+      [
+        dimensions(asset.width, asset.height),
+        asset.duration_ms ? duration(asset.duration_ms) : "",
+        bytes(asset.size_bytes),
+      ]
+        .filter(Boolean)
+        .join(" · "),
+    ],
     ["Type", asset.content_type],
     ["Here since", dateTime(asset.created_at)],
     ["Id", <Id key="id" value={asset.id} whole />],

@@ -33,7 +33,9 @@ export default function Library() {
   const remove = useRemoveAsset();
   const [kind, setKind] = useState<Kind>("all");
   const has = KINDS.find((one) => one.kind === kind)?.has ?? (() => true);
-  const shown = (assets.data?.pages.flatMap((page) => page.items) ?? []).filter((asset) => asset.state === "ready" && has(asset));
+  const shown = (assets.data?.pages.flatMap((page) => page.items) ?? []).filter(
+    (asset) => asset.state === "ready" && has(asset),
+  );
   return (
     <Page
       title="Library"
@@ -56,13 +58,28 @@ export default function Library() {
       <Loaded of={assets} waiting="Fetching the library…">
         {() =>
           shown.length > 0 ? (
-            <Wall assets={shown} more={assets.hasNextPage ? () => void assets.fetchNextPage() : null} onRemove={remove} />
+            <Wall
+              assets={shown}
+              more={assets.hasNextPage ? () => void assets.fetchNextPage() : null}
+              onRemove={remove}
+            />
           ) : kind === "all" ? (
-            <Empty title="Nothing is here yet" actions={<ButtonLink to="/studio?new=1" look="primary" icon="upload">Bring a photograph</ButtonLink>}>
-              What you bring in, and everything that is made of it, hangs here at its own shape, with the run that made it one click away.
+            <Empty
+              title="Nothing is here yet"
+              actions={
+                <ButtonLink to="/studio?new=1" look="primary" icon="upload">
+                  Bring a photograph
+                </ButtonLink>
+              }
+            >
+              What you bring in, and everything that is made of it, hangs here at its own shape, with the run that made
+              it one click away.
             </Empty>
           ) : (
-            <Empty title="Nothing of this kind" actions={<Button onClick={() => setKind("all")}>Show everything</Button>}>
+            <Empty
+              title="Nothing of this kind"
+              actions={<Button onClick={() => setKind("all")}>Show everything</Button>}
+            >
               The rest of the library is not shown while this is chosen.
             </Empty>
           )
@@ -78,8 +95,13 @@ export function useRemoveAsset(): (asset: Asset) => void {
   const { later, sayProblem } = useToasts();
   return (asset) => {
     const before = client.getQueryData<InfiniteData<ApiPage<Asset>>>(keys.assets);
-    client.setQueryData<InfiniteData<ApiPage<Asset>>>(keys.assets, (old) =>
-      old && { ...old, pages: old.pages.map((page) => ({ ...page, items: page.items.filter((one) => one.id !== asset.id) })) },
+    client.setQueryData<InfiniteData<ApiPage<Asset>>>(
+      keys.assets,
+      (old) =>
+        old && {
+          ...old,
+          pages: old.pages.map((page) => ({ ...page, items: page.items.filter((one) => one.id !== asset.id) })),
+        },
     );
     const putBack = () => client.setQueryData(keys.assets, before);
     later(
@@ -97,7 +119,15 @@ export function useRemoveAsset(): (asset: Asset) => void {
   };
 }
 
-function Wall({ assets, more, onRemove }: { assets: Asset[]; more: (() => void) | null; onRemove: (asset: Asset) => void }) {
+function Wall({
+  assets,
+  more,
+  onRemove,
+}: {
+  assets: Asset[];
+  more: (() => void) | null;
+  onRemove: (asset: Asset) => void;
+}) {
   const frame = useRef<HTMLDivElement>(null);
   const width = useWidth(frame);
   const rows = width > 0 ? wallRows(assets, ratioOf, width, width < PHONE_PX ? ROW_PX_PHONE : ROW_PX, GAP_PX) : [];
@@ -137,8 +167,20 @@ function Wall({ assets, more, onRemove }: { assets: Asset[]; more: (() => void) 
   );
 }
 
-function Tile({ asset, style, onRemove }: { asset: Asset; style: React.CSSProperties; onRemove: (asset: Asset) => void }) {
-  const facts = [dimensions(asset.width, asset.height), asset.duration_ms ? duration(asset.duration_ms) : "", bytes(asset.size_bytes)];
+function Tile({
+  asset,
+  style,
+  onRemove,
+}: {
+  asset: Asset;
+  style: React.CSSProperties;
+  onRemove: (asset: Asset) => void;
+}) {
+  const facts = [
+    dimensions(asset.width, asset.height),
+    asset.duration_ms ? duration(asset.duration_ms) : "",
+    bytes(asset.size_bytes),
+  ];
   return (
     <li className={css.tile} style={style}>
       <Link to={`/library/${asset.id}`} aria-label={`${asset.name}, ${facts.filter(Boolean).join(", ")}`}>
@@ -153,7 +195,13 @@ function Tile({ asset, style, onRemove }: { asset: Asset; style: React.CSSProper
           <small>{facts.filter(Boolean).join(" · ")}</small>
         </span>
       </Link>
-      <Button look="quiet" icon="trash" className={css.remove} aria-label={`Delete ${asset.name}`} onClick={() => onRemove(asset)} />
+      <Button
+        look="quiet"
+        icon="trash"
+        className={css.remove}
+        aria-label={`Delete ${asset.name}`}
+        onClick={() => onRemove(asset)}
+      />
     </li>
   );
 }

@@ -20,7 +20,8 @@ export default function NumberPage() {
   const day = search.get("day");
   const { from, to } = useMemo(() => rangeOf(days, Date.now()), [days]);
   const metric = useQuery(metricQuery(name, from, to));
-  const set = (change: Record<string, string>) => setSearch((old) => ({ ...Object.fromEntries(old), ...change }), { replace: true, preventScrollReset: true });
+  const set = (change: Record<string, string>) =>
+    setSearch((old) => ({ ...Object.fromEntries(old), ...change }), { replace: true, preventScrollReset: true });
   return (
     <Page
       title={metric.data?.definition.label ?? humanise(name)}
@@ -35,7 +36,13 @@ export default function NumberPage() {
       <Loaded of={metric} waiting="Computing…">
         {(data) => (
           <>
-            <TimeSeries points={data.points} unit={data.definition.unit} label={data.definition.label} chosen={day} onChoose={(chosen) => set({ day: chosen })} />
+            <TimeSeries
+              points={data.points}
+              unit={data.definition.unit}
+              label={data.definition.label}
+              chosen={day}
+              onChoose={(chosen) => set({ day: chosen })}
+            />
             <Whole metric={data} />
             {day && <Rows name={name} day={day} />}
             <Section title="Definition">
@@ -71,7 +78,8 @@ function Whole({ metric }: { metric: Metric }) {
       <div>
         <dt>Left out</dt>
         <dd>
-          {count(metric.excluded.staff)} of the staff, {count(metric.excluded.service)} {metric.excluded.service === 1 ? "service" : "services"}, with {count(metric.excluded.events)}{" "}
+          {count(metric.excluded.staff)} of the staff, {count(metric.excluded.service)}{" "}
+          {metric.excluded.service === 1 ? "service" : "services"}, with {count(metric.excluded.events)}{" "}
           {metric.excluded.events === 1 ? "event" : "events"} that would have counted
         </dd>
       </div>
@@ -126,7 +134,10 @@ const COLUMNS_FIRST = ["counted", "time", "time_us", "type", "person", "actor", 
 /** What one looks for first, then the rest as they come. */
 function columnsOf(row: Row): string[] {
   const names = Object.keys(row);
-  return [...COLUMNS_FIRST.filter((name) => names.includes(name)), ...names.filter((name) => !COLUMNS_FIRST.includes(name))];
+  return [
+    ...COLUMNS_FIRST.filter((name) => names.includes(name)),
+    ...names.filter((name) => !COLUMNS_FIRST.includes(name)),
+  ];
 }
 
 function cell(value: unknown): string {
@@ -142,7 +153,12 @@ function Code({ text, name }: { text: string; name: string }) {
       <pre tabIndex={0} aria-label={name}>
         {text.trim()}
       </pre>
-      <Button look="quiet" icon="copy" aria-label={`Copy the ${name}`} onClick={() => void copy(text, `The ${name} is copied`)} />
+      <Button
+        look="quiet"
+        icon="copy"
+        aria-label={`Copy the ${name}`}
+        onClick={() => void copy(text, `The ${name} is copied`)}
+      />
     </div>
   );
 }

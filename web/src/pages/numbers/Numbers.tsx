@@ -28,7 +28,9 @@ export default function Numbers() {
       <Loaded of={metrics} waiting="Fetching the definitions…">
         {({ items }) =>
           items.length === 0 ? (
-            <Empty title="Nothing is defined yet">A metric is a YAML file in data/metrics. Without a definition there is no number.</Empty>
+            <Empty title="Nothing is defined yet">
+              A metric is a YAML file in data/metrics. Without a definition there is no number.
+            </Empty>
           ) : (
             <ul className={css.grid}>
               {items.map((metric) => (
@@ -81,7 +83,12 @@ function Latest({ points, unit }: { points: MetricPoint[]; unit: string }) {
   const complete = points.findLast((point) => point.complete && point.value !== null);
   const open = points.findLast((one) => !one.complete && one.value !== null);
   const point = complete ?? open;
-  if (!point) return <p className={css.value}>–<small> not defined in these days</small></p>;
+  if (!point)
+    return (
+      <p className={css.value}>
+        –<small> not defined in these days</small>
+      </p>
+    );
   return (
     <p className={css.value}>
       {withUnit(point.value, unit)}

@@ -32,7 +32,13 @@ export default function RunPage() {
   return <Shown run={run.data} timeline={timeline} />;
 }
 
-function Shown({ run, timeline }: { run: Run; timeline: { data: Timeline | undefined; error: unknown; refetch: () => unknown } }) {
+function Shown({
+  run,
+  timeline,
+}: {
+  run: Run;
+  timeline: { data: Timeline | undefined; error: unknown; refetch: () => unknown };
+}) {
   const source = assetOf(run.input);
   const over = isOver(run);
   return (
@@ -40,8 +46,8 @@ function Shown({ run, timeline }: { run: Run; timeline: { data: Timeline | undef
       title={`${humanise(run.tool)}, ${takeLabel(run.input)}`}
       lead={
         <>
-          <StateTag state={run.state} /> {over ? "" : `${progressOf(run).word} ${progressOf(run).detail}`} {moneySentence(run)} · version {run.version} · run{" "}
-          <Id value={run.id} />
+          <StateTag state={run.state} /> {over ? "" : `${progressOf(run).word} ${progressOf(run).detail}`}{" "}
+          {moneySentence(run)} · version {run.version} · run <Id value={run.id} />
           {run.job_id && run.job_id !== run.id && (
             <>
               {" "}
@@ -52,53 +58,12 @@ function Shown({ run, timeline }: { run: Run; timeline: { data: Timeline | undef
       }
       actions={source && <ButtonLink to={`/studio?asset=${source}&run=${run.id}`}>Open in the studio</ButtonLink>}
     >
-      <ul className={css.media} aria-label="Pictures of this run" style={{ marginBottom: 24 }}>
-        {source && (
-          <li>
-            <Link to={`/library/${source}`}>
-              <img src={previewUrl(source)} alt="What went in" />
-              What went in
-            </Link>
-          </li>
-        )}
-        {run.outputs.map((output) => (
-          <li key={output.id}>
-            <Link to={`/library/${output.id}`}>
-              <img src={previewUrl(output.id)} alt={`What came out: ${output.name}`} />
-              What came out
-            </Link>
-          </li>
-        ))}
-      </ul>
+      <Pictures run={run} />
       <Loaded of={timeline} waiting="Asking every system what it knows of this run…">
         {(data) => (
           <>
-            <dl className={css.figures}>
-              <Figure name="Quoted" value={`${credits(run.price_micro)}`} unit="credits" exact={creditsExact(run.price_micro)} />
-              <Figure name="Held" value={credits(data.cost.held_micro)} unit="credits" exact={creditsExact(data.cost.held_micro)} />
-              <Figure name="Charged" value={data.cost.settled_micro === null ? "not yet" : credits(data.cost.settled_micro)} unit={data.cost.settled_micro === null ? "" : "credits"} exact={creditsExact(data.cost.settled_micro ?? 0)} />
-              <Figure name="Absorbed by us" value={credits(data.cost.absorbed_micro)} unit="credits" exact={creditsExact(data.cost.absorbed_micro)} />
-              <Figure name="Cost to us" value={credits(data.cost.cost_micro)} unit="credits" exact={creditsExact(data.cost.cost_micro)} />
-              <Figure name="Machine time" value={duration(data.cost.compute_ms)} unit="" exact={`${data.cost.compute_ms} ms`} />
-            </dl>
-            <div className={css.verdict}>
-              {data.who_paid && (
-                <p>
-                  <b>Who paid:</b> <WhoPaid run={run} text={data.who_paid} />
-                </p>
-              )}
-              {data.why_failed && (
-                <p>
-                  <b>Why it failed:</b> {data.why_failed.message} {data.why_failed.detail && readable(data.why_failed.detail)} <code>{data.why_failed.class}</code>
-                </p>
-              )}
-              {data.why_failed && <p>{data.why_failed.charged_because}</p>}
-              {data.missing.length > 0 && (
-                <p>
-                  <b>Incomplete:</b> {listOf(data.missing)} did not answer; its part of the story is missing.
-                </p>
-              )}
-            </div>
+            <Figures run={run} cost={data.cost} />
+            <Verdict run={run} timeline={data} />
             <Section title="What happened when">
               <Spans items={data.items} />
               <ol className={css.line}>
@@ -111,6 +76,82 @@ function Shown({ run, timeline }: { run: Run; timeline: { data: Timeline | undef
         )}
       </Loaded>
     </Page>
+  );
+}
+
+function Pictures({ run }: { run: Run }) {
+  const source = assetOf(run.input);
+  return (
+    <ul className={css.media} aria-label="Pictures of this run" style={{ marginBottom: 24 }}>
+      {source && (
+        <li>
+          <Link to={`/library/${source}`}>
+            <img src={previewUrl(source)} alt="What went in" />
+            What went in
+          </Link>
+        </li>
+      )}
+      {run.outputs.map((output) => (
+        <li key={output.id}>
+          <Link to={`/library/${output.id}`}>
+            <img src={previewUrl(output.id)} alt={`What came out: ${output.name}`} />
+            What came out
+          </Link>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Figures({ run, cost }: { run: Run; cost: Timeline["cost"] }) {
+  return (
+    <dl className={css.figures}>
+      <Figure
+        name="Quoted"
+        value={`${credits(run.price_micro)}`}
+        unit="credits"
+        exact={creditsExact(run.price_micro)}
+      />
+      <Figure name="Held" value={credits(cost.held_micro)} unit="credits" exact={creditsExact(cost.held_micro)} />
+      <Figure
+        name="Charged"
+        value={cost.settled_micro === null ? "not yet" : credits(cost.settled_micro)}
+        unit={cost.settled_micro === null ? "" : "credits"}
+        exact={creditsExact(cost.settled_micro ?? 0)}
+      />
+      <Figure
+        name="Absorbed by us"
+        value={credits(cost.absorbed_micro)}
+        unit="credits"
+        exact={creditsExact(cost.absorbed_micro)}
+      />
+      <Figure name="Cost to us" value={credits(cost.cost_micro)} unit="credits" exact={creditsExact(cost.cost_micro)} />
+      <Figure name="Machine time" value={duration(cost.compute_ms)} unit="" exact={`${cost.compute_ms} ms`} />
+    </dl>
+  );
+}
+
+function Verdict({ run, timeline }: { run: Run; timeline: Timeline }) {
+  return (
+    <div className={css.verdict}>
+      {timeline.who_paid && (
+        <p>
+          <b>Who paid:</b> <WhoPaid run={run} text={timeline.who_paid} />
+        </p>
+      )}
+      {timeline.why_failed && (
+        <p>
+          <b>Why it failed:</b> {timeline.why_failed.message}{" "}
+          {timeline.why_failed.detail && readable(timeline.why_failed.detail)} <code>{timeline.why_failed.class}</code>
+        </p>
+      )}
+      {timeline.why_failed && <p>{timeline.why_failed.charged_because}</p>}
+      {timeline.missing.length > 0 && (
+        <p>
+          <b>Incomplete:</b> {listOf(timeline.missing)} did not answer; its part of the story is missing.
+        </p>
+      )}
+    </div>
   );
 }
 
@@ -136,7 +177,11 @@ function Spans({ items }: { items: TimelineItem[] }) {
       {items.slice(0, -1).map((item, index) => {
         const part = (Date.parse(items[index + 1]?.at ?? item.at) - Date.parse(item.at)) / total;
         return (
-          <span key={index} style={{ flexGrow: part, "--lane": laneOf(item.system) } as React.CSSProperties} title={readable(item.what)}>
+          <span
+            key={index}
+            style={{ flexGrow: part, "--lane": laneOf(item.system) } as React.CSSProperties}
+            title={readable(item.what)}
+          >
             {part >= LABELLED_PART_MIN && (
               <>
                 {capital(readable(item.what))} <b>{duration(part * total)}</b>

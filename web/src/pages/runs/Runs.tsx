@@ -15,15 +15,26 @@ const REFRESH_MS = 4_000;
 export default function Runs() {
   const runs = useInfiniteQuery({
     ...runsQuery,
-    refetchInterval: (query) => (query.state.data?.pages.some((page) => page.items.some((run) => !isOver(run))) ? REFRESH_MS : false),
+    refetchInterval: (query) =>
+      query.state.data?.pages.some((page) => page.items.some((run) => !isOver(run))) ? REFRESH_MS : false,
   });
   const items = runs.data?.pages.flatMap((page) => page.items) ?? [];
   return (
-    <Page title="Runs" lead="Everything that was asked for, newest first. Open one to see what happened when, and who paid.">
+    <Page
+      title="Runs"
+      lead="Everything that was asked for, newest first. Open one to see what happened when, and who paid."
+    >
       <Loaded of={runs} waiting="Fetching the runs…">
         {() =>
           items.length === 0 ? (
-            <Empty title="Nothing has run yet" actions={<ButtonLink to="/studio" look="primary">Go to the studio</ButtonLink>}>
+            <Empty
+              title="Nothing has run yet"
+              actions={
+                <ButtonLink to="/studio" look="primary">
+                  Go to the studio
+                </ButtonLink>
+              }
+            >
               A run is one tool on one picture. It shows its price before it starts, and its whole story after it ends.
             </Empty>
           ) : (
@@ -52,7 +63,10 @@ export default function Runs() {
               </div>
               {runs.hasNextPage && (
                 <p style={{ marginTop: 16 }}>
-                  <Button onClick={() => void runs.fetchNextPage()} because={runs.isFetchingNextPage ? "Fetching" : null}>
+                  <Button
+                    onClick={() => void runs.fetchNextPage()}
+                    because={runs.isFetchingNextPage ? "Fetching" : null}
+                  >
                     Older runs
                   </Button>
                 </p>
@@ -79,9 +93,15 @@ function RunRow({ run }: { run: Run }) {
         {run.failure && <div className={css.why}>{run.failure.message}</div>}
       </td>
       <td className={uiCss.num}>
-        {run.settled_micro !== null ? credits(run.settled_micro) : <span className={css.soft}>{credits(run.held_micro || run.price_micro)} held</span>}
+        {run.settled_micro !== null ? (
+          credits(run.settled_micro)
+        ) : (
+          <span className={css.soft}>{credits(run.held_micro || run.price_micro)} held</span>
+        )}
       </td>
-      <td className={uiCss.num}>{run.ended_at ? duration(Date.parse(run.ended_at) - Date.parse(run.created_at)) : ""}</td>
+      <td className={uiCss.num}>
+        {run.ended_at ? duration(Date.parse(run.ended_at) - Date.parse(run.created_at)) : ""}
+      </td>
       <td className={css.soft}>
         <When at={run.created_at} />
       </td>

@@ -27,7 +27,6 @@ const DEBOUNCE_MS = 180;
 
 export function Inspector({
   tools,
-  offered,
   chosen,
   onTool,
   asset,
@@ -38,7 +37,6 @@ export function Inspector({
   onRun,
 }: {
   tools: UseQueryResult<Tool[]>;
-  offered: Tool[];
   chosen: string | null;
   onTool: (name: string) => void;
   asset: Asset | null;
@@ -48,6 +46,7 @@ export function Inspector({
   error: unknown;
   onRun: (order: Order) => void;
 }) {
+  const offered = tools.data ?? [];
   const tool = offered.find((one) => one.name === chosen) ?? offered[0];
   return (
     <aside className={css.inspector} aria-label="What should happen to it">
@@ -59,10 +58,18 @@ export function Inspector({
                 <legend>What should happen to it?</legend>
                 {offered.map((one) => (
                   <label key={one.name} className={css.tool}>
-                    <input type="radio" name="tool" checked={one.name === tool.name} onChange={() => onTool(one.name)} />
+                    <input
+                      type="radio"
+                      name="tool"
+                      checked={one.name === tool.name}
+                      onChange={() => onTool(one.name)}
+                    />
                     <span className={css.card}>
                       <span className={css.picture}>
-                        <ToolPicture name={one.name} previewUrl={asset && isImage(asset) ? previewUrl(asset.id) : null} />
+                        <ToolPicture
+                          name={one.name}
+                          previewUrl={asset && isImage(asset) ? previewUrl(asset.id) : null}
+                        />
                       </span>
                       <b>{toolTitle(one)}</b>
                     </span>
@@ -107,7 +114,10 @@ function ToolForm({
   onRun: (order: Order) => void;
 }) {
   const fields = useMemo(() => fieldsOf(tool.input), [tool]);
-  const [values, setValues] = useState<Values>(() => ({ ...initialValues(fields), ...(from ? known(fields, from.input) : {}) }));
+  const [values, setValues] = useState<Values>(() => ({
+    ...initialValues(fields),
+    ...(from ? known(fields, from.input) : {}),
+  }));
   useEffect(() => {
     // Opening a take shows what it was made with, ready to change one thing.
     if (from) setValues((old) => ({ ...old, ...known(fields, from.input) }));
@@ -140,7 +150,12 @@ function ToolForm({
       }}
     >
       <p className={css.sentence}>{toolSentence(tool)}</p>
-      <SchemaForm fields={fields} values={values} faults={faultsOf(quote.error)} onChange={(name, value) => setValues((old) => ({ ...old, [name]: value }))} />
+      <SchemaForm
+        fields={fields}
+        values={values}
+        faults={faultsOf(quote.error)}
+        onChange={(name, value) => setValues((old) => ({ ...old, [name]: value }))}
+      />
       <div className={css.pay}>
         {quote.error && !current ? <ProblemView error={quote.error} onRetry={() => void quote.refetch()} /> : null}
         {Boolean(error) && !starting && <ProblemView error={error} />}
@@ -161,7 +176,8 @@ function ToolForm({
         </p>
         {quote.data && !quote.data.allowed && (
           <p className={css.note}>
-            <Link to="/billing">See where credits come from</Link>, or <Link to="/team">ask whoever gave you yours</Link>.
+            <Link to="/billing">See where credits come from</Link>, or{" "}
+            <Link to="/team">ask whoever gave you yours</Link>.
           </p>
         )}
       </div>
@@ -186,7 +202,11 @@ function note(quote: Quote | undefined, because: string | null): string {
   if (because) return because;
   if (!quote) return "";
   const left = quote.available_micro - quote.price_micro;
-  return [startEstimate(quote.start_p50_ms, quote.start_p90_ms), quote.run_ms ? `runs about ${duration(quote.run_ms)}` : "", `${credits(left)} credits left after it`]
+  return [
+    startEstimate(quote.start_p50_ms, quote.start_p90_ms),
+    quote.run_ms ? `runs about ${duration(quote.run_ms)}` : "",
+    `${credits(left)} credits left after it`,
+  ]
     .filter(Boolean)
     .join(" · ");
 }
@@ -196,18 +216,25 @@ function blocked(quote: Quote | undefined, error: unknown): string | null {
   if (error) return error instanceof ProblemError ? error.problem.title : "The price is not known";
   if (!quote) return "Asking for the price";
   if (!quote.possible) return quote.impossible_because || "No worker that is connected can run this now";
-  if (quote.price_micro > quote.available_micro) return `This costs ${credits(quote.price_micro)} and ${credits(quote.available_micro)} credits are available`;
+  if (quote.price_micro > quote.available_micro)
+    return `This costs ${credits(quote.price_micro)} and ${credits(quote.available_micro)} credits are available`;
   if (!quote.allowed) return quote.refused_because || "Your mandate does not allow it";
   return null;
 }
 
 function faultsOf(error: unknown): Record<string, string> {
   if (!(error instanceof ProblemError)) return {};
-  return Object.fromEntries((error.problem.errors ?? []).map((fault) => [fault.pointer.split("/").pop() ?? "", fault.message]));
+  return Object.fromEntries(
+    (error.problem.errors ?? []).map((fault) => [fault.pointer.split("/").pop() ?? "", fault.message]),
+  );
 }
 
 function known(fields: ReturnType<typeof fieldsOf>, input: Values): Values {
-  return Object.fromEntries(fields.filter((field) => field.kind !== "asset" && field.name in input).map((field) => [field.name, input[field.name]]));
+  return Object.fromEntries(
+    fields
+      .filter((field) => field.kind !== "asset" && field.name in input)
+      .map((field) => [field.name, input[field.name]]),
+  );
 }
 
 function useDebounced<T>(value: T, ms: number): T {

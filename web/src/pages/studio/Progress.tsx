@@ -30,7 +30,11 @@ export function SendingProgress({ sending, onChoose }: { sending: Sending; onCho
     <div className={css.row}>
       <div className={css.words} role="status">
         <b>{sent ? "Looking at it" : `Sending ${Math.round(sending.fraction * 100)} %`}</b>
-        <span>{sent ? "checking what it is, measuring it, making a preview" : `${sending.name} · ${bytes(sending.size_bytes)}`}</span>
+        <span>
+          {sent
+            ? "checking what it is, measuring it, making a preview"
+            : `${sending.name} · ${bytes(sending.size_bytes)}`}
+        </span>
       </div>
       <Button onClick={sending.cancel}>Cancel</Button>
       <progress className={css.line} value={sending.fraction} max={1} aria-label="Bytes sent" />
@@ -48,7 +52,14 @@ export function RunProgress({ run, onCancel }: { run: Run | null; onCancel: (() 
       <ol className={css.phases} aria-hidden="true">
         {STEPS.map((phase, index) => (
           <li key={phase} data-state={index < progress.step ? "done" : index === progress.step ? "now" : "next"}>
-            <i style={index === progress.step && progress.fraction !== null ? { width: `${progress.fraction * 100}%` } : undefined} data-measured={index === progress.step && progress.fraction !== null} />
+            <i
+              style={
+                index === progress.step && progress.fraction !== null
+                  ? { width: `${progress.fraction * 100}%` }
+                  : undefined
+              }
+              data-measured={index === progress.step && progress.fraction !== null}
+            />
             <span>{stepWord(phase)}</span>
           </li>
         ))}
@@ -57,11 +68,17 @@ export function RunProgress({ run, onCancel }: { run: Run | null; onCancel: (() 
         <div className={css.words}>
           <b role="status">{progress.word}</b>
           <span>
-            {[progress.detail, run ? duration(Math.round(passed / 100) * 100) : "", run ? moneySentence(run) : ""].filter(Boolean).join(" · ")}
+            {[progress.detail, run ? duration(Math.round(passed / 100) * 100) : "", run ? moneySentence(run) : ""]
+              .filter(Boolean)
+              .join(" · ")}
           </span>
         </div>
         {onCancel && (
-          <Button icon="stop" onClick={onCancel} because={run?.state === "canceling" ? "Already asked: waiting for the worker" : null}>
+          <Button
+            icon="stop"
+            onClick={onCancel}
+            because={run?.state === "canceling" ? "Already asked: waiting for the worker" : null}
+          >
             Cancel
           </Button>
         )}

@@ -7,7 +7,6 @@ import { isOver, moneySentence } from "../../lib/phases";
 import { takeLabel } from "../../lib/schema";
 import { Button, ButtonAnchor, ButtonLink, ProblemView, StateTag } from "../../ui";
 import { Compare } from "../../ui/Compare";
-import type { Order } from "./Inspector";
 import { RunProgress, SendingProgress } from "./Progress";
 import css from "./Stage.module.css";
 import type { Sending } from "./useUploads";
@@ -17,7 +16,7 @@ interface Props {
   sending: Sending | null;
   run: UseQueryResult<Run> | null;
   against: Run | undefined;
-  order: Order | null;
+  starting: boolean;
   onCancel: () => void;
   onChoose: () => void;
   onUse: (assetId: string) => void;
@@ -27,23 +26,35 @@ interface Props {
 
 /** The work, as large as the window allows, and one line under it that says what it is. */
 export function Stage(props: Props) {
-  const { asset, sending, run, against, order } = props;
+  const { asset, sending, run, against, starting } = props;
   if (sending) {
     return (
-      <Frame
-        name={sending.name}
-        foot={<SendingProgress sending={sending} onChoose={props.onChoose} />}
-      >
+      <Frame name={sending.name} foot={<SendingProgress sending={sending} onChoose={props.onChoose} />}>
         <div className={css.fitter}>
           <img src={sending.localUrl} alt={sending.name} className={css.local} />
         </div>
       </Frame>
     );
   }
-  if (asset.error) return <Frame name="Studio"><div className={css.fault}><ProblemView error={asset.error} onRetry={() => void asset.refetch()} /><Button onClick={props.onChoose}>Choose a photograph</Button></div></Frame>;
+  if (asset.error)
+    return (
+      <Frame name="Studio">
+        <div className={css.fault}>
+          <ProblemView error={asset.error} onRetry={() => void asset.refetch()} />
+          <Button onClick={props.onChoose}>Choose a photograph</Button>
+        </div>
+      </Frame>
+    );
   const source = asset.data;
   if (!source) return <Frame name="Opening the picture…">{null}</Frame>;
-  if (run?.error) return <Frame name={source.name}><div className={css.fault}><ProblemView error={run.error} onRetry={() => void run.refetch()} /></div></Frame>;
+  if (run?.error)
+    return (
+      <Frame name={source.name}>
+        <div className={css.fault}>
+          <ProblemView error={run.error} onRetry={() => void run.refetch()} />
+        </div>
+      </Frame>
+    );
   const open = run?.data;
   const output = open?.state === "succeeded" ? open.outputs[0] : undefined;
   if (open && output) {
@@ -59,7 +70,7 @@ export function Stage(props: Props) {
       />
     );
   }
-  const foot = order ? (
+  const foot = starting ? (
     <RunProgress run={null} onCancel={null} />
   ) : open && !isOver(open) ? (
     <RunProgress run={open} onCancel={props.onCancel} />
@@ -74,14 +85,31 @@ export function Stage(props: Props) {
         <video src={contentUrl(source.id)} controls className={css.media} aria-label={source.name} />
       ) : (
         <Box ratio={ratioOf(source)} zoom="fit">
-          <img src={contentUrl(source.id)} alt={source.name} className={css.whole} style={{ background: `center / 100% 100% url(${previewUrl(source.id)})` }} />
+          <img
+            src={contentUrl(source.id)}
+            alt={source.name}
+            className={css.whole}
+            style={{ background: `center / 100% 100% url(${previewUrl(source.id)})` }}
+          />
         </Box>
       )}
     </Frame>
   );
 }
 
-function Frame({ name, foot, dim = false, tools, children }: { name: string; foot?: React.ReactNode; dim?: boolean; tools?: React.ReactNode; children: React.ReactNode }) {
+function Frame({
+  name,
+  foot,
+  dim = false,
+  tools,
+  children,
+}: {
+  name: string;
+  foot?: React.ReactNode;
+  dim?: boolean;
+  tools?: React.ReactNode;
+  children: React.ReactNode;
+}) {
   return (
     <section className={css.stage} aria-label={`Stage: ${name}`}>
       {tools && <div className={css.tools}>{tools}</div>}
@@ -92,7 +120,12 @@ function Frame({ name, foot, dim = false, tools, children }: { name: string; foo
 }
 
 function Facts({ asset }: { asset: Asset }) {
-  const facts = [dimensions(asset.width, asset.height), asset.duration_ms ? duration(asset.duration_ms) : "", bytes(asset.size_bytes), asset.content_type];
+  const facts = [
+    dimensions(asset.width, asset.height),
+    asset.duration_ms ? duration(asset.duration_ms) : "",
+    bytes(asset.size_bytes),
+    asset.content_type,
+  ];
   return (
     <p className={css.facts}>
       <b>{asset.name}</b>
@@ -108,8 +141,7 @@ function Ended({ run, onSource }: { run: Run; onSource: () => void }) {
         <StateTag state={run.state} /> <b>{endedSentence(run)}</b>
       </p>
       <p>
-        {capital(moneySentence(run))}
-. {run.failure?.charged_because}
+        {capital(moneySentence(run))}. {run.failure?.charged_because}
       </p>
       {run.failure?.detail && <p>{run.failure.detail}</p>}
       <div className={css.actions}>
@@ -146,7 +178,11 @@ function Result({
       tools={
         <>
           {!video && (
-            <Button look="quiet" aria-pressed={zoom === "full"} onClick={() => setZoom(zoom === "fit" ? "full" : "fit")}>
+            <Button
+              look="quiet"
+              aria-pressed={zoom === "full"}
+              onClick={() => setZoom(zoom === "fit" ? "full" : "fit")}
+            >
               {zoom === "fit" ? "See every pixel" : "Fit to the window"}
             </Button>
           )}
@@ -162,7 +198,12 @@ function Result({
           <p className={css.facts}>
             <b>{label}</b>
             <span>
-              {[dimensions(output.width, output.height), output.duration_ms ? duration(output.duration_ms) : "", bytes(output.size_bytes), moneySentence(run)]
+              {[
+                dimensions(output.width, output.height),
+                output.duration_ms ? duration(output.duration_ms) : "",
+                bytes(output.size_bytes),
+                moneySentence(run),
+              ]
                 .filter(Boolean)
                 .join(" · ")}
             </span>
@@ -187,7 +228,13 @@ function Result({
         <Box ratio={ratioOf(output)} zoom={zoom} width={output.width}>
           <Compare
             before={<img src={contentUrl(source.id)} alt={`Before: ${source.name}`} />}
-            after={<img src={contentUrl(output.id)} alt={`After: ${label}`} style={{ background: `center / 100% 100% url(${previewUrl(output.id)})` }} />}
+            after={
+              <img
+                src={contentUrl(output.id)}
+                alt={`After: ${label}`}
+                style={{ background: `center / 100% 100% url(${previewUrl(output.id)})` }}
+              />
+            }
             beforeLabel={`Before ${dimensions(source.width, source.height)}`}
             afterLabel={`After ${dimensions(output.width, output.height)}`}
           />
@@ -198,11 +245,26 @@ function Result({
 }
 
 /** A box of the picture's own ratio: as large as fits, or one screen pixel for each of its pixels. */
-function Box({ ratio, zoom, width, children }: { ratio: number; zoom: Zoom; width?: number | null; children: React.ReactNode }) {
+function Box({
+  ratio,
+  zoom,
+  width,
+  children,
+}: {
+  ratio: number;
+  zoom: Zoom;
+  width?: number | null;
+  children: React.ReactNode;
+}) {
   const full = zoom === "full" && width ? `${width / devicePixelRatio}px` : null;
   return (
     <div className={full ? css.scroller : css.fitter}>
-      <div className={css.box} style={full ? { width: full, aspectRatio: ratio } : { width: `min(100cqw, 100cqh * ${ratio})`, aspectRatio: ratio }}>
+      <div
+        className={css.box}
+        style={
+          full ? { width: full, aspectRatio: ratio } : { width: `min(100cqw, 100cqh * ${ratio})`, aspectRatio: ratio }
+        }
+      >
         {children}
       </div>
     </div>
@@ -213,7 +275,15 @@ function stillness(): boolean {
   return matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
-function Clip({ asset, label, innerRef }: { asset: OutputAsset; label: string; innerRef?: React.Ref<HTMLVideoElement> }) {
+function Clip({
+  asset,
+  label,
+  innerRef,
+}: {
+  asset: OutputAsset;
+  label: string;
+  innerRef?: React.Ref<HTMLVideoElement>;
+}) {
   return (
     <video
       ref={innerRef}

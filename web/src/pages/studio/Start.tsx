@@ -9,9 +9,19 @@ import { ToolPicture, toolSentence, toolTitle } from "./tools";
 const RECENT_MAX = 12;
 
 /** The studio with nothing on the stage: what to do first, what can be done, and what is already here. */
-export function Start({ onChoose, onPick, tools }: { onChoose: () => void; onPick: (assetId: string) => void; tools: Tool[] }) {
+export function Start({
+  onChoose,
+  onPick,
+  tools,
+}: {
+  onChoose: () => void;
+  onPick: (assetId: string) => void;
+  tools: Tool[];
+}) {
   const assets = useInfiniteQuery(assetsQuery);
-  const recent = (assets.data?.pages[0]?.items ?? []).filter((asset) => isImage(asset) && asset.state === "ready").slice(0, RECENT_MAX);
+  const recent = (assets.data?.pages[0]?.items ?? [])
+    .filter((asset) => isImage(asset) && asset.state === "ready")
+    .slice(0, RECENT_MAX);
   const first = assets.data !== undefined && recent.length === 0;
   return (
     <div className={css.start}>
@@ -29,7 +39,12 @@ export function Start({ onChoose, onPick, tools }: { onChoose: () => void; onPic
             {recent.map((asset) => (
               <li key={asset.id} style={{ flexGrow: ratioOf(asset), flexBasis: 120 * ratioOf(asset) }}>
                 <button type="button" onClick={() => onPick(asset.id)} title={asset.name}>
-                  <img src={previewUrl(asset.id)} alt={asset.name} loading="lazy" style={{ aspectRatio: String(ratioOf(asset)) }} />
+                  <img
+                    src={previewUrl(asset.id)}
+                    alt={asset.name}
+                    loading="lazy"
+                    style={{ aspectRatio: String(ratioOf(asset)) }}
+                  />
                 </button>
               </li>
             ))}

@@ -53,15 +53,31 @@ export function Takes({
                 aria-current={run.id === selected}
                 data-against={run.id === against || undefined}
                 aria-label={`Take ${number}: ${humanise(run.tool)}, ${takeLabel(run.input)}, ${stateWord(run.state)}`}
-                onClick={(event) => (event.shiftKey && selected && run.id !== selected ? onAgainst(run.id) : onSelect(run.id))}
+                onClick={(event) =>
+                  event.shiftKey && selected && run.id !== selected ? onAgainst(run.id) : onSelect(run.id)
+                }
               >
                 <span className={css.thumb} style={{ aspectRatio: String(output ? ratioOf(output) : 1) }}>
-                  {output ? <img src={previewUrl(output.id)} alt="" loading="lazy" /> : <Icon name={isOver(run) ? "warn" : "clock"} />}
-                  {run.tool === "animate" && output && <i><Icon name="play" size={12} /></i>}
+                  {output ? (
+                    <img src={previewUrl(output.id)} alt="" loading="lazy" />
+                  ) : (
+                    <Icon name={isOver(run) ? "warn" : "clock"} />
+                  )}
+                  {run.tool === "animate" && output && (
+                    <i>
+                      <Icon name="play" size={12} />
+                    </i>
+                  )}
                 </span>
                 <span className={css.text}>
                   <b>Take {number}</b>
-                  <small>{isOver(run) ? (run.state === "succeeded" ? takeLabel(run.input) : stateWord(run.state)) : progressOf(run).word}</small>
+                  <small>
+                    {isOver(run)
+                      ? run.state === "succeeded"
+                        ? takeLabel(run.input)
+                        : stateWord(run.state)
+                      : progressOf(run).word}
+                  </small>
                 </span>
               </button>
             </li>

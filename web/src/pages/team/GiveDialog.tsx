@@ -39,7 +39,6 @@ export function GiveDialog({ parent, members, onClose }: { parent: Mandate; memb
   const { me } = useSession();
   const client = useQueryClient();
   const { say } = useToasts();
-  const tools = useQuery(toolsQuery).data ?? [];
   const others = members.filter((one) => one.user_id !== me.user.id);
   const [draft, setDraft] = useState<Draft>({
     grantee: others[0]?.user_id ?? "",
@@ -73,54 +72,14 @@ export function GiveDialog({ parent, members, onClose }: { parent: Mandate; memb
     if (!because) give.mutate();
   };
   return (
-    <Dialog open onClose={onClose} title="Give a part of it" text="Nobody can give what they do not hold; it can be taken back at any time.">
+    <Dialog
+      open
+      onClose={onClose}
+      title="Give a part of it"
+      text="Nobody can give what they do not hold; it can be taken back at any time."
+    >
       <form className={css.form} onSubmit={submit}>
-        <div className={css.pair}>
-          <SelectField label="To" value={draft.grantee} onChange={(event) => set({ grantee: event.target.value })}>
-            {others.length === 0 && <option value="">Nobody else is a member yet</option>}
-            {others.map((one) => (
-              <option key={one.user_id} value={one.user_id}>
-                {one.name}
-              </option>
-            ))}
-          </SelectField>
-          <SelectField label="Where" value={draft.project} onChange={(event) => set({ project: event.target.value })}>
-            {!parent.project_id && <option value="">The whole organisation</option>}
-            {me.projects.map((one) => (
-              <option key={one.id} value={one.id}>
-                {one.name}
-              </option>
-            ))}
-          </SelectField>
-        </div>
-        <Checks legend="May" options={GIVABLE.map((pattern) => [pattern, actionWords(pattern)])} chosen={draft.actions} onChange={(actions) => set({ actions })} />
-        <div className={css.pair}>
-          <TextField label="Credits" type="number" min={0} step="any" required value={draft.amount} onChange={(event) => set({ amount: event.target.value })} />
-          <SelectField label="How" value={draft.mode} onChange={(event) => set({ mode: event.target.value as Draft["mode"] })}>
-            <option value="transfer">Set aside for them</option>
-            <option value="cap">A limit on what is shared</option>
-          </SelectField>
-        </div>
-        {draft.mode === "cap" && (
-          <SelectField label="The limit starts again" value={draft.period} onChange={(event) => set({ period: event.target.value as Draft["period"] })}>
-            <option value="day">every day</option>
-            <option value="month">every month</option>
-            <option value="life">never</option>
-          </SelectField>
-        )}
-        <Checks legend="Only these tools (none chosen: all)" options={tools.filter((one) => one.name !== "echo").map((one) => [one.name, one.label])} chosen={draft.tools} onChange={(chosen) => set({ tools: chosen })} />
-        <div className={css.pair}>
-          <TextField label="Most for one run" type="number" min={0} step="any" placeholder="no limit" value={draft.unit} onChange={(event) => set({ unit: event.target.value })} />
-          <SelectField label="May be handed on" value={draft.depth} onChange={(event) => set({ depth: event.target.value })}>
-            {Array.from({ length: Math.max(1, Math.min(4, parent.depth_max)) }, (_, depth) => (
-              <option key={depth} value={depth}>
-                {depth === 0 ? "no further" : depth === 1 ? "once" : `${depth} levels deep`}
-              </option>
-            ))}
-          </SelectField>
-          <TextField label="Until" type="date" value={draft.until} onChange={(event) => set({ until: event.target.value })} />
-          <TextField label="For" required maxLength={200} placeholder="Teaser stills" value={draft.purpose} onChange={(event) => set({ purpose: event.target.value })} />
-        </div>
+        <GiveFields draft={draft} set={set} parent={parent} others={others} />
         <p className={css.preview}>
           <b>{holder}</b> {mandateSentence(body, project)}
           {draft.purpose ? `, for “${draft.purpose}”.` : "."}
@@ -133,6 +92,121 @@ export function GiveDialog({ parent, members, onClose }: { parent: Mandate; memb
         </div>
       </form>
     </Dialog>
+  );
+}
+
+function GiveFields({
+  draft,
+  set,
+  parent,
+  others,
+}: {
+  draft: Draft;
+  set: (change: Partial<Draft>) => void;
+  parent: Mandate;
+  others: Member[];
+}) {
+  const { me } = useSession();
+  const tools = useQuery(toolsQuery).data ?? [];
+  return (
+    <>
+      <div className={css.pair}>
+        <SelectField label="To" value={draft.grantee} onChange={(event) => set({ grantee: event.target.value })}>
+          {others.length === 0 && <option value="">Nobody else is a member yet</option>}
+          {others.map((one) => (
+            <option key={one.user_id} value={one.user_id}>
+              {one.name}
+            </option>
+          ))}
+        </SelectField>
+        <SelectField label="Where" value={draft.project} onChange={(event) => set({ project: event.target.value })}>
+          {!parent.project_id && <option value="">The whole organisation</option>}
+          {me.projects.map((one) => (
+            <option key={one.id} value={one.id}>
+              {one.name}
+            </option>
+          ))}
+        </SelectField>
+      </div>
+      <Checks
+        legend="May"
+        options={GIVABLE.map((pattern) => [pattern, actionWords(pattern)])}
+        chosen={draft.actions}
+        onChange={(actions) => set({ actions })}
+      />
+      <div className={css.pair}>
+        <TextField
+          label="Credits"
+          type="number"
+          min={0}
+          step="any"
+          required
+          value={draft.amount}
+          onChange={(event) => set({ amount: event.target.value })}
+        />
+        <SelectField
+          label="How"
+          value={draft.mode}
+          onChange={(event) => set({ mode: event.target.value as Draft["mode"] })}
+        >
+          <option value="transfer">Set aside for them</option>
+          <option value="cap">A limit on what is shared</option>
+        </SelectField>
+      </div>
+      {draft.mode === "cap" && (
+        <SelectField
+          label="The limit starts again"
+          value={draft.period}
+          onChange={(event) => set({ period: event.target.value as Draft["period"] })}
+        >
+          <option value="day">every day</option>
+          <option value="month">every month</option>
+          <option value="life">never</option>
+        </SelectField>
+      )}
+      <Checks
+        legend="Only these tools (none chosen: all)"
+        options={tools.filter((one) => one.name !== "echo").map((one) => [one.name, one.label])}
+        chosen={draft.tools}
+        onChange={(chosen) => set({ tools: chosen })}
+      />
+      <div className={css.pair}>
+        <TextField
+          label="Most for one run"
+          type="number"
+          min={0}
+          step="any"
+          placeholder="no limit"
+          value={draft.unit}
+          onChange={(event) => set({ unit: event.target.value })}
+        />
+        <SelectField
+          label="May be handed on"
+          value={draft.depth}
+          onChange={(event) => set({ depth: event.target.value })}
+        >
+          {Array.from({ length: Math.max(1, Math.min(4, parent.depth_max)) }, (_, depth) => (
+            <option key={depth} value={depth}>
+              {depth === 0 ? "no further" : depth === 1 ? "once" : `${depth} levels deep`}
+            </option>
+          ))}
+        </SelectField>
+        <TextField
+          label="Until"
+          type="date"
+          value={draft.until}
+          onChange={(event) => set({ until: event.target.value })}
+        />
+        <TextField
+          label="For"
+          required
+          maxLength={200}
+          placeholder="Teaser stills"
+          value={draft.purpose}
+          onChange={(event) => set({ purpose: event.target.value })}
+        />
+      </div>
+    </>
   );
 }
 
@@ -155,7 +229,17 @@ function bodyOf(draft: Draft, parentId: string): Body {
   };
 }
 
-function Checks({ legend, options, chosen, onChange }: { legend: string; options: [string, string][]; chosen: string[]; onChange: (chosen: string[]) => void }) {
+function Checks({
+  legend,
+  options,
+  chosen,
+  onChange,
+}: {
+  legend: string;
+  options: [string, string][];
+  chosen: string[];
+  onChange: (chosen: string[]) => void;
+}) {
   return (
     <fieldset className={uiCss.field}>
       <legend className={uiCss.label} style={{ padding: 0, marginBottom: 4 }}>
@@ -167,7 +251,9 @@ function Checks({ legend, options, chosen, onChange }: { legend: string; options
             <input
               type="checkbox"
               checked={chosen.includes(value)}
-              onChange={(event) => onChange(event.target.checked ? [...chosen, value] : chosen.filter((one) => one !== value))}
+              onChange={(event) =>
+                onChange(event.target.checked ? [...chosen, value] : chosen.filter((one) => one !== value))
+              }
             />
             {words}
           </label>

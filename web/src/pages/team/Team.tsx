@@ -58,13 +58,20 @@ function Mandates() {
           if (tree.length === 0)
             return (
               <Empty title="You hold no mandate here">
-                Whoever owns this organisation can give you one: what you may do, and with how many credits. Until then you can look, and run nothing.
+                Whoever owns this organisation can give you one: what you may do, and with how many credits. Until then
+                you can look, and run nothing.
               </Empty>
             );
           return (
             <ul className={css.tree}>
               {tree.map((node) => (
-                <MandateNode key={node.mandate.id} node={node} members={members.data?.items ?? []} showEnded={showEnded} onGive={setGiving} />
+                <MandateNode
+                  key={node.mandate.id}
+                  node={node}
+                  members={members.data?.items ?? []}
+                  showEnded={showEnded}
+                  onGive={setGiving}
+                />
               ))}
             </ul>
           );
@@ -79,7 +86,17 @@ function nameOf(userId: string, members: Member[]): string {
   return members.find((one) => one.user_id === userId)?.name ?? "Somebody who left";
 }
 
-function MandateNode({ node, members, showEnded, onGive }: { node: Node; members: Member[]; showEnded: boolean; onGive: (mandate: Mandate) => void }) {
+function MandateNode({
+  node,
+  members,
+  showEnded,
+  onGive,
+}: {
+  node: Node;
+  members: Member[];
+  showEnded: boolean;
+  onGive: (mandate: Mandate) => void;
+}) {
   const { me } = useSession();
   const { mandate, live } = node;
   const [taking, setTaking] = useState(false);
@@ -94,14 +111,13 @@ function MandateNode({ node, members, showEnded, onGive }: { node: Node; members
         <p className={css.sentence}>
           <b>{nameOf(mandate.grantee_id, members)}</b>
           {mine && " (you)"} {isRoot ? "owns the organisation and all its credits" : mandateSentence(mandate, project)}
-          {purpose(mandate, isRoot)} {!live && <Tag>{mandate.state === "active" ? "Ended above" : humanise(mandate.state)}</Tag>}
+          {purpose(mandate, isRoot)}{" "}
+          {!live && <Tag>{mandate.state === "active" ? "Ended above" : humanise(mandate.state)}</Tag>}
         </p>
         <EnvelopeLine mandate={mandate} />
         {live && (
           <div className={css.actions}>
-            {mandate.depth_max > 0 && mine && (
-              <Button onClick={() => onGive(mandate)}>Give a part of it</Button>
-            )}
+            {mandate.depth_max > 0 && mine && <Button onClick={() => onGive(mandate)}>Give a part of it</Button>}
             {mandate.parent_id && !mine && !mandate.role && (
               <Button look="quiet" onClick={() => setTaking(true)}>
                 Take back
@@ -117,7 +133,14 @@ function MandateNode({ node, members, showEnded, onGive }: { node: Node; members
           ))}
         </ul>
       )}
-      {taking && <TakeBackDialog mandate={mandate} below={below} holder={nameOf(mandate.grantee_id, members)} onClose={() => setTaking(false)} />}
+      {taking && (
+        <TakeBackDialog
+          mandate={mandate}
+          below={below}
+          holder={nameOf(mandate.grantee_id, members)}
+          onClose={() => setTaking(false)}
+        />
+      )}
     </li>
   );
 }
@@ -147,7 +170,17 @@ function EnvelopeLine({ mandate }: { mandate: Mandate }) {
   );
 }
 
-function TakeBackDialog({ mandate, holder, below, onClose }: { mandate: Mandate; holder: string; below: number; onClose: () => void }) {
+function TakeBackDialog({
+  mandate,
+  holder,
+  below,
+  onClose,
+}: {
+  mandate: Mandate;
+  holder: string;
+  below: number;
+  onClose: () => void;
+}) {
   const client = useQueryClient();
   const { say } = useToasts();
   const revoke = useMutation({
@@ -166,8 +199,9 @@ function TakeBackDialog({ mandate, holder, below, onClose }: { mandate: Mandate;
       title={`Take it back from ${holder}?`}
       text={
         <>
-          From now on nothing can be spent under it{below > 0 ? `, nor under the ${below} given on from it` : ""}. What waits in the queue is canceled; what runs is settled; what is unspent returns. To
-          undo it you would give a new one.
+          From now on nothing can be spent under it{below > 0 ? `, nor under the ${below} given on from it` : ""}. What
+          waits in the queue is canceled; what runs is settled; what is unspent returns. To undo it you would give a new
+          one.
         </>
       }
     >
@@ -189,7 +223,10 @@ function Members() {
   const members = useQuery(membersQuery);
   const remove = (member: Member) => {
     const before = client.getQueryData(keys.members);
-    client.setQueryData<{ items: Member[] }>(keys.members, (old) => old && { ...old, items: old.items.filter((one) => one.user_id !== member.user_id) });
+    client.setQueryData<{ items: Member[] }>(
+      keys.members,
+      (old) => old && { ...old, items: old.items.filter((one) => one.user_id !== member.user_id) },
+    );
     const putBack = () => client.setQueryData(keys.members, before);
     later(
       { title: `${member.name} is being removed`, text: `from ${organisation.name}` },
@@ -272,7 +309,16 @@ function InviteDialog({ open, onClose }: { open: boolean; onClose: () => void })
     invite.mutate();
   };
   return (
-    <Dialog open={open} onClose={close} title="Invite somebody" text={link ? "Hand this link over. It is shown once, and works once, for this address." : "You get a link to hand over. A role lets them in; a mandate lets them spend."}>
+    <Dialog
+      open={open}
+      onClose={close}
+      title="Invite somebody"
+      text={
+        link
+          ? "Hand this link over. It is shown once, and works once, for this address."
+          : "You get a link to hand over. A role lets them in; a mandate lets them spend."
+      }
+    >
       {link ? (
         <div className={css.form}>
           <TextField label={`Link for ${email}`} readOnly value={link} onFocus={(event) => event.target.select()} />
@@ -285,7 +331,14 @@ function InviteDialog({ open, onClose }: { open: boolean; onClose: () => void })
         </div>
       ) : (
         <form className={css.form} onSubmit={submit}>
-          <TextField label="E-mail" type="email" required autoComplete="off" value={email} onChange={(event) => setEmail(event.target.value)} />
+          <TextField
+            label="E-mail"
+            type="email"
+            required
+            autoComplete="off"
+            value={email}
+            onChange={(event) => setEmail(event.target.value)}
+          />
           <SelectField label="Role" value={role} onChange={(event) => setRole(event.target.value)}>
             <option value="member">Member: works with what they are given</option>
             <option value="admin">Admin: also invites and removes members</option>
@@ -302,4 +355,3 @@ function InviteDialog({ open, onClose }: { open: boolean; onClose: () => void })
     </Dialog>
   );
 }
-
