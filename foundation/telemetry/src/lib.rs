@@ -42,7 +42,11 @@ pub struct TelemetryConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { log: "info,sea_orm_migration=warn,deltalake_core=warn,buoyant_kernel=off".to_owned(), log_format: LogFormat::Text, otlp_endpoint: String::new() }
+        Self {
+            log: "info,sea_orm_migration=warn,deltalake_core=warn,buoyant_kernel=off".to_owned(),
+            log_format: LogFormat::Text,
+            otlp_endpoint: String::new(),
+        }
     }
 }
 

@@ -14,17 +14,22 @@ pub const MODEL_UNKNOWN: Code = Code::new("model_unknown", Kind::NotFound, "Ther
 pub const MODEL_IMMUTABLE: Code =
     Code::new("model_immutable", Kind::Conflict, "A model version never changes: register a new version");
 /// A model's specification breaks a rule.
-pub const MODEL_INVALID: Code = Code::new("model_invalid", Kind::Unprocessable, "The model cannot be registered");
+pub const MODEL_INVALID: Code =
+    Code::new("model_invalid", Kind::Unprocessable, "The model cannot be registered");
 /// An idempotency key came again with another body.
 pub const IDEMPOTENCY_KEY_REUSED: Code =
     Code::new("idempotency_key_reused", Kind::Conflict, "This idempotency key was used for another request");
 /// An idempotency key came again after its job was deleted.
-pub const JOB_DELETED: Code = Code::new("job_deleted", Kind::Gone, "The job of this idempotency key was deleted");
+pub const JOB_DELETED: Code =
+    Code::new("job_deleted", Kind::Gone, "The job of this idempotency key was deleted");
 /// The tenant has as many jobs waiting as it may.
 pub const QUEUE_FULL: Code = Code::new("queue_full", Kind::TooMany, "Too many jobs are waiting");
 /// The queue's leader is starting, busy beyond its limits, or was replaced.
-pub const QUEUE_UNAVAILABLE: Code =
-    Code::new("queue_unavailable", Kind::Unavailable, "The queue cannot take this now: try again in a moment");
+pub const QUEUE_UNAVAILABLE: Code = Code::new(
+    "queue_unavailable",
+    Kind::Unavailable,
+    "The queue cannot take this now: try again in a moment",
+);
 /// The token that opens an agent's stream is not this fleet's.
 pub const AGENT_REFUSED: Code =
     Code::new("agent_refused", Kind::Unauthenticated, "The join token is not this fleet's");

@@ -12,6 +12,11 @@ backlot_foundation_ids::typed_id!(
 
 /// The generated messages, clients and servers of `backlot.inference.v1`.
 pub mod v1 {
-    #![expect(missing_docs, clippy::all, clippy::pedantic, reason = "generated from the documented proto files")]
+    #![expect(
+        missing_docs,
+        clippy::all,
+        clippy::pedantic,
+        reason = "generated from the documented proto files"
+    )]
     tonic::include_proto!("backlot.inference.v1");
 }

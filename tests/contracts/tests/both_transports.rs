@@ -13,7 +13,9 @@ use backlot_inference_api::v1::{
 };
 use backlot_infrastructure_api::v1::billing_client::BillingClient;
 use backlot_infrastructure_api::v1::identity_client::IdentityClient;
-use backlot_infrastructure_api::v1::{AuthenticateRequest, GetHoldRequest, VoidRequest, authenticate_request};
+use backlot_infrastructure_api::v1::{
+    AuthenticateRequest, GetHoldRequest, VoidRequest, authenticate_request,
+};
 use backlot_tests_contracts::Served;
 use tonic::{Code, Request};
 

@@ -55,7 +55,11 @@ async fn books_and_numbers_agree(api: &Api, staff: &Api) {
     assert!(spent > 0);
     eventually("credit burn equals the ledger", Duration::from_secs(30), || async {
         let lake = staff.get("/v1/data/reconciliation").await.body;
-        let ours = lake["items"].as_array()?.iter().find(|item| item["organisation"] == organisation.as_str())?.clone();
+        let ours = lake["items"]
+            .as_array()?
+            .iter()
+            .find(|item| item["organisation"] == organisation.as_str())?
+            .clone();
         (ours["settled_micro"].as_i64()? - ours["refunded_micro"].as_i64()? == spent).then_some(())
     })
     .await;
