@@ -191,3 +191,25 @@ fn a_wrong_address_is_an_error_that_names_it() {
         assert!(error.to_string().contains(&format!("\"{url}\"")), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_narrowed_view_says_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::new(Config::folder(folder.path())).unwrap();
+    lake.append("c", &rows(1..=4)).await.unwrap();
+    let sql =
+        "SELECT count(*) AS n, sum(json_int(data_json, 'n')) AS sum FROM events WHERE subject <> 'thing-4'";
+    for rows_max in [0, 3, 4, 100] {
+        let view = lake.read(&waiting("c", 5..=6)).await.unwrap();
+        let view = view.narrowed("subject <> 'thing-4'", rows_max).await.unwrap();
+        let answer = view.query(sql, 1).await.unwrap();
+        assert_eq!(
+            Value::from(answer[0].clone()),
+            json!({"n": 5, "sum": 17}),
+            "at most {rows_max} in memory"
+        );
+    }
+    let blank = lake.blank().await.unwrap();
+    assert!(blank.query("SELECT * FROM events", 1).await.unwrap().is_empty());
+    assert!(blank.check("SELECT no_such_column FROM events").await.is_err());
+}

@@ -70,7 +70,7 @@ struct Inner {
 }
 
 impl Service {
-    /// Reads and checks all definitions; the SQL of those that do not ship is checked, too.
+    /// Reads and checks all definitions; where the operator has own ones, all SQL is checked, too.
     pub async fn new(
         lake: Lake,
         waiting: Arc<dyn WaitingSource>,
@@ -82,25 +82,18 @@ impl Service {
         let inner =
             Inner { catalogue, config, lake, waiting, clock, running: Semaphore::new(QUERIES_AT_ONCE) };
         let service = Self { inner: Arc::new(inner) };
-        let own: Vec<String> = service
-            .inner
-            .catalogue
-            .documents()
-            .filter(|document| document.own)
-            .map(|document| document.definition.name.clone())
-            .collect();
-        if !own.is_empty() {
-            service.check_sql(&own).await?;
+        if service.inner.config.definitions.is_some() {
+            service.check_sql().await?;
         }
         Ok(service)
     }
 
-    /// Plans the statements of these metrics without running them. An expression that is no SQL, or that
-    /// names what is not there, is an error of its definition.
-    pub async fn check_sql(&self, names: &[String]) -> Result<(), Error> {
-        let view = self.inner.lake.read(&()).await?;
+    /// Plans the statements of all metrics without running them. An expression that is no SQL, or that names what
+    /// is not there, is an error of its definition.
+    pub async fn check_sql(&self) -> Result<(), Error> {
+        let view = self.inner.lake.blank().await?;
         let today = Day::of(self.inner.clock.now());
-        for document in names.iter().filter_map(|name| self.inner.catalogue.get(name)) {
+        for document in self.inner.catalogue.documents() {
             let range = Range { from: today, to: today };
             let compiled = compile::compile(document, &self.inner.catalogue, range);
             for sql in [Some(&compiled.points), compiled.total.as_ref(), compiled.excluded.as_ref()]
