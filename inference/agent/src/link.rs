@@ -54,7 +54,7 @@ pub(crate) enum Happened {
     /// It is time to dial: call `dial`.
     Due,
     /// Control said something.
-    Said(FromControl),
+    Said(Box<FromControl>),
     /// A heartbeat is due.
     HeartbeatDue,
     /// The link is gone; it will be due again.
@@ -160,7 +160,7 @@ impl Up {
                     }
                     // A message of a newer control that we do not know is no reason to leave.
                     if let Some(message) = message.message {
-                        return Ok(Happened::Said(message));
+                        return Ok(Happened::Said(Box::new(message)));
                     }
                 }
                 () = tokio::time::sleep_until(self.next_heartbeat), if self.is_welcome => {

@@ -120,7 +120,7 @@ impl<'a> Run<'a> {
                 self.link.send(FromAgent::Heartbeat(Heartbeat { running }));
             }
             Happened::Lost => self.reports.write_all(),
-            Happened::Said(said) => self.said(said),
+            Happened::Said(said) => self.said(*said),
         }
     }
 
