@@ -60,3 +60,22 @@ test("what is deleted can be had back for a moment, then is gone", async ({ page
   await page.reload();
   await expect(page.getByText("Nothing is here yet")).toBeVisible();
 });
+
+test("an order whose answer was lost is one order", async ({ page }) => {
+  await signUp(page);
+  await bringPhoto(page);
+  let lost = 0;
+  await page.route("**/v1/runs", async (route) => {
+    if (route.request().method() !== "POST" || lost > 0) return route.continue();
+    lost += 1;
+    // The server takes the order; the line breaks before its answer.
+    await route.fetch();
+    await route.abort();
+  });
+  await (await pricedButton(page, "Upscale")).click();
+  await expect(page.getByRole("alert")).toContainText("did not answer");
+  await (await pricedButton(page, "Upscale")).click();
+  await expect(page.getByRole("slider", { name: /Compare/ })).toBeVisible({ timeout: 60_000 });
+  const runs = (await (await page.request.get("/v1/runs")).json()) as { items: unknown[] };
+  expect(runs.items).toHaveLength(1);
+});
