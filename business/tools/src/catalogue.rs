@@ -12,10 +12,13 @@ const SHIPPED: &[(&str, &str)] = &[
     ("upscale-1.0.0.yaml", include_str!("../catalogue/upscale-1.0.0.yaml")),
 ];
 
+/// The versions of one tool, in order.
+type Versions = BTreeMap<(u32, u32, u32), Arc<Tool>>;
+
 /// Every published version of every tool. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
-    tools: Arc<BTreeMap<String, BTreeMap<(u32, u32, u32), Arc<Tool>>>>,
+    tools: Arc<BTreeMap<String, Versions>>,
 }
 
 impl Catalogue {
@@ -28,7 +31,7 @@ impl Catalogue {
 
     /// A catalogue of these tools.
     pub fn of(tools: impl IntoIterator<Item = Tool>) -> Result<Self, ManifestError> {
-        let mut catalogue: BTreeMap<String, BTreeMap<_, _>> = BTreeMap::new();
+        let mut catalogue: BTreeMap<String, Versions> = BTreeMap::new();
         for tool in tools {
             let (name, version) = (tool.manifest.name.clone(), tool.manifest.version.clone());
             let key = version_key(&version).unwrap_or_default();

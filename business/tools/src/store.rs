@@ -212,10 +212,10 @@ impl Store {
         change: &Change,
     ) -> Result<Inserted, DbError> {
         let tx = self.db.begin_write().await?;
-        if let Some(key) = key {
-            if let Some(before) = replay(&*tx, tx.backend(), row.organisation_id, key).await? {
-                return Ok(before);
-            }
+        if let Some(key) = key
+            && let Some(before) = replay(&*tx, tx.backend(), row.organisation_id, key).await?
+        {
+            return Ok(before);
         }
         row.clone().into_active_model().reset_all().insert(&*tx).await?;
         if let Some(key) = key {

@@ -37,26 +37,27 @@ fn main() {
 }
 
 async fn all(house: &mut House) {
-    told("what waits is canceled and costs nothing", canceled_while_queued(house).await);
-    told("a revoked mandate stops what waits", revoked_while_queued(house).await);
+    told("what waits is canceled and costs nothing", canceled_while_queued(house)).await;
+    told("a revoked mandate stops what waits", revoked_while_queued(house)).await;
     house.start_agent();
-    told("what was accepted before runs and is paid", accepted_before(house).await);
-    told("over the envelope: refused, nothing held", over_the_envelope(house).await);
-    told("an echo succeeds", echo_succeeds(house).await);
-    told("failures cost the person nothing", failures(house).await);
-    told("what runs is canceled and pays its share", canceled_while_running(house).await);
-    told("a crash of business in the middle", crash_in_the_middle(house).await);
-    told("a storm of runs, cancels, dropped requests and a crash", storm(house).await);
-    told("a picture goes in and an asset comes out", picture(house).await);
+    told("what was accepted before runs and is paid", accepted_before(house)).await;
+    told("over the envelope: refused, nothing held", over_the_envelope(house)).await;
+    told("an echo succeeds", echo_succeeds(house)).await;
+    told("failures cost the person nothing", failures(house)).await;
+    told("what runs is canceled and pays its share", canceled_while_running(house)).await;
+    told("a crash of business in the middle", crash_in_the_middle(house)).await;
+    told("a storm of runs, cancels, dropped requests and a crash", storm(house)).await;
+    told("a picture goes in and an asset comes out", picture(house)).await;
     if House::has_workers() {
-        told("a photograph becomes a clip", clip(house).await);
+        told("a photograph becomes a clip", clip(house)).await;
     }
     let median = many_echoes(house).await;
     println!("  an echo, from the order to the settled money: p50 {} ms", median.as_millis());
     house.assert_books_balance().await;
 }
 
-fn told(what: &str, (): ()) {
+async fn told(what: &str, scenario: impl Future<Output = ()>) {
+    scenario.await;
     println!("  ok: {what}");
 }
 
