@@ -106,8 +106,16 @@ impl Service {
         let unsealed = store::seals::unsealed(self.db().read(), LEDGERS_PER_ROUND).await?;
         let mut written = 0;
         for organisation in unsealed {
-            while retried(|| self.seal_once(organisation)).await? {
-                written += 1;
+            loop {
+                match retried(|| self.seal_once(organisation)).await {
+                    Ok(true) => written += 1,
+                    Ok(false) => break,
+                    // One ledger that cannot be sealed must not keep the others: the next round tries it again.
+                    Err(error) => {
+                        tracing::error!(%error, %organisation, "a ledger could not be sealed");
+                        break;
+                    }
+                }
             }
         }
         Ok(written)

@@ -63,10 +63,17 @@ impl Service {
     /// The database's.
     pub async fn expire_mandates(&self, limit: i64) -> Result<usize, Error> {
         let run_out = store::mandates::run_out(self.db().read(), self.now(), limit).await?;
+        let mut ended = 0;
         for (organisation, id) in &run_out {
-            retried(|| self.expire_once(*organisation, *id)).await?;
+            match retried(|| self.expire_once(*organisation, *id)).await {
+                Ok(()) => ended += 1,
+                // One that cannot be ended must not keep the others: the next round tries it again.
+                Err(error) => {
+                    tracing::error!(%error, mandate = %id, "a mandate that ran out could not be ended")
+                }
+            }
         }
-        Ok(run_out.len())
+        Ok(ended)
     }
 
     async fn expire_once(&self, organisation: OrganisationId, id: MandateId) -> Result<(), Error> {
