@@ -36,7 +36,6 @@ impl Server {
     }
 
     /// Puts the layers around a contract's services.
-    #[must_use]
     pub fn layer(&self, routes: Routes) -> axum::Router {
         // Without tonic's own fallback, so that the contracts of several systems merge into one socket.
         let router = routes.prepare().into_axum_router().reset_fallback();

@@ -13,6 +13,10 @@ pub use ids::{
 
 /// The generated messages, clients and servers of `backlot.infrastructure.v1`.
 pub mod v1 {
-    #![expect(missing_docs, reason = "generated; the comments are in the protobuf files")]
+    #![expect(
+        missing_docs,
+        clippy::allow_attributes,
+        reason = "generated; the comments are in the protobuf files"
+    )]
     tonic::include_proto!("backlot.infrastructure.v1");
 }
