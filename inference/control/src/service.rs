@@ -203,13 +203,13 @@ impl Service {
             // The place moves with every other job; where the driver does not answer, the last one known will do.
             return match self.ask(|reply| Command::Look(id, reply)).await {
                 Ok(Found::Live(job)) => Ok(job),
-                Ok(Found::InRows(_)) => self.from_rows(scope, id).await,
+                Ok(Found::InRows(_)) => self.read_row(scope, id).await,
                 Err(_) => Ok(job),
             };
         }
         match self.inner.shared.job(id) {
             Some(job) => self.in_scope(scope, job),
-            None => self.from_rows(scope, id).await,
+            None => self.read_row(scope, id).await,
         }
     }
 
@@ -238,7 +238,7 @@ impl Service {
     pub async fn cancel(&self, scope: &Scope, id: JobId) -> Result<Arc<Job>, Error> {
         match self.ask(|reply| Command::Cancel(id, scope.clone(), reply)).await? {
             Found::Live(job) => self.in_scope(scope, job),
-            Found::InRows(id) => self.from_rows(scope, id).await,
+            Found::InRows(id) => self.read_row(scope, id).await,
         }
     }
 
@@ -269,7 +269,7 @@ impl Service {
                     return;
                 }
                 // Not live: it ended before we looked, or the driver starts anew.
-                let job = service.from_rows(&scope, id).await?;
+                let job = service.read_row(&scope, id).await?;
                 if job.state.is_terminal() {
                     yield job;
                     return;
@@ -360,7 +360,7 @@ impl Service {
         if scope.covers(&job.namespace, &job.tenant) { Ok(job) } else { Err(Error::JobUnknown) }
     }
 
-    async fn from_rows(&self, scope: &Scope, id: JobId) -> Result<Arc<Job>, Error> {
+    async fn read_row(&self, scope: &Scope, id: JobId) -> Result<Arc<Job>, Error> {
         let row = store::job_by_id(&self.inner.db, &scope.namespace, id).await?;
         self.in_scope(scope, Arc::new(row.ok_or(Error::JobUnknown)?))
     }

@@ -9,7 +9,7 @@ use backlot_inference_scheduler::{AgentKey, Assignment, Fence, JobKey};
 use tracing::Instrument as _;
 
 use super::{Driver, Failed};
-use crate::{error::Error, limits, model::Model, model::Tenant, store, store::UsedKey};
+use crate::{limits, model::Model, model::Tenant, store, store::UsedKey};
 
 /// An event to be published with the change that it tells of.
 pub(crate) struct Pending {
@@ -25,7 +25,7 @@ pub(crate) enum After {
     /// Answers a caller from the state as it is then.
     Answer(Box<dyn FnOnce(&Driver) + Send + Sync>),
     /// Tells an agent something.
-    Tell(AgentKey, v1::control_message::Message),
+    Tell(AgentKey, Box<v1::control_message::Message>),
     /// Tells an agent to run an attempt; its input may have to be read first.
     Assign(Assignment),
 }
@@ -113,7 +113,7 @@ impl Batch {
     }
 
     pub(crate) fn tell(&mut self, agent: &AgentKey, message: v1::control_message::Message) {
-        self.after.push(After::Tell(agent.clone(), message));
+        self.after.push(After::Tell(agent.clone(), Box::new(message)));
     }
 
     /// Adds an event; it is published in the trace of its job.
@@ -216,7 +216,7 @@ impl Driver {
         for next in after {
             match next {
                 After::Answer(answer) => answer(self),
-                After::Tell(agent, message) => self.tell(&agent, message),
+                After::Tell(agent, message) => self.tell(&agent, *message),
                 After::Assign(assignment) => self.tell_assign(&assignment).await?,
             }
         }
@@ -227,7 +227,7 @@ impl Driver {
         let Some(live) = self.jobs.get(&assignment.job) else { return Ok(()) };
         let input = match &live.input {
             Some(input) => input.to_string(),
-            None => store::input_of(&self.db, live.job.id).await.map_err(Error::from)?,
+            None => store::input_of(&self.db, live.job.id).await?,
         };
         let key = crate::model::model_key(&live.job.model, &live.job.model_version);
         let Some(entry) = self.shared.model(&key) else {

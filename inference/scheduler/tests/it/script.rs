@@ -101,7 +101,6 @@ fn text(effects: &[Effect]) -> String {
     effects.iter().map(line).collect::<Vec<_>>().join("; ")
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "an expectation is written where it is used")]
 pub(crate) fn check(effects: &[Effect], expected: Expect) {
     expected.assert_eq(&text(effects));
 }
