@@ -12,11 +12,7 @@ backlot_foundation_ids::typed_id!(
 
 /// The generated messages, clients and servers of `backlot.inference.v1`.
 pub mod v1 {
-    #![expect(
-        missing_docs,
-        clippy::all,
-        clippy::pedantic,
-        reason = "generated from the documented proto files"
-    )]
+    #![expect(missing_docs, reason = "generated; the protobuf files are the documentation")]
+    #![expect(clippy::allow_attributes, reason = "generated")]
     tonic::include_proto!("backlot.inference.v1");
 }
