@@ -20,7 +20,7 @@ pub enum Error {
         /// Which source.
         source_name: String,
         /// What it answered.
-        problem: Problem,
+        problem: Box<Problem>,
     },
     /// No write key, or none that is known.
     #[error("the write key is missing or not known")]

@@ -177,7 +177,10 @@ impl Service {
 
     /// Asks a source for its schemas; true where something new was learned.
     pub(crate) async fn learn(&self, source: &SourceState) -> Result<bool, Error> {
-        let failed = |problem: Problem| Error::Schemas { source_name: source.name.clone(), problem };
+        let failed = |problem: Problem| Error::Schemas {
+            source_name: source.name.clone(),
+            problem: Box::new(problem),
+        };
         let mut client = EventsClient::new(source.channel.clone());
         let answer = client.schemas(v1::SchemasRequest {}).await.map_err(|status| failed(status.into()))?;
         let told: Vec<StoredSchema> = answer
