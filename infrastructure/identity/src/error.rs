@@ -89,7 +89,7 @@ pub enum Error {
     NotFound(&'static str),
     /// Only another system, or staff, may.
     #[error("the caller may not do this")]
-    Refused(#[from] Problem),
+    Refused(Box<Problem>),
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -107,6 +107,12 @@ pub enum Error {
         /// What was found.
         text: String,
     },
+}
+
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(Box::new(problem))
+    }
 }
 
 impl From<DbErr> for Error {
@@ -179,7 +185,7 @@ impl From<Error> for Problem {
             )
             .with_extra("limit", limit),
             Error::NotFound(what) => Self::new(&codes::NOT_FOUND, format!("There is no such {what}.")),
-            Error::Refused(problem) => problem,
+            Error::Refused(problem) => *problem,
             Error::Db(error) => error.into(),
             Error::Hash(_) | Error::Random(_) | Error::Stored { .. } => Self::internal(&error),
         }

@@ -133,6 +133,7 @@ pub(crate) struct Edge;
 
 impl Edge {
     /// Builds the public router and starts the view's loop in `tasks`.
+    #[expect(clippy::new_ret_no_self, reason = "the edge is its router; there is nothing else to hold")]
     pub(crate) fn new(config: &Config, parts: Parts, tasks: &Tasks) -> Result<Router, EdgeError> {
         Self::build(config, parts, tasks).map(|(router, _)| router)
     }

@@ -20,12 +20,15 @@ const FRAGMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long a merged document with fetched fragments is kept.
 const KEPT: Duration = Duration::from_secs(60);
 
+/// A merged document and when it was merged.
+type Merged = (Instant, Arc<Value>);
+
 /// The fragments. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Documents {
     local: Vec<(&'static str, Value)>,
     remote: Vec<(&'static str, Upstream)>,
-    merged: Arc<Mutex<Option<(Instant, Arc<Value>)>>>,
+    merged: Arc<Mutex<Option<Merged>>>,
 }
 
 impl Documents {

@@ -150,7 +150,7 @@ async fn a_key_is_shown_once_expires_and_can_be_taken_back() {
         let s = &world.service;
         let key = s.create_key(&ada.actor, "ci", vec!["assets:read".into()], Some(100)).await.unwrap();
         let listed = s.keys(&ada.actor).await.unwrap();
-        assert_eq!(listed, [key.listed.clone()]);
+        assert_eq!(listed, std::slice::from_ref(&key.listed));
         assert!(key.key.starts_with(&key.listed.prefix));
         let principal = s.authenticate_key(&key.key).await.unwrap();
         assert_eq!(principal.scopes, ["assets:read"]);
