@@ -5,7 +5,8 @@ use serde_json::Value;
 
 #[tokio::test]
 async fn the_checked_in_document_is_up_to_date() {
-    let output = tokio::process::Command::new(binary("backlot")).arg("openapi").output().await.expect("it runs");
+    let output =
+        tokio::process::Command::new(binary("backlot")).arg("openapi").output().await.expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let code: Value = serde_json::from_slice(&output.stdout).expect("a document");
     let checked_in = std::fs::read(root().join("openapi.json")).expect("openapi.json is checked in");
