@@ -41,9 +41,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Longest name of a tool or a version in a request.
 const NAME_CHARS_MAX: usize = 64;
 /// Scope of an API key that may look.
-const SCOPE_READ: &str = "tools.read";
+const SCOPE_READ: &str = "tools:read";
 /// Scope of an API key that may run and cancel.
-const SCOPE_RUN: &str = "tools.run";
+const SCOPE_RUN: &str = "tools:write";
 
 impl Service {
     /// The routes of tools, with their description.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backlot_business_api::RunId;
 use backlot_foundation_db::Db;
-use backlot_foundation_errors::Problem;
+use backlot_foundation_errors::{Problem, codes};
 use backlot_foundation_rpc::Channel;
 use backlot_foundation_runtime::Stop;
 use backlot_foundation_time::{SharedClock, Timestamp};
@@ -364,11 +364,28 @@ impl Service {
 
     /// Asks a run to stop. One that has ended stays as it is.
     pub async fn cancel(&self, actor: &Actor, id: RunId) -> Result<Row, Error> {
-        self.run(actor, id).await?;
+        let row = self.run(actor, id).await?;
+        self.may_cancel(actor, &row).await?;
         if self.request_cancel(id).await? && tokio::time::timeout(INLINE, self.drive(id)).await.is_err() {
             self.nudge([id]);
         }
         self.run(actor, id).await
+    }
+
+    /// Their own run, anybody; another's, who could have started it: a cancel costs what was used.
+    async fn may_cancel(&self, actor: &Actor, row: &Row) -> Result<(), Error> {
+        if row.actor_id == actor.id {
+            return Ok(());
+        }
+        let project = row.project_id.map(|id| id.to_string()).unwrap_or_default();
+        let permission =
+            self.systems().check(actor.organisation, &actor.id, &project, "", &row.tool, 0).await?;
+        if permission.allowed {
+            return Ok(());
+        }
+        let detail =
+            format!("This run is somebody else's, and you could not have started it. {}", permission.message);
+        Err(Error::Refused(Problem::new(&codes::FORBIDDEN, detail)))
     }
 
     /// The run's job as it is now, where there is one that still moves. `None` too where inference does not answer.

@@ -126,6 +126,10 @@ impl Service {
         let manifest = &tool.manifest;
         let life_s = capability_s(&manifest.model, manifest.ttl_s);
         let Some(input) = self.job_input(row, life_s).await? else {
+            // The input may have been deleted after an earlier submission was heard and before its row was written.
+            if let Some(job) = self.systems().job(row.id).await? {
+                return Ok(Some(self.read_job(row, job).unwrap_or(Answer::Accepted)));
+            }
             row.failure_detail = "an asset of the input is no longer there".to_owned();
             return Ok(Some(Answer::SubmitRefused(FailureClass::InvalidInput)));
         };

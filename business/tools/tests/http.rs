@@ -105,7 +105,7 @@ async fn without_a_token_nothing_is_answered() {
 #[tokio::test]
 async fn a_key_with_a_narrow_scope_looks_and_does_not_run() {
     let client = Client::new().await;
-    let token = client.token(|claims| claims.scopes = vec!["tools.read".to_owned()]);
+    let token = client.token(|claims| claims.scopes = vec!["tools:read".to_owned()]);
     let (status, _) = client.send_as(&token, "GET", "/v1/tools", None, None).await;
     assert_eq!(status, StatusCode::OK);
     let (status, problem) = client.send_as(&token, "POST", "/v1/runs", Some(client.run_body()), None).await;

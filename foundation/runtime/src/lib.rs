@@ -11,6 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Pause before a loop that ended is started again.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
@@ -95,8 +96,10 @@ impl Tasks {
     {
         let stop = self.stop.clone();
         self.set.lock().spawn(async move {
-            while !stop.is_stopped() {
-                let outcome = tokio::spawn(start(stop.clone())).await;
+            // Started even where the signal was faster, so that what a task does at the stop is always done.
+            loop {
+                // A task of its own, so that a panic is seen; it ends with its owner.
+                let outcome = AbortOnDropHandle::new(tokio::spawn(start(stop.clone()))).await;
                 if stop.is_stopped() {
                     break;
                 }

@@ -45,7 +45,8 @@ impl Service {
                 job.id = JobId::from_uuid(uuid);
             }
             let body = body_digest(&job, &submission.model_version, &value);
-            Some((input::digest(&[&submission.idempotency_key]), body))
+            // Tenants of one namespace do not know each other: their keys must not meet.
+            Some((input::digest(&[&job.tenant, &submission.idempotency_key]), body))
         };
         Ok(NewJob { job, input: Arc::from(submission.input_json), key })
     }

@@ -49,12 +49,13 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// A system sees its namespace, a person only their organisation's jobs, staff the namespace.
+    /// A system sees its namespace, a person or a service account only its organisation's jobs, staff the namespace.
     pub fn of(claims: &Claims) -> Result<Self, Error> {
         if claims.namespace.is_empty() {
             return Err(Error::Forbidden("The issuer of this token has no namespace here."));
         }
-        let tenant = if claims.is_service() || claims.staff { None } else { Some(claims.org.clone()) };
+        let system = claims.is_service() && claims.org.is_empty();
+        let tenant = if system || claims.staff { None } else { Some(claims.org.clone()) };
         if tenant.as_deref() == Some("") {
             return Err(Error::Forbidden("The token names no organisation."));
         }

@@ -48,7 +48,10 @@ impl Scheduler {
                     worker,
                     assigned_at,
                     expires_at: now.plus_ms(limits::LEASE_MS),
-                    times_out_at: assigned_at.plus_ms(timeout_ms + limits::TIMEOUT_GRACE_MS),
+                    // While this process was down nobody could report: an agent that is done gets the time to say so.
+                    times_out_at: assigned_at
+                        .plus_ms(timeout_ms + limits::TIMEOUT_GRACE_MS)
+                        .max(now.plus_ms(limits::LEASE_MS + limits::TIMEOUT_GRACE_MS)),
                     started_at: None,
                     phase: Phase::Assigned,
                     done_permille: 0,

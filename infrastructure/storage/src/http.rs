@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 
 use crate::addresses::{SignedUrl, UploadTarget};
 use crate::assets::PAGE_MAX;
+use crate::authority;
 use crate::http_objects;
 use crate::keys::ObjectKey;
 use crate::lineage::Lineage;
@@ -66,9 +67,9 @@ pub(crate) fn object_address(base: &str, key: &ObjectKey, grant: &Grant) -> Stri
 }
 
 /// What a limited key needs to look at assets. One that may change them may look, too.
-const SCOPE_READ: &str = "assets.read";
+const SCOPE_READ: &str = "assets:read";
 /// What it needs to upload and delete.
-const SCOPE_WRITE: &str = "assets.write";
+const SCOPE_WRITE: &str = "assets:write";
 
 /// The caller as storage sees it; a key that is limited needs one of `scopes`.
 fn actor(claims: &Claims, scopes: &[&str]) -> Result<Actor, Problem> {
@@ -85,6 +86,20 @@ fn actor(claims: &Claims, scopes: &[&str]) -> Result<Actor, Problem> {
 
 fn reader(claims: &Claims) -> Result<OrganisationId, Problem> {
     Ok(actor(claims, &[SCOPE_READ, SCOPE_WRITE])?.organisation)
+}
+
+/// Who changes an organisation's media needs a mandate for it; systems act for runs that were checked.
+async fn may(
+    service: &Service,
+    claims: &Claims,
+    action: &str,
+    project: Option<ProjectId>,
+) -> Result<Actor, Problem> {
+    let actor = writer(claims)?;
+    if !claims.is_service() {
+        service.authority().check(actor.organisation, &actor.id, action, project).await?;
+    }
+    Ok(actor)
 }
 
 fn writer(claims: &Claims) -> Result<Actor, Problem> {
@@ -256,7 +271,7 @@ async fn create_asset(
     Caller(claims): Caller,
     ValidJson(body): ValidJson<CreateAssetBody>,
 ) -> Result<(StatusCode, Json<UploadBody>), Problem> {
-    let actor = writer(&claims)?;
+    let actor = may(&service, &claims, authority::WRITE, body.project_id).await?;
     let new = NewUpload {
         name: body.name,
         content_type: body.content_type,
@@ -315,7 +330,7 @@ async fn delete_asset(
     Caller(claims): Caller,
     Path(id): Path<AssetId>,
 ) -> Result<StatusCode, Problem> {
-    service.delete(&writer(&claims)?, id).await?;
+    service.delete(&may(&service, &claims, authority::DELETE, None).await?, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

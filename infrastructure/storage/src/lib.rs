@@ -6,6 +6,7 @@
 
 mod addresses;
 mod assets;
+mod authority;
 mod config;
 mod entities;
 mod error;
@@ -34,6 +35,7 @@ mod tasks;
 
 pub use addresses::{SignedUrl, UploadTarget};
 pub use assets::Usage;
+pub use authority::Authority;
 pub use config::{Config, ProbeConfig, S3Config, StoreConfig};
 pub use error::{Error, Rejection};
 pub use http::AssetBody;

@@ -14,6 +14,7 @@ use backlot_infrastructure_api::{AssetId, OrganisationId, ProjectId};
 use sea_orm::DatabaseBackend;
 
 use crate::addresses::UploadTarget;
+use crate::authority::{Authority, Everyone};
 use crate::config::Config;
 use crate::entities::asset;
 use crate::error::{Error, Rejection};
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     /// Jobs whose outputs are being looked at by this process.
     pub(crate) finalizing: OneAtATime,
     pub(crate) base_url: parking_lot::RwLock<String>,
+    authority: parking_lot::RwLock<Arc<dyn Authority>>,
 }
 
 /// Who acts, in which organisation.
@@ -169,7 +171,18 @@ impl Service {
         }
         let base_url = parking_lot::RwLock::new(config.public_base_url.trim_end_matches('/').to_owned());
         let finalizing = OneAtATime::default();
-        Ok(Self { inner: Arc::new(Inner { db, clock, config, objects, prober, key, finalizing, base_url }) })
+        let authority = parking_lot::RwLock::new(Arc::new(Everyone) as Arc<dyn Authority>);
+        let inner = Inner { db, clock, config, objects, prober, key, finalizing, base_url, authority };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Says whom to ask before a person changes media. Until then everyone in an organisation may.
+    pub fn set_authority(&self, authority: Arc<dyn Authority>) {
+        *self.inner.authority.write() = authority;
+    }
+
+    pub(crate) fn authority(&self) -> Arc<dyn Authority> {
+        self.inner.authority.read().clone()
     }
 
     /// Says where this server is reached from outside, once its port is known. What the configuration

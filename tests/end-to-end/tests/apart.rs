@@ -61,11 +61,12 @@ async fn four_systems_an_edge_and_an_agent_run_the_demo_on_postgresql_and_s3() {
         .with("edge.systems.data", &data.url)
         .start()
         .await;
-    let agent = Launch { arguments: vec!["agent".to_owned()], ..serve("agent") }
-        .with("rpc.inference", &inference.rpc)
-        .with("agent.join_token", "a token of this test's")
-        .start()
-        .await;
+    let agent =
+        Launch { arguments: vec!["agent".to_owned()], ..Launch::serve(&folder.path().join("agent"), &[]) }
+            .with("rpc.inference", &inference.rpc)
+            .with("agent.join_token", "a token of this test's")
+            .start()
+            .await;
 
     let staff = Account::sign_up(&edge.url, "Staff").await;
     let lines = demo(&edge.url, &["--staff-email", &staff.email, "--staff-password", &staff.password]).await;

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use backlot_foundation_errors::{Problem, codes};
+use backlot_infrastructure_api::{OrganisationId, ProjectId, UserId};
+
 use backlot_foundation_db::Db;
 use backlot_foundation_events::EventsService;
 use backlot_foundation_rpc::Server;
@@ -11,6 +15,37 @@ use backlot_infrastructure_identity as identity;
 use backlot_infrastructure_storage as storage;
 
 use super::{Context, System};
+
+/// Media under mandates: what storage asks, billing decides.
+struct Mandated(billing::Service);
+
+#[async_trait]
+impl storage::Authority for Mandated {
+    async fn check(
+        &self,
+        organisation: OrganisationId,
+        actor: &str,
+        action: &str,
+        project: Option<ProjectId>,
+    ) -> Result<(), Problem> {
+        let actor = UserId::parse(actor)
+            .map_err(|_| Problem::new(&codes::FORBIDDEN, "Only persons and systems change media."))?;
+        let order = billing::CheckOrder {
+            organisation,
+            actor,
+            mandate: None,
+            action: action.to_owned(),
+            project,
+            tool: String::new(),
+            unit_price_micro: 0,
+            amount_micro: 0,
+        };
+        match self.0.check(&order).await? {
+            billing::CheckOutcome::Allowed { .. } => Ok(()),
+            billing::CheckOutcome::Refused { problem } => Err(problem),
+        }
+    }
+}
 
 /// The services of infrastructure.
 pub(crate) struct Infrastructure {
@@ -43,6 +78,7 @@ impl Infrastructure {
         }
         let storage = storage::Service::new(db.clone(), clock, storage).await?;
         storage.set_public_base_url(&context.public_url);
+        storage.set_authority(Arc::new(Mandated(billing.clone())));
         identity.tasks(&context.tasks);
         billing.tasks(&context.tasks);
         storage.tasks(&context.tasks);

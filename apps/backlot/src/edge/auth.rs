@@ -90,6 +90,8 @@ async fn admit(
     let address = client_address(request, auth.proxies_in_front);
     let method = request.method().clone();
     let headers = request.headers_mut();
+    // Before anything of ours goes in: a client must not be able to name our headers as its connection's own.
+    super::proxy::strip(headers);
     let presented = presented(headers);
     let foreign = foreign_token(headers, door.audience);
     let from_browser = !matches!(presented, Some(Presented::ApiKey(_)));

@@ -129,7 +129,7 @@ fn prepare(headers: &mut HeaderMap) {
 }
 
 /// Removes what belongs to one connection, named in the standard or by the connection itself.
-fn strip(headers: &mut HeaderMap) {
+pub(super) fn strip(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()

@@ -48,13 +48,13 @@ async fn a_limited_key_does_only_what_it_is_for() {
         &world.alice.organisation.to_string(),
         SystemClock.now(),
     );
-    claims.scopes = vec!["assets.read".to_owned()];
+    claims.scopes = vec!["assets:read".to_owned()];
     let token = world.trust.signer.sign(&claims).unwrap();
     let url = format!("{}/v1/assets", world.base);
     let listed = world.http.get(&url).bearer_auth(&token).send().await.unwrap();
     assert!(listed.status().is_success());
     let body = serde_json::json!({ "name": "a.png", "size_bytes": 5 });
-    claims.scopes = vec!["assets.write".to_owned()];
+    claims.scopes = vec!["assets:write".to_owned()];
     let writer = world.trust.signer.sign(&claims).unwrap();
     assert!(world.http.get(&url).bearer_auth(&writer).send().await.unwrap().status().is_success());
     let created = read(world.http.post(&url).bearer_auth(&token).json(&body).send().await.unwrap()).await;
