@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use backlot_inference_runtimes::{Body, CogRuntime, Failure, Output, Reporter, Runtime as _};
 use serde_json::{Value, json};
-use support::{Bench, environment, is_running};
+use support::{Bench, environment, is_gone};
 use tokio_util::sync::CancellationToken;
 
 const WORKER: &str =
@@ -141,7 +141,7 @@ async fn a_predictor_stays_warm_and_gives_files_values_and_errors() {
     assert_eq!(pids[0], pids[1], "one process for all");
     case.runtime.unload().await;
     assert!(!case.runtime.is_resident());
-    assert!(!is_running(&pids[0]));
+    assert!(is_gone(&pids[0]));
     assert!(!case.bench.root.path().join("home").exists());
 }
 
@@ -163,7 +163,7 @@ async fn a_cancel_that_is_not_heard_kills_the_server_and_the_next_job_gets_a_new
     assert!(matches!(result, Err(Failure::Canceled)), "{result:?}");
     assert!(took < Duration::from_secs(20), "{took:?}");
     for pid in &pids {
-        assert!(!is_running(pid), "{pid} is gone");
+        assert!(is_gone(pid), "{pid} is gone");
     }
     assert!(!case.runtime.is_resident());
     assert!(case.work("text").await.is_ok());

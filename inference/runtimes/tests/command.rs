@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use backlot_inference_runtimes::{Body, CommandRuntime, Failure, Output, Reporter, Runtime as _, Snapshot};
 use serde_json::json;
-use support::{Bench, environment, is_running};
+use support::{Bench, environment, is_gone, is_running};
 use tokio_util::sync::CancellationToken;
 
 const WORKER: &str =
@@ -150,7 +150,7 @@ time.sleep(60)",
     );
     let (ran, pid) = run_until(&case, "pid", true).await;
     assert!(matches!(ran.result, Err(Failure::Canceled)));
-    assert!(!is_running(&pid));
+    assert!(is_gone(&pid));
     assert!(case.bench.root.path().join("jobs/job/asked").exists(), "it was asked before it was killed");
 }
 
@@ -168,7 +168,7 @@ time.sleep(60)");
     assert!(matches!(ran.result, Err(Failure::Canceled)));
     assert!(ran.took >= Duration::from_secs(2), "it had its grace");
     for pid in pids.split(' ') {
-        assert!(!is_running(pid), "{pid} is gone");
+        assert!(is_gone(pid), "{pid} is gone");
     }
 }
 
@@ -183,7 +183,7 @@ say(output=[{'path': 'a.txt'}])",
     );
     let (ran, pid) = run_until(&case, "pids", false).await;
     assert!(ran.result.is_ok());
-    assert!(!is_running(&pid));
+    assert!(is_gone(&pid));
     assert!(ran.took < Duration::from_secs(5), "a grandchild that holds the pipe is not waited for");
 }
 
@@ -193,7 +193,7 @@ async fn a_process_that_takes_too_long_is_ended() {
     let ran = case.run(Duration::from_millis(700), &CancellationToken::new()).await;
     assert!(matches!(ran.result, Err(Failure::TimedOut { .. })));
     let pid = std::fs::read_to_string(case.bench.root.path().join("jobs/job/pid")).expect("it ran");
-    assert!(!is_running(&pid));
+    assert!(is_gone(&pid));
 }
 
 #[tokio::test]
@@ -262,7 +262,7 @@ time.sleep(60)"));
     let _innocent = backlot_inference_runtimes::Supervisor::new(other.path()).expect("a supervisor");
     assert!(is_running(&pid), "another agent's start leaves it alone");
     let _next = backlot_inference_runtimes::Supervisor::new(case.bench.root.path()).expect("a supervisor");
-    assert!(!is_running(&pid), "the next start of the same agent kills it");
+    assert!(is_gone(&pid), "the next start of the same agent kills it");
 }
 
 /// Acts as an agent in a process of its own, for the test below.
@@ -303,7 +303,7 @@ async fn a_killed_agent_takes_its_models_with_it() {
     while is_running(leader) && Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert!(!is_running(leader), "the kernel killed it with its agent");
+    assert!(is_gone(leader), "the kernel killed it with its agent");
     // What it had started itself lives until the agent starts again (the test of leftovers); end it here.
     let _ = std::process::Command::new("kill").args(["-9", child]).status();
 }

@@ -51,3 +51,15 @@ pub(crate) fn is_running(pid: &str) -> bool {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
 }
+
+/// Whether a process that was killed is gone. The kernel ends it a moment after the signal was sent.
+pub(crate) fn is_gone(pid: &str) -> bool {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(2);
+    while is_running(pid) {
+        if std::time::Instant::now() > until {
+            return false;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    true
+}
