@@ -137,7 +137,8 @@ impl Db {
         let mut options = ConnectOptions::new(format!("sqlite:{}?mode=rwc", path.display()));
         options
             .max_connections(SQLITE_CONNECTIONS)
-            .min_connections(1)
+            // None in advance: two that open a fresh file at once would both switch it to WAL, and one fails.
+            .min_connections(0)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(None::<Duration>)
             .max_lifetime(None::<Duration>)
