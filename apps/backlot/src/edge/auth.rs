@@ -53,7 +53,8 @@ pub(super) struct Door {
 pub(super) async fn swap(State(door): State<Door>, mut request: Request, next: Next) -> Response {
     let auth = &door.auth;
     let path = request.uri().path().to_owned();
-    let changes = !areas::is_safe(request.method());
+    let is_change = !areas::is_safe(request.method());
+    let changes = auth.view.changes();
     let admitted = match admit(&door, &mut request, &path).await {
         Ok(admitted) => admitted,
         Err(problem) => return problem.into_response(),
@@ -64,10 +65,10 @@ pub(super) async fn swap(State(door): State<Door>, mut request: Request, next: N
     };
     let response = problem_where_too_long(next.run(request).await);
     let Some((presented, known)) = admitted else { return response };
-    if changes && areas::area(&path) == Some("identity") {
+    if is_change && areas::area(&path) == Some("identity") {
         auth.view.forget_user(&known.principal.user_id);
     }
-    streams::watched(response, &auth.view, presented)
+    streams::watched(response, streams::Opened { view: auth.view.clone(), presented, known, changes })
 }
 
 /// A body that announced no length is cut where it is read, and whoever reads says so in plain text.

@@ -40,6 +40,52 @@ async fn a_stream_flows_at_once_and_ends_with_its_session() {
     }
 }
 
+/// Opens a stream and reads its first event.
+async fn opened(world: &World, cookie: &str) -> axum::body::BodyDataStream {
+    let request = look("/v1/runs/stream", &[("cookie", cookie)]);
+    let mut body = world.router.clone().oneshot(request).await.unwrap().into_body().into_data_stream();
+    assert_eq!(body.next().await.unwrap().unwrap(), "data: one\n\n");
+    body
+}
+
+async fn ends_within_a_second(body: &mut axum::body::BodyDataStream) -> bool {
+    matches!(tokio::time::timeout(Duration::from_secs(1), body.next()).await, Ok(None))
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_person_leaves_the_organisation_by_switch_or_removal() {
+    use backlot_infrastructure_identity::Role;
+    for shape in [Shape::Together, Shape::Apart, Shape::Deaf] {
+        let world = World::new(shape).await;
+        let owner = world.person("owner@example.com").await;
+        let ada = world.person("ada@example.com").await;
+        let there = owner.actor.organisation.unwrap();
+        let invitation = world.identity.invite(&owner.actor, "ada@example.com", Role::Member).await.unwrap();
+        world.identity.accept_invitation(&ada.actor, &invitation.token).await.unwrap();
+        // Joining may have moved the session there already; the streams below are of one organisation each.
+        world.identity.switch(&ada.actor, ada.actor.organisation.unwrap()).await.unwrap();
+        let mut at_home = opened(&world, &ada.cookie).await;
+        world.identity.switch(&ada.actor, there).await.unwrap();
+        assert!(ends_within_a_second(&mut at_home).await, "switched away");
+        let mut as_member = opened(&world, &ada.cookie).await;
+        world.identity.remove_member(&owner.actor, ada.actor.user).await.unwrap();
+        assert!(ends_within_a_second(&mut as_member).await, "removed");
+        world.tasks.shutdown(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_key_although_an_expiry_makes_no_event() {
+    let world = World::new(Shape::Together).await;
+    let ada = world.person("ada@example.com").await;
+    let key = world.identity.create_key(&ada.actor, "short", vec![], Some(1)).await.unwrap().key;
+    let request = look("/v1/runs/stream", &[("authorization", &format!("Bearer {key}"))]);
+    let mut body = world.router.clone().oneshot(request).await.unwrap().into_body().into_data_stream();
+    assert_eq!(body.next().await.unwrap().unwrap(), "data: one\n\n");
+    let end = tokio::time::timeout(Duration::from_secs(3), body.next()).await;
+    assert!(end.unwrap().is_none(), "the stream ends with the key");
+}
+
 #[tokio::test]
 async fn a_system_that_is_gone_is_a_problem_that_says_so() {
     let world = World::new(Shape::Apart).await;
