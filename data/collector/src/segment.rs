@@ -1,4 +1,5 @@
-//! Client events by the Segment protocol: `track`, `identify`, `page`, `group`, `alias` and `batch`.
+//! Client events by the Segment protocol: `track`, `identify`, `page`, `screen`, `group`,
+//! `alias` and `batch`.
 //!
 //! They become events of type `client.…`, staged like any other, and never count as value actions: a browser
 //! may say anything. What could name a person is dropped at the door: traits, addresses, titles, and every
@@ -41,6 +42,7 @@ pub(crate) fn routes(service: &Service) -> OpenApiRouter {
         .routes(routes!(track))
         .routes(routes!(identify))
         .routes(routes!(page))
+        .routes(routes!(screen))
         .routes(routes!(group))
         .routes(routes!(alias))
         .routes(routes!(batch))
@@ -52,7 +54,7 @@ pub(crate) fn routes(service: &Service) -> OpenApiRouter {
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 struct Call {
-    /// `track`, `identify`, `page`, `group` or `alias`; only read in a batch.
+    /// `track`, `identify`, `page`, `screen`, `group` or `alias`; only read in a batch.
     #[serde(rename = "type")]
     kind: Option<String>,
     /// The library's own id: the key for duplicates.
@@ -63,13 +65,13 @@ struct Call {
     anonymous_id: Option<String>,
     /// `track`: what happened.
     event: Option<String>,
-    /// `page`: which page, by name.
+    /// `page`, `screen`: which one, by name.
     name: Option<String>,
     /// `group`: the organisation.
     group_id: Option<String>,
     /// `alias`: the id until now.
     previous_id: Option<String>,
-    /// `track`, `page`: more about it.
+    /// `track`, `page`, `screen`: more about it.
     #[schema(value_type = Object)]
     properties: Map<String, Value>,
     /// When it happened, RFC 3339.
@@ -119,6 +121,7 @@ macro_rules! call {
 call!(track, "/v1/track", "Something happened (Segment protocol)");
 call!(identify, "/v1/identify", "Who a device belongs to (Segment protocol)");
 call!(page, "/v1/page", "A page was seen (Segment protocol)");
+call!(screen, "/v1/screen", "A screen of an app was seen (Segment protocol)");
 call!(group, "/v1/group", "Where a person belongs (Segment protocol)");
 call!(alias, "/v1/alias", "Two ids are one (Segment protocol)");
 
@@ -193,9 +196,10 @@ fn event(key: &str, kind: &str, call: Call, now: Timestamp) -> Result<EventRow, 
         },
         "identify" => "identified".to_owned(),
         "page" => "page_viewed".to_owned(),
+        "screen" => "screen_viewed".to_owned(),
         "group" => "grouped".to_owned(),
         "alias" => "aliased".to_owned(),
-        _ => return refuse("\"type\" is track, identify, page, group or alias"),
+        _ => return refuse("\"type\" is track, identify, page, screen, group or alias"),
     };
     // Of the key and the library's id: no client can take the id of a server's event.
     let id = match &call.message_id {
@@ -210,7 +214,7 @@ fn event(key: &str, kind: &str, call: Call, now: Timestamp) -> Result<EventRow, 
     };
     let person = call.user_id.as_deref().and_then(|id| Uuid::parse_str(id).ok());
     let sent_at = call.timestamp.as_deref().and_then(|text| Timestamp::parse(text).ok());
-    let name = call.name.as_deref().map(snake).filter(|_| kind == "page");
+    let name = call.name.as_deref().map(snake).filter(|_| matches!(kind, "page" | "screen"));
     let data = json!({
         "anonymous_id": call.anonymous_id.as_deref().and_then(word),
         "previous_id": call.previous_id.as_deref().and_then(word),
@@ -300,11 +304,15 @@ mod tests {
             ("track", json!({"userId": "u"})),
             ("track", json!({"userId": "u", "event": "!!"})),
             ("page", json!({})),
-            ("screen", json!({"userId": "u"})),
+            ("screen", json!({})),
+            ("scream", json!({"userId": "u"})),
             ("identify", json!({"userId": "u".repeat(101)})),
         ] {
             assert!(event("key", kind, call(value.clone()), NOW).is_err(), "{kind} {value}");
         }
+        let screen = event("key", "screen", call(json!({"userId": "u", "name": "Home"})), NOW).unwrap();
+        assert_eq!(screen.event_type, "client.screen_viewed");
+        assert!(screen.data_json.contains("\"name\":\"home\""));
         let future = call(json!({"userId": "u", "timestamp": "2100-01-01T00:00:00Z"}));
         assert_eq!(event("key", "page", future, NOW).unwrap().time_us, NOW.micros());
     }

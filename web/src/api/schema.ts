@@ -1189,6 +1189,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/screen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A screen of an app was seen (Segment protocol) */
+        post: operations["screen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/track": {
         parameters: {
             query?: never;
@@ -2948,7 +2965,7 @@ export interface components {
              */
             messageId: string | null;
             /**
-             * @description `page`: which page, by name.
+             * @description `page`, `screen`: which one, by name.
              * @default null
              */
             name: string | null;
@@ -2957,7 +2974,7 @@ export interface components {
              * @default null
              */
             previousId: string | null;
-            /** @description `track`, `page`: more about it. */
+            /** @description `track`, `page`, `screen`: more about it. */
             properties?: Record<string, never>;
             /**
              * @description When it happened, RFC 3339.
@@ -2965,7 +2982,7 @@ export interface components {
              */
             timestamp: string | null;
             /**
-             * @description `track`, `identify`, `page`, `group` or `alias`; only read in a batch.
+             * @description `track`, `identify`, `page`, `screen`, `group` or `alias`; only read in a batch.
              * @default null
              */
             type: string | null;
@@ -5999,6 +6016,47 @@ export interface operations {
             };
             /** @description Only for staff */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    screen: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Call"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Taken"];
+                };
+            };
+            /** @description Not a call of the protocol */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No known write key */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -32,6 +32,10 @@ const AREAS: &[(&str, &[&str])] = &[
 /// Paths whose own signature or capability is the credential. Nothing of the caller's is added.
 const CAPABILITIES: &[&str] = &["objects", "outputs"];
 
+/// Calls of the Segment protocol: their write key, in `Authorization: Basic` or in the body, is the credential,
+/// and they come from pages and programs anywhere.
+const TRACKING: &[&str] = &["track", "identify", "page", "screen", "group", "alias", "batch"];
+
 /// Paths of people who have no valid credential yet, or no longer.
 const DOORS: &[&str] = &["/v1/identity/sign-in", "/v1/identity/sign-up", "/v1/identity/sign-out"];
 
@@ -52,9 +56,14 @@ pub(super) fn label(path: &str) -> &'static str {
     known.copied().unwrap_or("other")
 }
 
-/// Whether the path's own signature is the credential.
-pub(super) fn is_capability(path: &str) -> bool {
-    area(path).is_some_and(|area| CAPABILITIES.contains(&area))
+/// Whether the path's own signature, or the call's write key, is the credential.
+pub(super) fn is_capability(method: &Method, path: &str) -> bool {
+    area(path).is_some_and(|area| CAPABILITIES.contains(&area)) || is_tracking(method, path)
+}
+
+/// Whether this is a call of the tracking protocol: exactly `POST /v1/NAME`.
+pub(super) fn is_tracking(method: &Method, path: &str) -> bool {
+    *method == Method::POST && path.strip_prefix("/v1/").is_some_and(|name| TRACKING.contains(&name))
 }
 
 /// Whether an old cookie must not stand in the way.
@@ -93,6 +102,16 @@ mod tests {
         check(Method::POST, "/v1/runs", "tools:write");
         check(Method::GET, "/v1/fleet", "jobs:read");
         check(Method::DELETE, "/v1/identity/api-keys/1", "identity:write");
+    }
+
+    #[test]
+    fn only_posts_of_the_protocol_carry_a_write_key() {
+        for name in TRACKING {
+            assert!(is_tracking(&Method::POST, &format!("/v1/{name}")), "{name}");
+            assert!(of(audience::DATA).contains(name), "{name} leads nowhere");
+        }
+        assert!(!is_tracking(&Method::GET, "/v1/track"));
+        assert!(!is_tracking(&Method::POST, "/v1/track/more") && !is_tracking(&Method::POST, "/v1/tools"));
     }
 
     #[test]

@@ -95,8 +95,10 @@ async fn admit(
     super::proxy::strip(headers);
     let presented = presented(headers);
     let foreign = foreign_token(headers, door.audience);
+    let is_capability = areas::is_capability(&method, path);
+    let write_key = areas::is_tracking(&method, path).then(|| basic(headers)).flatten();
     let from_browser = !matches!(presented, Some(Presented::ApiKey(_)));
-    if from_browser && !areas::is_safe(&method) && !areas::is_capability(path) && foreign.is_none() {
+    if from_browser && !areas::is_safe(&method) && !is_capability && foreign.is_none() {
         check_origin(headers, &auth.origins)?;
     }
     headers.remove(header::AUTHORIZATION);
@@ -105,7 +107,8 @@ async fn admit(
     if let Some(value) = address.and_then(|address| HeaderValue::try_from(address.to_string()).ok()) {
         headers.insert(CLIENT_ADDRESS_HEADER, value);
     }
-    if areas::is_capability(path) {
+    if is_capability {
+        write_key.map(|value| headers.insert(header::AUTHORIZATION, value));
         return Ok(None);
     }
     if let Some(token) = foreign {
@@ -142,6 +145,11 @@ fn presented(headers: &HeaderMap) -> Option<Presented> {
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ").map(str::trim)
+}
+
+/// `Authorization: Basic`, as it came: a write key of the tracking protocol.
+fn basic(headers: &HeaderMap) -> Option<HeaderValue> {
+    headers.get(header::AUTHORIZATION).filter(|value| value.as_bytes().starts_with(b"Basic ")).cloned()
 }
 
 /// Longer than any of ours, it stays unknown when it is cut.

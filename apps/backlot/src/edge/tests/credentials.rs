@@ -190,3 +190,28 @@ async fn a_key_reaches_what_its_scopes_cover() {
     assert_eq!(problem["scope"], "tools:write");
     assert_eq!(world.json(look("/v1/identity/me", &[auth])).await.1["scope"], "identity:read");
 }
+
+#[tokio::test]
+async fn a_tracking_call_keeps_its_write_key_and_nothing_else_from_any_origin() {
+    let world = World::new(Shape::Together).await;
+    let ada = world.person("ada@example.com").await;
+    // As Segment's libraries send it: the write key as the user of Basic, without a password ("web:").
+    let basic = ("authorization", "Basic d2ViOg==");
+    let headers = [
+        basic,
+        ("host", "127.0.0.1:1"),
+        ("origin", "https://shop.example"),
+        ("cookie", ada.cookie.as_str()),
+        ("content-type", "application/json"),
+    ];
+    let (status, seen) = world.json(request(Method::POST, "/v1/track", &headers, "{}")).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(seen, json!({ "authorization": "Basic d2ViOg==", "cookie": null }));
+    let key = world.identity.create_key(&ada.actor, "ci", vec![], None).await.unwrap().key;
+    let bearer = [("authorization", format!("Bearer {key}"))];
+    let bearer = bearer.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let (_, seen) = world.json(request(Method::POST, "/v1/track", &bearer, "{}")).await;
+    assert_eq!(seen["authorization"], Value::Null, "a key of ours goes to no system");
+    let (_, seen) = world.json(look("/v1/tools/seen", &[basic])).await;
+    assert_eq!(seen["sub"], Value::Null, "nor is a write key a credential elsewhere");
+}

@@ -64,6 +64,13 @@ async fn stream(_caller: Caller) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/event-stream")], body)
 }
 
+/// Says with which credential a tracking call arrived.
+#[utoipa::path(post, path = "/v1/track", responses((status = 200, body = Object)))]
+async fn tracked(headers: axum::http::HeaderMap) -> Json<Value> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    Json(json!({ "authorization": text("authorization"), "cookie": text("cookie") }))
+}
+
 /// Fails as no handler should.
 #[utoipa::path(get, path = "/v1/runs/panic", responses((status = 200, body = Object)))]
 async fn panics() -> String {
@@ -153,6 +160,8 @@ impl World {
             http: identity.http(),
             verifier: verifier(audience::INFRASTRUCTURE),
         }];
+        let tracking = OpenApiRouter::new().routes(routes!(tracked));
+        local.push(LocalSystem { name: audience::DATA, http: tracking, verifier: verifier(audience::DATA) });
         let tasks = Tasks::new();
         if shape == Shape::Apart {
             config.systems.business = serve_apart(verifier(audience::BUSINESS), &tasks).await;
