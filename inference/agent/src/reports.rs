@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use backlot_inference_api::v1::AttemptFinished;
+use backlot_inference_api::v1::{AttemptFinished, RunningAttempt};
 use prost::Message as _;
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ const SPOOL_LATEST: Duration = Duration::from_millis(50);
 const RETRY: Duration = Duration::from_secs(2);
 /// Reports that are on their way at once; after a long cut there may be thousands.
 const IN_FLIGHT_MAX: usize = 128;
-/// Reports in a greeting: messages have a size limit. The rest follows the welcome.
+/// Reports in a greeting: messages have a size limit. The rest is named there, and follows the welcome.
 const PORTION_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// All reports that control does not have yet.
@@ -93,6 +93,16 @@ impl Reports {
             portion.push(one.report.clone());
         }
         portion
+    }
+
+    /// Attempts whose reports are not on their way yet. Control keeps their leases while it waits: one that it
+    /// does not know to be here is computed again elsewhere.
+    pub(crate) fn unsent(&self) -> impl Iterator<Item = RunningAttempt> {
+        self.kept.iter().filter(|(_, one)| !one.is_sent).map(|((job, fence), one)| RunningAttempt {
+            job_id: job.clone(),
+            fence: fence.clone(),
+            worker_id: one.report.worker_id.clone(),
+        })
     }
 
     /// Sends what is not on its way yet, as much as may be at once. `send` says whether it could.

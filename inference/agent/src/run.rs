@@ -33,6 +33,10 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 /// How long a stopping agent waits for control to take its last reports.
 const HAND_OVER_MAX: Duration = Duration::from_secs(2);
 
+/// Attempts that one message names; control takes no more. At about 70 bytes each they fit into a message
+/// beside the reports of a greeting.
+const NAMED_MAX: usize = 16_384;
+
 /// What attempts and loads tell the loop.
 pub(crate) enum Event {
     Phase(AttemptPhase),
@@ -138,6 +142,8 @@ impl<'a> Run<'a> {
     }
 
     fn hello(&mut self) -> AgentMessage {
+        // Before the names: what the greeting carries whole it does not name as well.
+        let spooled = self.reports.first_portion();
         let hello = Hello {
             agent_id: self.agent.id.clone(),
             boot_id: self.agent.boot_id.clone(),
@@ -145,11 +151,12 @@ impl<'a> Run<'a> {
             region: self.agent.config.region.clone(),
             workers: self.agent.workers.clone(),
             running: self.running(),
-            spooled: self.reports.first_portion(),
+            spooled,
         };
         AgentMessage { message: Some(FromAgent::Hello(hello)) }
     }
 
+    /// What runs here, and what has ended and is not on its way to control yet.
     fn running(&self) -> Vec<RunningAttempt> {
         let current = self.attempts.iter().filter(|(_, running)| !running.is_stale);
         current
@@ -158,6 +165,8 @@ impl<'a> Run<'a> {
                 fence: fence.clone(),
                 worker_id: running.worker_id.clone(),
             })
+            .chain(self.reports.unsent())
+            .take(NAMED_MAX)
             .collect()
     }
 

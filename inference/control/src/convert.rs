@@ -310,7 +310,7 @@ fn attempt_of(job: &str, fence: &str) -> Result<(JobKey, Fence), Error> {
 
 fn all_running(running: Vec<v1::RunningAttempt>) -> Result<Vec<RunningAttempt>, Error> {
     if running.len() > limits::RUNNING_MAX {
-        return Err(invalid("/running", "must name at most 4,096 attempts"));
+        return Err(invalid("/running", "must name at most 16,384 attempts"));
     }
     let one = |run: v1::RunningAttempt| {
         let (job, fence) = attempt_of(&run.job_id, &run.fence)?;
@@ -332,7 +332,7 @@ fn name(pointer: &str, text: String) -> Result<String, Error> {
 pub(crate) fn hello(message: v1::Hello) -> Result<Hello, Error> {
     let id = name("/agent_id", message.agent_id)?;
     if message.workers.len() > limits::WORKERS_MAX || message.spooled.len() > limits::RUNNING_MAX {
-        return Err(invalid("/workers", "must be at most 256, and at most 4,096 spooled reports"));
+        return Err(invalid("/workers", "must be at most 256, and at most 16,384 spooled reports"));
     }
     let mut names = BTreeSet::new();
     let mut workers = Vec::new();

@@ -57,8 +57,8 @@ pub const WORKER_ROOM_MAX: u32 = 1_024;
 pub const MEMORY_MIB_MAX: i64 = 1 << 30;
 /// The longest duration that an agent may report, milliseconds: 30 days, so that sums stay in range.
 pub const REPORTED_MS_MAX: i64 = 30 * TTL_MS_DEFAULT;
-/// Attempts that one agent may say it runs or has finished.
-pub const RUNNING_MAX: usize = 4_096;
+/// Attempts that one agent may say it runs or has finished: more than it keeps reports of after a long cut.
+pub const RUNNING_MAX: usize = 16_384;
 /// How often an agent is asked to say that it lives, milliseconds.
 pub const HEARTBEAT_MS: i64 = 5_000;
 /// Inputs up to this size stay in memory while their job waits; larger ones are read again when it starts.

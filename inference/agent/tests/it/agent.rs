@@ -316,6 +316,30 @@ async fn a_store_that_refuses_or_stumbles_is_handled() {
 }
 
 #[tokio::test]
+async fn cut_off_while_uploading_it_says_so_again_and_hands_over() {
+    let (mut control, place, store) = (Control::new(), Place::new(), Store::new().await);
+    let running = run(place.agent(&control));
+    let (mut session, _) = control.welcomed().await;
+    // More troubles than tries: the upload goes on until they are taken away.
+    *store.state.troubles.lock().await = vec![StatusCode::SERVICE_UNAVAILABLE; 100];
+    let mut assign = echo("j", "1-1", json!({"a": 1}));
+    assign.output = Some(store.target());
+    session.say(FromControl::Assign(assign)).await;
+    let uploading = |message| match message {
+        FromAgent::Phase(phase) if phase.phase() == Phase::Uploading => Some(phase.progress),
+        _ => None,
+    };
+    assert!((session.until(uploading).await - 1.0).abs() < f64::EPSILON);
+    drop(session);
+    let (mut session, hello) = control.welcomed().await;
+    assert_eq!(hello.running.len(), 1, "it is not done before its output is there");
+    session.until(uploading).await;
+    store.state.troubles.lock().await.clear();
+    assert_eq!(session.finished().await.outcome, "succeeded");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn stopping_it_finishes_what_it_can_and_gives_the_rest_back() {
     let (mut control, place) = (Control::new(), Place::new());
     place.command("sleep", "open(i['at'],'w').write(str(os.getpid())); time.sleep(60)");
@@ -376,6 +400,20 @@ async fn many_reports_are_handed_over_in_portions() {
     let (mut session, hello) = control.welcomed().await;
     let mut seen: std::collections::BTreeSet<String> =
         hello.spooled.iter().map(|report| report.job_id.clone()).collect();
+    assert!(seen.len() < 300, "one message does not carry them all");
+    // What is not in the greeting is named there: nobody computes it again.
+    let named: std::collections::BTreeSet<String> =
+        hello.running.iter().map(|running| running.job_id.clone()).collect();
+    assert_eq!(named.len() + seen.len(), 300);
+    assert!(named.is_disjoint(&seen) && hello.running.iter().all(|run| run.worker_id == "echo-0"));
+    // And again until it is on its way, so that leases outlast a slow handing over.
+    let beat = session
+        .until(|message| match message {
+            FromAgent::Heartbeat(beat) => Some(beat),
+            _ => None,
+        })
+        .await;
+    assert_eq!(beat.running.len(), 300 - seen.len());
     for report in &hello.spooled {
         session.acknowledge(report).await;
     }
