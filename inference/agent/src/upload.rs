@@ -12,14 +12,19 @@ use bytes::Bytes;
 use reqwest::header::CONTENT_LENGTH;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 use tokio_util::io::ReaderStream;
 
 use crate::backoff::Backoff;
 
 /// Largest sum of inline outputs, bytes.
 const INLINE_BYTES_MAX: usize = 16 * 1024;
-/// How long an unreachable store is tried: the result is worth more than the wait.
+/// How long an unreachable store is tried, for all outputs of an attempt together: the result is worth more than
+/// the wait.
 const UPLOAD_MAX: Duration = Duration::from_secs(600);
+/// The longest handing over of one attempt, with bytes that move slowly. Phase `uploading` lasts no longer, and the
+/// scheduler, whose time-out of the attempt does not count in that phase, may rely on it.
+const DELIVERY_MAX: Duration = Duration::from_secs(30 * 60);
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
 const PAUSE_LONGEST: Duration = Duration::from_secs(15);
 /// A signature may expire while an upload waits for its turn; a store that refuses this often means it.
@@ -74,12 +79,19 @@ pub(crate) async fn deliver(
 ) -> Result<Vec<JobOutput>, UploadError> {
     match target.and_then(|target| target.target.as_ref()) {
         Some(Target::Issuer(issuer)) => {
-            let upload = Upload { client, issuer, fence };
-            let mut delivered = Vec::with_capacity(outputs.len());
-            for (n, output) in outputs.into_iter().enumerate() {
-                delivered.push(upload.deliver(n, output).await?);
-            }
-            Ok(delivered)
+            let give_up_at = Instant::now() + UPLOAD_MAX;
+            let upload = Upload { client, issuer, fence, give_up_at };
+            let all = async {
+                let mut delivered = Vec::with_capacity(outputs.len());
+                for (n, output) in outputs.into_iter().enumerate() {
+                    delivered.push(upload.deliver(n, output).await?);
+                }
+                Ok(delivered)
+            };
+            let too_slow = |_| {
+                UploadError::Unreachable(format!("it took more than {} s", DELIVERY_MAX.as_secs()).into())
+            };
+            tokio::time::timeout(DELIVERY_MAX, all).await.map_err(too_slow)?
         }
         Some(Target::Inline(_)) | None => inline(outputs).await,
     }
@@ -114,6 +126,8 @@ struct Upload<'a> {
     client: &'a reqwest::Client,
     issuer: &'a IssuerTarget,
     fence: &'a str,
+    /// When a store that does not answer is tried no more.
+    give_up_at: Instant,
 }
 
 impl Upload<'_> {
@@ -141,7 +155,6 @@ impl Upload<'_> {
     }
 
     async fn put_until_done(&self, ask: &Ask<'_>, body: &Body) -> Result<String, UploadError> {
-        let give_up_at = tokio::time::Instant::now() + UPLOAD_MAX;
         let mut backoff = Backoff::new(PAUSE_FIRST, PAUSE_LONGEST);
         let mut refusals = 0;
         let mut tries = 0;
@@ -159,7 +172,7 @@ impl Upload<'_> {
                 }
                 Err(Attempted::Unreachable(error)) => error,
             };
-            if tokio::time::Instant::now() >= give_up_at {
+            if Instant::now() >= self.give_up_at {
                 return Err(UploadError::Unreachable(failed));
             }
             tracing::warn!(error = %failed, tries, "an output is handed over again");

@@ -6,7 +6,7 @@ use axum::{
 };
 use backlot_foundation_rpc::http::authenticate;
 use backlot_foundation_time::{Clock as _, SystemClock};
-use backlot_foundation_tokens::Claims;
+use backlot_foundation_tokens::{CallerKind, Claims};
 use backlot_inference_api::v1;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -29,6 +29,13 @@ impl<'a> Door<'a> {
 
     fn person(&self, organisation: &str) -> String {
         let claims = Claims::person("inference", "someone", organisation, SystemClock.now());
+        self.process.trust.signer.sign(&claims).unwrap()
+    }
+
+    /// A key of an organisation's own program: a service, and yet one organisation's.
+    fn service_account(&self, organisation: &str) -> String {
+        let mut claims = Claims::person("inference", "robot", organisation, SystemClock.now());
+        claims.kind = CallerKind::Service;
         self.process.trust.signer.sign(&claims).unwrap()
     }
 
@@ -106,6 +113,49 @@ fn a_system_submits_and_a_person_does_not() {
             door.call("GET", "/v1/models", &door.person("t1"), None).1["items"][0]["name"],
             "backlot/echo"
         );
+    });
+}
+
+#[test]
+fn a_service_account_sees_its_organisation_and_submits_where_people_may() {
+    on_every_database(|world| {
+        let process = world.start_with(|config| config.people_may_submit = true);
+        echo(&process);
+        let foreign = process.submit("1");
+        let door = Door::new(&process);
+        let robot = door.service_account("t2");
+        assert_eq!(door.call("GET", "/v1/jobs", &robot, None).1["items"], json!([]));
+        let path = format!("/v1/jobs/{}", foreign.id);
+        assert_eq!(door.call("GET", &path, &robot, None).0, StatusCode::NOT_FOUND);
+        assert_eq!(door.call("GET", &format!("{path}/events"), &robot, None).0, StatusCode::NOT_FOUND);
+        assert_eq!(door.call("POST", &format!("{path}/cancel"), &robot, None).0, StatusCode::NOT_FOUND);
+        assert_eq!(process.job(&foreign.id).state(), v1::JobState::Queued);
+        let fleet = door.call("GET", "/v1/fleet", &robot, None).1;
+        assert_eq!(fleet["queues"][0]["tenant"], "", "others' queues have no name");
+        // What it submits counts for its own organisation, whatever it names, and goes to no address of its own.
+        let body = |output: Value| {
+            json!({"tenant": "t1", "model": "backlot/echo", "model_version": "1", "input": {"text": "a"},
+                "output": output})
+        };
+        let (status, job) = door.call("POST", "/v1/jobs", &robot, Some(body(json!({"kind": "inline"}))));
+        assert_eq!((status, &job["tenant"]), (StatusCode::ACCEPTED, &json!("t2")));
+        let issuer = json!({"kind": "issuer", "url": "http://127.0.0.1:1", "capability": ""});
+        assert_eq!(door.call("POST", "/v1/jobs", &robot, Some(body(issuer))).0, StatusCode::FORBIDDEN);
+        assert_eq!(door.call("GET", "/v1/jobs", &robot, None).1["items"].as_array().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn a_service_account_submits_nothing_where_people_may_not() {
+    on_every_database(|world| {
+        let process = world.start();
+        echo(&process);
+        let door = Door::new(&process);
+        let body =
+            json!({"tenant": "t1", "model": "backlot/echo", "model_version": "1", "input": {"text": "a"}});
+        let (status, problem) = door.call("POST", "/v1/jobs", &door.service_account("t1"), Some(body));
+        assert_eq!((status, &problem["code"]), (StatusCode::FORBIDDEN, &json!("forbidden")));
+        assert_eq!(process.count("SELECT count(*) FROM jobs"), 0);
     });
 }
 
