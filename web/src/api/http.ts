@@ -37,6 +37,7 @@ export const api = {
     json<T>(await send("GET", path, signal ? { signal } : {})),
   post: async <T>(path: string, body?: unknown, headers?: Record<string, string>): Promise<T> =>
     json<T>(await send("POST", path, { body: body ?? {}, ...(headers ? { headers } : {}) })),
+  patch: async <T>(path: string, body: unknown): Promise<T> => json<T>(await send("PATCH", path, { body })),
   delete: async <T>(path: string): Promise<T> => json<T>(await send("DELETE", path)),
 };
 

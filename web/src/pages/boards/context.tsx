@@ -1,0 +1,72 @@
+import { createContext, useCallback, useContext, useSyncExternalStore } from "react";
+import type { BoardRole } from "../../api/boards";
+import type { Tool } from "../../api/types";
+import type { Board } from "./doc/board";
+import type { BoardConnection, Connection } from "./doc/connection";
+import type { Facts, NodeFacts } from "./doc/facts";
+import type { BoardEdge, BoardNode, Track } from "./doc/types";
+
+export type View = "canvas" | "storyboard" | "timeline";
+
+/** Stable for as long as the page shows one board: what changes is read from the stores in it. */
+export interface Open {
+  id: string;
+  board: Board;
+  facts: Facts;
+  connection: BoardConnection;
+  tools: readonly Tool[];
+  role: BoardRole;
+  /** Whether this person may change the document; else the server drops what is sent. */
+  canEdit: boolean;
+  canComment: boolean;
+  projectId: string | null;
+  /** Opens the side panel with a node, in whatever view one is. */
+  select: (ids: readonly string[]) => void;
+  /** Brings in files: uploads them, and puts a node for each where the person let go. */
+  bring: (files: readonly File[], at: { x: number; y: number }) => void;
+}
+
+const Context = createContext<Open | null>(null);
+export const BoardProvider = Context.Provider;
+
+export function useOpen(): Open {
+  const open = useContext(Context);
+  if (!open) throw new Error("useOpen outside of a board");
+  return open;
+}
+
+export function useNode(id: string): BoardNode | undefined {
+  const { board } = useOpen();
+  return useSyncExternalStore(
+    board.subscribe,
+    useCallback(() => board.node(id), [board, id]),
+  );
+}
+
+export function useFacts(id: string): NodeFacts {
+  const { facts } = useOpen();
+  return useSyncExternalStore(
+    facts.subscribe,
+    useCallback(() => facts.of(id), [facts, id]),
+  );
+}
+
+export function useNodes(): readonly BoardNode[] {
+  const { board } = useOpen();
+  return useSyncExternalStore(board.subscribe, () => board.nodes);
+}
+
+export function useEdges(): readonly BoardEdge[] {
+  const { board } = useOpen();
+  return useSyncExternalStore(board.subscribe, () => board.edges);
+}
+
+export function useTracks(): readonly Track[] {
+  const { board } = useOpen();
+  return useSyncExternalStore(board.subscribe, () => board.tracks);
+}
+
+export function useConnection(): Connection {
+  const { connection } = useOpen();
+  return useSyncExternalStore(connection.subscribe, () => connection.snapshot);
+}

@@ -1,0 +1,63 @@
+import { expect, test } from "vitest";
+import type { Take } from "../../../api/boards";
+import type { Tool } from "../../../api/types";
+import { Board } from "./board";
+import { Facts } from "./facts";
+
+const TOOL = { name: "animate", input: {}, output: { content_types: ["video/mp4"] } } as unknown as Tool;
+const take = (id: string, node: string, at: number, more: Partial<Take> = {}): Take => ({
+  id,
+  node,
+  run_id: `run-${id}`,
+  input_hash: "h",
+  asset: `asset-${id}`,
+  cost_micro: 1,
+  status: "succeeded",
+  stale: false,
+  created_at: `2026-11-23T10:00:0${at}Z`,
+  ...more,
+});
+const told = (takes: Take[]) => ({ tools: new Map([["animate", TOOL]]), takes, runs: [], plan: null });
+
+function scene() {
+  const board = new Board();
+  const facts = new Facts(board);
+  const tool = board.addNode({ kind: "tool", x: 0, y: 0, params: { tool: "animate" } });
+  const shot = board.addNode({ kind: "shot", x: 400, y: 0 });
+  board.connect(tool, "out", shot, "in");
+  return { board, facts, tool, shot };
+}
+
+test("a shot shows the take that was chosen of what feeds it, else the newest good one", () => {
+  const { board, facts, tool, shot } = scene();
+  facts.tell(told([take("a", tool, 1), take("b", tool, 2), take("c", tool, 3, { status: "failed", asset: null })]));
+  expect(facts.of(shot)).toMatchObject({ asset: "asset-b", makes: "video" });
+  board.chooseTake(tool, "a");
+  expect(facts.of(shot).asset).toBe("asset-a");
+});
+
+test("facts stay the same object while nothing changes for their node", () => {
+  const { board, facts, tool, shot } = scene();
+  facts.tell(told([take("a", tool, 1)]));
+  const before = facts.of(shot);
+  board.place([{ id: tool, x: 70 }]);
+  facts.tell(told([take("a", tool, 1)]));
+  expect(facts.of(shot)).toBe(before);
+});
+
+test("the newest run says how a node stands; a run that is over leaves nobody waiting", () => {
+  const { facts, tool } = scene();
+  const run = (state: "running" | "failed", child: string) => ({
+    id: state + child,
+    state,
+    price_micro: 1,
+    settled_micro: 0,
+    created_at: "",
+    ended_at: null,
+    children: [{ node: tool, run_id: "r", state: child, progress: 0.4 }],
+  });
+  facts.tell({ ...told([]), runs: [run("running", "running")] });
+  expect(facts.of(tool)).toMatchObject({ work: "running", progress: 0.4 });
+  facts.tell({ ...told([]), runs: [run("failed", "queued"), run("running", "running")] });
+  expect(facts.of(tool).work).toBe("idle");
+});
