@@ -11,7 +11,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates
     && useradd --uid 10001 --no-create-home backlot && install -d -o backlot /var/lib/backlot
 COPY workers /opt/backlot/workers
 # Every package is listed there; what the packages ask for besides would need a desktop's libraries.
-RUN pip install --no-cache-dir --no-deps -r /opt/backlot/workers/requirements.txt
+RUN pip install --no-cache-dir --no-deps -r /opt/backlot/workers/requirements.txt \
+    && python /opt/backlot/workers/fetch_models.py
 COPY --from=build /src/dist/backlot-agent /usr/local/bin/backlot-agent
 USER 10001
 ENV BACKLOT_DATA=/var/lib/backlot \

@@ -8,7 +8,10 @@ use crate::manifest::{ManifestError, Tool, Visibility, version_key};
 /// The manifests that ship, by file name.
 const SHIPPED: &[(&str, &str)] = &[
     ("animate-1.0.0.yaml", include_str!("../catalogue/animate-1.0.0.yaml")),
+    ("cutout-1.0.0.yaml", include_str!("../catalogue/cutout-1.0.0.yaml")),
     ("echo-1.0.0.yaml", include_str!("../catalogue/echo-1.0.0.yaml")),
+    ("moderate-1.0.0.yaml", include_str!("../catalogue/moderate-1.0.0.yaml")),
+    ("narrate-1.0.0.yaml", include_str!("../catalogue/narrate-1.0.0.yaml")),
     ("upscale-1.0.0.yaml", include_str!("../catalogue/upscale-1.0.0.yaml")),
 ];
 
@@ -105,7 +108,7 @@ mod tests {
     fn the_operators_tools_are_not_listed() {
         let catalogue = Catalogue::shipped().unwrap();
         let listed: Vec<&str> = catalogue.listed().map(|tool| tool.manifest.name.as_str()).collect();
-        assert_eq!(listed, ["animate", "upscale"]);
+        assert_eq!(listed, ["animate", "cutout", "moderate", "narrate", "upscale"]);
         assert!(catalogue.newest("echo").is_some());
     }
 

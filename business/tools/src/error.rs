@@ -113,6 +113,7 @@ impl From<PriceError> for Error {
     fn from(error: PriceError) -> Self {
         let pointer = match &error {
             PriceError::NotANumber(property)
+            | PriceError::NotAText(property)
             | PriceError::NoFacts(property)
             | PriceError::UnknownProperty(property) => format!("/{property}"),
             PriceError::Shape | PriceError::Amount(_) | PriceError::TooLarge => String::new(),

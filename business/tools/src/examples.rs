@@ -4,6 +4,10 @@
 const FILES: &[(&str, &str, &[u8])] = &[
     ("animate-after.mp4", "video/mp4", include_bytes!("../catalogue/examples/animate-after.mp4")),
     ("animate-before.webp", "image/webp", include_bytes!("../catalogue/examples/animate-before.webp")),
+    ("cutout-after.webp", "image/webp", include_bytes!("../catalogue/examples/cutout-after.webp")),
+    ("cutout-before.webp", "image/webp", include_bytes!("../catalogue/examples/cutout-before.webp")),
+    ("moderate-before.webp", "image/webp", include_bytes!("../catalogue/examples/moderate-before.webp")),
+    ("narrate-after.mp3", "audio/mpeg", include_bytes!("../catalogue/examples/narrate-after.mp3")),
     ("upscale-after.webp", "image/webp", include_bytes!("../catalogue/examples/upscale-after.webp")),
     ("upscale-before.webp", "image/webp", include_bytes!("../catalogue/examples/upscale-before.webp")),
 ];

@@ -125,6 +125,10 @@ struct ToolView {
     /// With pictures before and after.
     #[schema(value_type = Vec<Object>)]
     examples: Vec<Example>,
+    /// Route of the first example's picture before; null where it has none.
+    before: Option<String>,
+    /// Route of what the tool made of it; null where there is none.
+    after: Option<String>,
     /// SHA-256 of the manifest: the same version never changes.
     manifest_hash: String,
 }
@@ -146,6 +150,8 @@ impl ToolView {
             output: json!(manifest.output),
             price: json!(manifest.price),
             ttl_s: manifest.ttl_s,
+            before: manifest.examples.iter().find_map(|example| example.before.clone()),
+            after: manifest.examples.iter().find_map(|example| example.after.clone()),
             examples: manifest.examples.clone(),
             manifest_hash: tool.hash.clone(),
         }

@@ -55,6 +55,9 @@ pub struct Manifest {
     pub who_pays: Overrides,
     /// How long a run may wait to start, in seconds.
     pub ttl_s: u32,
+    /// What is looked at before anything is delivered.
+    #[serde(default, skip_serializing_if = "Moderation::is_usual")]
+    pub moderation: Moderation,
     /// For the catalogue.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<Example>,
@@ -146,6 +149,36 @@ pub struct Cost {
     /// Micro-credits for a second of compute.
     #[serde(default)]
     pub micro_per_compute_second: i64,
+}
+
+/// What is looked at before anything is delivered. Scores are parts per million: 0 safe, 1,000,000 not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Moderation {
+    /// Texts of the input, by the word list.
+    pub prompts: bool,
+    /// Pictures and clips of the input.
+    pub inputs: bool,
+    /// Pictures and clips that come out.
+    pub outputs: bool,
+    /// From this score on an output waits for a person; left out: as configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub review_ppm: Option<i64>,
+    /// From this score on it is refused; left out: as configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refuse_ppm: Option<i64>,
+}
+
+impl Default for Moderation {
+    fn default() -> Self {
+        Self { prompts: true, inputs: true, outputs: true, review_ppm: None, refuse_ppm: None }
+    }
+}
+
+impl Moderation {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// An example for the catalogue.

@@ -1,7 +1,7 @@
 //! The price formula: lines of whole amounts times exact factors.
 //!
 //! A formula is data, not code: each line is an integer amount multiplied by factors that come from the
-//! input (a number, a number squared, the megapixels or seconds of an asset). All arithmetic is exact
+//! input (a number, a number squared, the megapixels or seconds of an asset, the characters of a text). All arithmetic is exact
 //! integer arithmetic. **Rounding**: each line is rounded up to the next whole unit, once, at its end, so
 //! the total is exactly the sum of the lines that people see. The same formula predicts compute time.
 
@@ -73,6 +73,11 @@ pub enum Factor {
         /// The property that names the asset.
         seconds: String,
     },
+    /// How many characters a text of the input has.
+    Characters {
+        /// The property.
+        characters: String,
+    },
 }
 
 const fn one() -> u32 {
@@ -130,6 +135,9 @@ pub enum PriceError {
     /// The property is not a number between 0 and a million.
     #[error("\"{0}\" is not a number between 0 and a million")]
     NotANumber(String),
+    /// The property is no text.
+    #[error("\"{0}\" is not a text")]
+    NotAText(String),
     /// The property names no asset with the fact that is needed.
     #[error("\"{0}\" has no known size or length")]
     NoFacts(String),
@@ -212,13 +220,14 @@ impl Factor {
             Self::Number { number, .. } => number,
             Self::Megapixels { megapixels } => megapixels,
             Self::Seconds { seconds } => seconds,
+            Self::Characters { characters } => characters,
         }
     }
 
     const fn power(&self) -> u32 {
         match self {
             Self::Number { power, .. } => *power,
-            Self::Megapixels { .. } | Self::Seconds { .. } => 1,
+            Self::Megapixels { .. } | Self::Seconds { .. } | Self::Characters { .. } => 1,
         }
     }
 
@@ -249,6 +258,11 @@ impl Factor {
             Self::Seconds { seconds } => {
                 let facts = assets.get(seconds).filter(|facts| facts.duration_ms > 0).ok_or_else(no_facts)?;
                 Ok((i128::from(facts.duration_ms), MS_PER_SECOND))
+            }
+            Self::Characters { characters } => {
+                let text = input.get(characters).and_then(Value::as_str);
+                let text = text.ok_or_else(|| PriceError::NotAText(characters.clone()))?;
+                Ok((i128::try_from(text.chars().count()).unwrap_or(i128::MAX), 1))
             }
         }
     }
@@ -298,6 +312,17 @@ lines:
             8,
             &expect!["20000 = Start 10000 + Pixels 11 + Up to the minimum 9989"],
         );
+    }
+
+    #[test]
+    fn a_text_is_paid_by_its_characters() {
+        let formula: Formula = serde_yaml_ng::from_str(
+            "lines: [{ label: Characters, amount: 50, times: [{ characters: text }] }]",
+        )
+        .unwrap();
+        let total = |input: &Value| formula.work_out(input, &BTreeMap::new()).map(|worked| worked.total);
+        assert_eq!(total(&json!({"text": "ä🚀x"})), Ok(150));
+        assert_eq!(total(&json!({"text": 7})), Err(PriceError::NotAText("text".to_owned())));
     }
 
     #[test]

@@ -118,8 +118,10 @@ async fn the_catalogue_has_forms_and_examples_and_no_operators_tool() {
     let (_, list) = client.send("GET", "/v1/tools", None, None).await;
     let names: Vec<&str> =
         list["items"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["animate", "upscale"]);
-    assert_eq!(list["items"][1]["input"]["properties"]["image"]["format"], "asset");
+    assert_eq!(names, ["animate", "cutout", "moderate", "narrate", "upscale"]);
+    assert_eq!(list["items"][4]["input"]["properties"]["image"]["format"], "asset");
+    assert_eq!(list["items"][4]["before"], "/v1/tools/upscale/examples/upscale-before.webp");
+    assert_eq!(list["items"][3]["after"], "/v1/tools/narrate/examples/narrate-after.mp3");
     let (_, tool) = client.send("GET", "/v1/tools/upscale/versions/1.0.0", None, None).await;
     let path = tool["examples"][0]["after"].as_str().unwrap();
     let request = Request::builder().uri(path).body(Body::empty()).unwrap();

@@ -264,8 +264,11 @@ mod tests {
         let models: Vec<Manifest> =
             discover(&folder).into_iter().map(|manifest| manifest.expect("a description")).collect();
         let names: Vec<&str> = models.iter().map(|manifest| manifest.model.as_str()).collect();
-        assert_eq!(names, ["backlot/animate", "backlot/upscale"]);
-        for manifest in &models {
+        assert_eq!(
+            names,
+            ["backlot/animate", "backlot/cutout", "backlot/moderate", "backlot/narrate", "backlot/upscale"]
+        );
+        for manifest in models.iter().filter(|manifest| manifest.model != "backlot/narrate") {
             let schema = manifest.job_schema().expect("a schema");
             assert_eq!(schema["properties"]["image"]["required"][0], "$file");
         }

@@ -136,6 +136,47 @@ async fn upscale_and_animate_make_real_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn narrate_speaks_moderate_scores_and_cutout_finds_nobody_in_a_fractal() {
+    let Some(mut stage) = Stage::new().await else { return };
+    let agent = stage.place.agent_with(stage.config.clone(), &stage.control);
+    let models = agent.models();
+    let model = |name: &str| models.iter().find(|model| model.name == name).expect("shipped").clone();
+    let running = run(agent);
+    let (mut session, _) = stage.control.welcomed().await;
+
+    let input = json!({"text": "Dr. Smith paid $3.50 at 7:30 pm. Nobody spoke.", "speed": 1.5});
+    let (report, _) = run_one(&mut session, &stage, "3-1", &model("backlot/narrate"), input).await;
+    assert_eq!(report.outcome, "succeeded", "{} {}", report.message, report.log_tail);
+    assert_eq!(report.outputs[0].content_type, "audio/wav");
+    let wav = stage.store.state.objects.lock().await["job/3-1/0"].clone();
+    assert_eq!((&wav[..4], &wav[8..12]), (&b"RIFF"[..], &b"WAVE"[..]));
+    // More than a second of 24,000 samples of two bytes, and not silence.
+    assert!(wav.len() > 48_000, "{}", wav.len());
+    assert!(
+        wav[44..].chunks_exact(2).any(|two| i16::from_le_bytes([two[0], two[1]]).unsigned_abs() > 10_000)
+    );
+
+    for (n, text) in ["…", "   ", "日本語"].into_iter().enumerate() {
+        let input = json!({ "text": text });
+        let (report, _) =
+            run_one(&mut session, &stage, &format!("4-{n}"), &model("backlot/narrate"), input).await;
+        assert_ne!(report.failure(), FailureClass::ModelError, "{text}: {}", report.message);
+    }
+
+    let input = json!({"image": stage.file()});
+    let (report, _) = run_one(&mut session, &stage, "5-1", &model("backlot/moderate"), input.clone()).await;
+    assert_eq!(report.outcome, "succeeded", "{} {}", report.message, report.log_tail);
+    let json = stage.store.state.objects.lock().await["job/5-1/0"].clone();
+    let answer: Value = serde_json::from_slice(&json).expect("JSON");
+    assert!(answer["score_ppm"].as_i64().is_some_and(|score| (0..500_000).contains(&score)), "{answer}");
+
+    let (report, _) = run_one(&mut session, &stage, "6-1", &model("backlot/cutout"), input).await;
+    assert_eq!(report.failure(), FailureClass::InvalidInput);
+    assert!(report.message.contains("no person"), "{}", report.message);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_that_are_no_pictures_are_the_callers_mistake() {
     let Some(mut stage) = Stage::new().await else { return };
     let picture = stage.store.state.inputs.lock().await["picture"].clone();
@@ -151,7 +192,8 @@ async fn files_that_are_no_pictures_are_the_callers_mistake() {
     let mut n = 0;
     for (name, bytes) in bad {
         stage.store.state.inputs.lock().await.insert("picture".to_owned(), bytes);
-        for model in models.iter().filter(|model| model.name != backlot_inference_agent::ECHO_MODEL) {
+        let takes_none = [backlot_inference_agent::ECHO_MODEL, "backlot/narrate"];
+        for model in models.iter().filter(|model| !takes_none.contains(&model.name.as_str())) {
             n += 1;
             let input = json!({"image": stage.file()});
             let (report, _) = run_one(&mut session, &stage, &format!("2-{n}"), model, input).await;
@@ -162,7 +204,7 @@ async fn files_that_are_no_pictures_are_the_callers_mistake() {
                 model.name,
                 report.message
             );
-            assert!(report.message.contains("JPEG"), "{}", report.message);
+            assert!(report.message.contains("picture"), "{}", report.message);
         }
     }
     running.stop().await;
