@@ -2891,6 +2891,10 @@ export interface components {
         };
         /** @description A tool of the catalogue. */
         ToolView: {
+            /** @description Route of what the tool made of it; null where there is none. */
+            after?: string | null;
+            /** @description Route of the first example's picture before; null where it has none. */
+            before?: string | null;
             /** @description `image`, `video` … */
             category: string;
             /** @description For people. */
