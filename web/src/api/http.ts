@@ -37,8 +37,10 @@ export const api = {
     json<T>(await send("GET", path, signal ? { signal } : {})),
   post: async <T>(path: string, body?: unknown, headers?: Record<string, string>): Promise<T> =>
     json<T>(await send("POST", path, { body: body ?? {}, ...(headers ? { headers } : {}) })),
+  put: async <T>(path: string, body?: unknown): Promise<T> => json<T>(await send("PUT", path, { body: body ?? {} })),
   patch: async <T>(path: string, body: unknown): Promise<T> => json<T>(await send("PATCH", path, { body })),
-  delete: async <T>(path: string): Promise<T> => json<T>(await send("DELETE", path)),
+  delete: async <T>(path: string, body?: unknown): Promise<T> =>
+    json<T>(await send("DELETE", path, body === undefined ? {} : { body })),
 };
 
 export function query(parameters: Record<string, string | number | null | undefined>): string {

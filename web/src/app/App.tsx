@@ -58,6 +58,10 @@ const routes: RouteObject[] = [
                 children: [
                   { index: true, element: <Navigate to="/studio" replace /> },
                   { path: "/studio", ...page(() => import("../pages/studio/Studio")) },
+                  { path: "/community", ...page(() => import("../pages/community/Community")) },
+                  { path: "/community/:id", ...page(() => import("../pages/community/PostPage")) },
+                  { path: "/people/:handle", ...page(() => import("../pages/people/ProfilePage")) },
+                  { path: "/profile", ...page(() => import("../pages/people/EditProfile")) },
                   { path: "/library", ...page(() => import("../pages/library/Library")) },
                   { path: "/library/:id", ...page(() => import("../pages/library/AssetPage")) },
                   { path: "/runs", ...page(() => import("../pages/runs/Runs")) },

@@ -66,7 +66,7 @@ export function Shell() {
         <Outlet />
       </main>
       <nav className={css.tabs} aria-label="Pages">
-        {WORK.map((place) => (
+        {WORK.filter((place) => place.tab).map((place) => (
           <NavLink key={place.to} to={place.to} className={css.tab}>
             <Icon name={place.icon} size={20} />
             {place.label}

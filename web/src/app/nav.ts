@@ -6,11 +6,14 @@ export interface Place {
   icon: IconName;
   keys: string;
   staff?: boolean;
+  /** Has a tab of its own on a phone. */
+  tab?: boolean;
 }
 
 export const WORK: readonly Place[] = [
-  { to: "/studio", label: "Studio", icon: "studio", keys: "g s" },
-  { to: "/library", label: "Library", icon: "library", keys: "g l" },
+  { to: "/studio", label: "Studio", icon: "studio", keys: "g s", tab: true },
+  { to: "/community", label: "Community", icon: "community", keys: "g c", tab: true },
+  { to: "/library", label: "Library", icon: "library", keys: "g l", tab: true },
   { to: "/runs", label: "Runs", icon: "runs", keys: "g r" },
 ];
 export const CONSOLE: readonly Place[] = [

@@ -31,6 +31,9 @@ export function useShortcuts(bindings: Bindings): void {
       first = { key, at: event.timeStamp };
       const act = (sequence && current.current[sequence]) || current.current[key];
       if (!act) return;
+      // A space on what it would press belongs to that.
+      if (key === " " && event.target instanceof HTMLElement && event.target.closest("button, a, summary, input"))
+        return;
       // An arrow on a focused control belongs to that control.
       if (key.startsWith("Arrow") && event.target instanceof HTMLInputElement) return;
       event.preventDefault();

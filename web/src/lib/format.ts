@@ -25,6 +25,18 @@ export function count(value: number): string {
   return whole.format(value);
 }
 
+/** "1 remix", "4 remixes" */
+export function plural(value: number, one: string, many: string): string {
+  return `${count(value)} ${value === 1 ? one : many}`;
+}
+
+const short = new Intl.NumberFormat("en-GB", { notation: "compact", maximumFractionDigits: 1 });
+
+/** "1.2K": for counts beside a picture, where the exact one is a look away. */
+export function compact(value: number): string {
+  return short.format(value);
+}
+
 export function duration(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   const seconds = ms / 1_000;

@@ -16,19 +16,28 @@ export function wallRows<T>(
   gap_px: number,
 ): WallRow<T>[] {
   const rows: WallRow<T>[] = [];
+  const heightOf = (count: number, ratios: number) => (width_px - gap_px * (count - 1)) / ratios;
   let row: T[] = [];
   let ratios = 0;
   for (const item of items) {
+    const own = clampRatio(ratio(item));
+    const height = heightOf(row.length + 1, ratios + own);
+    const without = row.length > 0 ? heightOf(row.length, ratios) : Infinity;
+    // One item too many makes a row too low, one too few too high: what is nearer to the target stays.
+    if (height < target_px && without - target_px < target_px - height) {
+      rows.push({ items: row, height_px: without });
+      row = [];
+      ratios = 0;
+    }
     row.push(item);
-    ratios += clampRatio(ratio(item));
-    const height = (width_px - gap_px * (row.length - 1)) / ratios;
-    if (height <= target_px) {
-      rows.push({ items: row, height_px: height });
+    ratios += own;
+    if (heightOf(row.length, ratios) <= target_px) {
+      rows.push({ items: row, height_px: heightOf(row.length, ratios) });
       row = [];
       ratios = 0;
     }
   }
-  if (row.length > 0) rows.push({ items: row, height_px: target_px });
+  if (row.length > 0) rows.push({ items: row, height_px: Math.min(target_px, heightOf(row.length, ratios)) });
   return rows;
 }
 

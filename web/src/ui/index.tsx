@@ -191,19 +191,24 @@ export function Dialog({
   onClose,
   title,
   text,
+  wide = false,
   children,
 }: {
   open: boolean;
   onClose: () => void;
   title: string;
   text?: ReactNode;
+  wide?: boolean;
   children: ReactNode;
 }) {
   return (
     <RadixDialog.Root open={open} onOpenChange={(next) => !next && onClose()}>
       <RadixDialog.Portal>
         <RadixDialog.Overlay className={css.overlay} />
-        <RadixDialog.Content className={css.dialog} {...(text ? {} : { "aria-describedby": undefined })}>
+        <RadixDialog.Content
+          className={wide ? `${css.dialog} ${css.dialogWide}` : css.dialog}
+          {...(text ? {} : { "aria-describedby": undefined })}
+        >
           <RadixDialog.Title>{title}</RadixDialog.Title>
           {text && <RadixDialog.Description className={css.dialogText}>{text}</RadixDialog.Description>}
           {children}

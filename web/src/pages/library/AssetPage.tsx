@@ -1,12 +1,14 @@
 import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
 import { Link, useNavigate, useParams } from "react-router";
 import { assetQuery, runQuery } from "../../api/queries";
 import type { Asset } from "../../api/types";
 import { Page, useTitle } from "../../app/Page";
 import { bytes, dateTime, dimensions, duration, humanise } from "../../lib/format";
-import { contentUrl, isVideo, previewUrl } from "../../lib/media";
+import { contentUrl, isImage, isVideo, previewUrl } from "../../lib/media";
 import { moneySentence } from "../../lib/phases";
 import { takeLabel } from "../../lib/schema";
+import { PublishDialog } from "../../publish/PublishDialog";
 import { Button, ButtonAnchor, ButtonLink, Id, Loaded } from "../../ui";
 import { useRemoveAsset } from "./Library";
 import css from "./Library.module.css";
@@ -27,6 +29,7 @@ function Shown({ asset }: { asset: Asset }) {
   useTitle(asset.name);
   const navigate = useNavigate();
   const remove = useRemoveAsset();
+  const [publishing, setPublishing] = useState(false);
   const run = useQuery({ ...runQuery(asset.run_id ?? ""), enabled: Boolean(asset.run_id) });
   const facts: [string, React.ReactNode][] = [
     [
@@ -64,10 +67,15 @@ function Shown({ asset }: { asset: Asset }) {
           ))}
         </dl>
         <div className={css.sideActions}>
-          {!isVideo(asset) && (
+          {isImage(asset) && (
             <ButtonLink to={`/studio?asset=${asset.id}`} look="primary">
               Open in the studio
             </ButtonLink>
+          )}
+          {(isImage(asset) || isVideo(asset)) && asset.state === "ready" && (
+            <Button icon="publish" onClick={() => setPublishing(true)}>
+              Publish
+            </Button>
           )}
           <ButtonAnchor href={contentUrl(asset.id)} download={asset.name} icon="download">
             Download
@@ -107,6 +115,7 @@ function Shown({ asset }: { asset: Asset }) {
           <p>It was uploaded.</p>
         )}
       </div>
+      {publishing && <PublishDialog asset={asset} onClose={() => setPublishing(false)} />}
     </div>
   );
 }

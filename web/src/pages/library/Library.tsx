@@ -1,23 +1,17 @@
 import { useInfiniteQuery, useQueryClient, type InfiniteData } from "@tanstack/react-query";
-import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useRef, useState } from "react";
-import { Link } from "react-router";
+import { useState } from "react";
+import { Link, useSearchParams } from "react-router";
 import { api } from "../../api/http";
 import { assetsQuery, keys } from "../../api/queries";
 import type { Asset, Page as ApiPage } from "../../api/types";
 import { Page } from "../../app/Page";
 import { bytes, dimensions, duration } from "../../lib/format";
 import { isImage, isVideo, previewUrl, ratioOf } from "../../lib/media";
-import { useWidth } from "../../lib/useSize";
-import { clampRatio, wallRows } from "../../lib/wall";
+import { PublishDialog } from "../../publish/PublishDialog";
 import { Button, ButtonLink, Empty, Icon, Loaded } from "../../ui";
 import { useToasts } from "../../ui/toasts";
+import { Wall } from "../../ui/Wall";
 import css from "./Library.module.css";
-
-const ROW_PX = 220;
-const ROW_PX_PHONE = 150;
-const GAP_PX = 4;
-const PHONE_PX = 560;
 
 type Kind = "all" | "pictures" | "clips" | "made";
 const KINDS: { kind: Kind; label: string; has: (asset: Asset) => boolean }[] = [
@@ -32,13 +26,17 @@ export default function Library() {
   const assets = useInfiniteQuery(assetsQuery);
   const remove = useRemoveAsset();
   const [kind, setKind] = useState<Kind>("all");
+  const [search, setSearch] = useSearchParams();
+  const publishing = search.get("publish");
   const has = KINDS.find((one) => one.kind === kind)?.has ?? (() => true);
   const shown = (assets.data?.pages.flatMap((page) => page.items) ?? []).filter(
     (asset) => asset.state === "ready" && has(asset),
   );
+  const published = shown.find((asset) => asset.id === publishing);
   return (
     <Page
-      title="Library"
+      title={publishing ? "Publish from the library" : "Library"}
+      lead={publishing ? "Choose what should hang on the wall. Nothing is shared until you have said what." : undefined}
       wide
       actions={
         <>
@@ -59,10 +57,20 @@ export default function Library() {
         {() =>
           shown.length > 0 ? (
             <Wall
-              assets={shown}
-              more={assets.hasNextPage ? () => void assets.fetchNextPage() : null}
-              onRemove={remove}
-            />
+              items={shown}
+              idOf={(asset) => asset.id}
+              ratioOf={ratioOf}
+              label="Library"
+              more={assets.hasNextPage && !assets.isFetchingNextPage ? () => void assets.fetchNextPage() : null}
+            >
+              {(asset) =>
+                publishing ? (
+                  <Tile asset={asset} to={`/library?publish=${asset.id}`} />
+                ) : (
+                  <Tile asset={asset} to={`/library/${asset.id}`} onRemove={remove} />
+                )
+              }
+            </Wall>
           ) : kind === "all" ? (
             <Empty
               title="Nothing is here yet"
@@ -85,6 +93,7 @@ export default function Library() {
           )
         }
       </Loaded>
+      {published && <PublishDialog asset={published} onClose={() => setSearch({ publish: "1" }, { replace: true })} />}
     </Page>
   );
 }
@@ -119,71 +128,15 @@ export function useRemoveAsset(): (asset: Asset) => void {
   };
 }
 
-function Wall({
-  assets,
-  more,
-  onRemove,
-}: {
-  assets: Asset[];
-  more: (() => void) | null;
-  onRemove: (asset: Asset) => void;
-}) {
-  const frame = useRef<HTMLDivElement>(null);
-  const width = useWidth(frame);
-  const rows = width > 0 ? wallRows(assets, ratioOf, width, width < PHONE_PX ? ROW_PX_PHONE : ROW_PX, GAP_PX) : [];
-  const virtual = useWindowVirtualizer({
-    count: rows.length,
-    estimateSize: (index) => (rows[index]?.height_px ?? ROW_PX) + GAP_PX,
-    overscan: 3,
-    scrollMargin: frame.current?.offsetTop ?? 0,
-  });
-  useEffect(() => virtual.measure(), [virtual, width, assets.length]);
-  const visible = virtual.getVirtualItems();
-  const atEnd = (visible.at(-1)?.index ?? 0) >= rows.length - 1;
-  useEffect(() => {
-    if (atEnd && rows.length > 0) more?.();
-  }, [atEnd, rows.length, more]);
-
-  return (
-    <div ref={frame}>
-      <ul className={css.wall} style={{ height: virtual.getTotalSize() }}>
-        {visible.flatMap((line) => {
-          const row = rows[line.index];
-          if (!row) return [];
-          let left = 0;
-          return row.items.map((asset) => {
-            const tileWidth = clampRatio(ratioOf(asset)) * row.height_px;
-            const style = {
-              width: tileWidth,
-              height: row.height_px,
-              transform: `translate(${left}px, ${line.start - virtual.options.scrollMargin}px)`,
-            };
-            left += tileWidth + GAP_PX;
-            return <Tile key={asset.id} asset={asset} style={style} onRemove={onRemove} />;
-          });
-        })}
-      </ul>
-    </div>
-  );
-}
-
-function Tile({
-  asset,
-  style,
-  onRemove,
-}: {
-  asset: Asset;
-  style: React.CSSProperties;
-  onRemove: (asset: Asset) => void;
-}) {
+function Tile({ asset, to, onRemove }: { asset: Asset; to: string; onRemove?: (asset: Asset) => void }) {
   const facts = [
     dimensions(asset.width, asset.height),
     asset.duration_ms ? duration(asset.duration_ms) : "",
     bytes(asset.size_bytes),
   ];
   return (
-    <li className={css.tile} style={style}>
-      <Link to={`/library/${asset.id}`} aria-label={`${asset.name}, ${facts.filter(Boolean).join(", ")}`}>
+    <div className={css.tile}>
+      <Link to={to} aria-label={`${asset.name}, ${facts.filter(Boolean).join(", ")}`}>
         <img src={previewUrl(asset.id)} alt="" loading="lazy" />
         {isVideo(asset) && (
           <i className={css.clip}>
@@ -195,13 +148,15 @@ function Tile({
           <small>{facts.filter(Boolean).join(" · ")}</small>
         </span>
       </Link>
-      <Button
-        look="quiet"
-        icon="trash"
-        className={css.remove}
-        aria-label={`Delete ${asset.name}`}
-        onClick={() => onRemove(asset)}
-      />
-    </li>
+      {onRemove && (
+        <Button
+          look="quiet"
+          icon="trash"
+          className={css.remove}
+          aria-label={`Delete ${asset.name}`}
+          onClick={() => onRemove(asset)}
+        />
+      )}
+    </div>
   );
 }

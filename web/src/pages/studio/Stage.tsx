@@ -5,6 +5,7 @@ import { bytes, capital, dimensions, duration } from "../../lib/format";
 import { contentUrl, isVideo, previewUrl, ratioOf } from "../../lib/media";
 import { isOver, moneySentence } from "../../lib/phases";
 import { takeLabel } from "../../lib/schema";
+import { PublishDialog } from "../../publish/PublishDialog";
 import { Button, ButtonAnchor, ButtonLink, ProblemView, StateTag } from "../../ui";
 import { Compare } from "../../ui/Compare";
 import { RunProgress, SendingProgress } from "./Progress";
@@ -170,6 +171,7 @@ function Result({
   onCompare,
 }: Pick<Props, "onUse" | "onCompare"> & { source: Asset; run: Run; output: OutputAsset; other: Take | undefined }) {
   const [zoom, setZoom] = useState<Zoom>("fit");
+  const [publishing, setPublishing] = useState(false);
   const video = isVideo(output);
   const label = takeLabel(run.input);
   return (
@@ -216,6 +218,10 @@ function Result({
             <ButtonAnchor href={contentUrl(output.id)} download={output.name} icon="download">
               Download
             </ButtonAnchor>
+            <Button icon="publish" onClick={() => setPublishing(true)}>
+              Publish
+            </Button>
+            {publishing && <PublishDialog asset={{ ...output, run_id: run.id }} onClose={() => setPublishing(false)} />}
           </div>
         </div>
       }

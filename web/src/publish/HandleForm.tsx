@@ -1,0 +1,118 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState, type ReactNode } from "react";
+import { api } from "../api/http";
+import { meQuery } from "../api/queries";
+import { ProblemError } from "../api/problem";
+import { myProfileQuery, socialKeys, type Profile } from "../api/social";
+import { Button, FieldFrame, ProblemView, TextField, uiCss } from "../ui";
+import css from "./publish.module.css";
+
+const HANDLE_MIN = 3;
+const HANDLE_MAX = 30;
+const NAME_MAX = 80;
+const BIO_MAX = 500;
+
+/** "Ada Oyelaran" becomes "ada_oyelaran": what a handle may be made of. */
+export function handleOf(text: string): string {
+  return text
+    .normalize("NFKD")
+    .toLowerCase()
+    .replace(/[^a-z0-9_]+/g, "_")
+    .replace(/^_+|_+$/g, "")
+    .slice(0, HANDLE_MAX);
+}
+
+/** Makes or changes the caller's profile. With `bio` it is the whole form, else only what publishing needs. */
+export function HandleForm({
+  submit,
+  bio = false,
+  avatarAsset,
+  children,
+  onSaved,
+}: {
+  submit: string;
+  bio?: boolean;
+  /** Undefined leaves the picture as it is. */
+  avatarAsset?: string | null | undefined;
+  children?: ReactNode;
+  onSaved: (profile: Profile) => void;
+}) {
+  const client = useQueryClient();
+  const me = useQuery(meQuery).data;
+  const old = useQuery(myProfileQuery).data;
+  const [handle, setHandle] = useState(old?.handle ?? handleOf(me?.user.name ?? ""));
+  const [name, setName] = useState(old?.name ?? me?.user.name ?? "");
+  const [about, setAbout] = useState(old?.bio ?? "");
+  const save = useMutation({
+    mutationFn: () =>
+      api.put<Profile>("/v1/profiles/me", {
+        handle,
+        name: name.trim(),
+        bio: about.trim(),
+        ...(avatarAsset === undefined ? {} : { avatar_asset: avatarAsset }),
+      }),
+    onSuccess: (profile) => {
+      client.setQueryData(socialKeys.myProfile, profile);
+      void client.invalidateQueries({ queryKey: ["profile"] });
+      void client.invalidateQueries({ queryKey: socialKeys.posts });
+      onSaved(profile);
+    },
+  });
+  const faults = save.error instanceof ProblemError ? (save.error.problem.errors ?? []) : [];
+  const faultOf = (field: string) => faults.find((fault) => fault.pointer.startsWith(`/${field}`))?.message ?? null;
+  const short = handle.length < HANDLE_MIN ? `A handle has at least ${HANDLE_MIN} characters` : null;
+  return (
+    <form
+      className={css.handle}
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (!short && name.trim() && !save.isPending) save.mutate();
+      }}
+    >
+      {children}
+      <TextField
+        label="Handle"
+        required
+        maxLength={HANDLE_MAX}
+        autoComplete="off"
+        spellCheck={false}
+        help="Letters, digits and underscores. It is your address here."
+        value={handle}
+        fault={faultOf("handle")}
+        onChange={(event) => setHandle(event.target.value.toLowerCase().replace(/[^a-z0-9_]/g, "_"))}
+      />
+      <TextField
+        label="Name"
+        required
+        maxLength={NAME_MAX}
+        value={name}
+        fault={faultOf("name")}
+        onChange={(event) => setName(event.target.value)}
+      />
+      {bio && (
+        <FieldFrame label="About you" help="What you make, and with what." fault={faultOf("bio")}>
+          {({ id, describedBy }) => (
+            <textarea
+              id={id}
+              className={uiCss.input}
+              aria-describedby={describedBy}
+              maxLength={BIO_MAX}
+              value={about}
+              onChange={(event) => setAbout(event.target.value)}
+            />
+          )}
+        </FieldFrame>
+      )}
+      {save.error && <ProblemView error={save.error} />}
+      <div className={uiCss.emptyActions}>
+        <Button
+          type="submit"
+          look="primary"
+          because={short ?? (!name.trim() ? "It needs a name" : save.isPending ? "It is being saved" : null)}
+        >
+          {submit}
+        </Button>
+      </div>
+    </form>
+  );
+}
