@@ -24,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) tokens: TokensConfig,
     /// Logs, traces and metrics.
     pub(crate) telemetry: TelemetryConfig,
+    /// How long this process's systems keep the events that others follow.
+    pub(crate) events: backlot_foundation_events::Retention,
     /// Users, authority, credits, media.
     pub(crate) infrastructure: InfrastructureConfig,
     /// Jobs on models.

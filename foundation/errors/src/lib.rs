@@ -169,6 +169,9 @@ pub mod codes {
     pub const RATE_LIMITED: Code = Code::new("rate_limited", Kind::TooMany, "Too many requests");
     /// A dependency does not answer.
     pub const UNAVAILABLE: Code = Code::new("unavailable", Kind::Unavailable, "Try again in a moment");
+    /// A consumer's position in a stream of events lies before what is kept.
+    pub const CURSOR_EXPIRED: Code =
+        Code::new("cursor_expired", Kind::Gone, "The events after this position were deleted");
     /// The deadline of the request passed.
     pub const DEADLINE_EXCEEDED: Code = Code::new("deadline_exceeded", Kind::Timeout, "It took too long");
     /// A fault of ours. The detail is in the log, not in the answer.
@@ -185,6 +188,7 @@ pub mod codes {
         &BODY_TOO_LARGE,
         &RATE_LIMITED,
         &UNAVAILABLE,
+        &CURSOR_EXPIRED,
         &DEADLINE_EXCEEDED,
         &INTERNAL,
     ];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backlot_foundation_db::{Db, DbError, WriteTx};
-use backlot_foundation_errors::Problem;
+use backlot_foundation_errors::{Problem, codes};
 use backlot_foundation_rpc::Channel;
 use backlot_foundation_runtime::Stop;
 use backlot_foundation_time::Timestamp;
@@ -21,6 +21,9 @@ const BATCH_EVENTS: usize = 128;
 /// First pause after a failure; doubles up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How often the position of a heartbeat is kept: a consumer whose kinds of events do not come moves on all the same,
+/// and never falls behind what the source keeps.
+const KEEP_BEAT_EVERY: Duration = Duration::from_secs(60);
 
 /// Why an event could not be applied. It is tried again, for ever: a handler that meets an event which it
 /// can never apply sets it aside itself and returns `Ok`.
@@ -90,6 +93,13 @@ impl Consumer {
             match stop.unless_stopped(self.tail()).await {
                 None => return,
                 Some(Ok(())) => tracing::debug!(consumer = self.name, "the source ended its stream"),
+                Some(Err(TailError::Source(problem))) if problem.code == codes::CURSOR_EXPIRED.name => {
+                    tracing::error!(
+                        consumer = self.name,
+                        "the source has deleted events that this consumer did not read; see /docs/errors/cursor_expired"
+                    );
+                    pause = PAUSE_MAX;
+                }
                 Some(Err(error)) => {
                     tracing::warn!(consumer = self.name, %error, "tailing failed and is tried again")
                 }
@@ -108,19 +118,33 @@ impl Consumer {
         let mut client = EventsClient::new(self.source.clone());
         let stream = client.tail(request).await.map_err(Problem::from)?.into_inner();
         let mut batches = stream.ready_chunks(BATCH_EVENTS);
+        let mut kept_at: Option<tokio::time::Instant> = None;
         while let Some(batch) = batches.next().await {
             let mut events = Vec::with_capacity(batch.len());
             let mut beat = None;
+            // Of a heartbeat after which no event came: an earlier one would lead back.
+            let mut position = None;
             for item in batch {
                 match item.map_err(Problem::from)?.item {
-                    Some(Item::Event(event)) => events.push(event),
-                    Some(Item::Heartbeat(heartbeat)) => beat = Some(heartbeat.time_us),
+                    Some(Item::Event(event)) => {
+                        position = None;
+                        events.push(event);
+                    }
+                    Some(Item::Heartbeat(heartbeat)) => {
+                        beat = Some(heartbeat.time_us);
+                        position = Some(heartbeat.cursor);
+                    }
                     None => (),
                 }
             }
             self.apply(&events).await?;
             if let Some(time_us) = beat {
                 self.handler.heartbeat(Timestamp::from_micros(time_us));
+            }
+            let is_due = kept_at.is_none_or(|at| at.elapsed() >= KEEP_BEAT_EVERY);
+            if let Some(position) = position.filter(|_| is_due) {
+                self.keep(&position).await?;
+                kept_at = Some(tokio::time::Instant::now());
             }
         }
         Ok(())
@@ -132,16 +156,29 @@ impl Consumer {
         for event in events {
             self.handler.handle(&tx, event).await?;
         }
-        let sql = "INSERT INTO event_cursors (consumer, cursor) VALUES ($1, $2)
-                   ON CONFLICT (consumer) DO UPDATE SET cursor = excluded.cursor";
-        let values = [self.name.as_str().into(), last.cursor.as_str().into()];
-        tx.execute_raw(Statement::from_sql_and_values(tx.backend(), sql, values))
-            .await
-            .map_err(DbError::from)?;
+        self.write_cursor(&tx, &last.cursor).await?;
         tx.commit().await?;
         metrics::counter!("backlot_events_consumed", "consumer" => self.name.clone())
             .increment(events.len() as u64);
         self.handler.committed().await;
+        Ok(())
+    }
+
+    /// Keeps a position up to which there was nothing to do.
+    async fn keep(&self, position: &str) -> Result<(), DbError> {
+        if self.cursor().await? == position {
+            return Ok(());
+        }
+        let tx = self.db.begin_write().await?;
+        self.write_cursor(&tx, position).await?;
+        tx.commit().await
+    }
+
+    async fn write_cursor(&self, tx: &WriteTx, cursor: &str) -> Result<(), DbError> {
+        let sql = "INSERT INTO event_cursors (consumer, cursor) VALUES ($1, $2)
+                   ON CONFLICT (consumer) DO UPDATE SET cursor = excluded.cursor";
+        let values = [self.name.as_str().into(), cursor.into()];
+        tx.execute_raw(Statement::from_sql_and_values(tx.backend(), sql, values)).await?;
         Ok(())
     }
 

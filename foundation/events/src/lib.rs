@@ -8,6 +8,7 @@ mod consumer;
 mod event_type;
 mod migrations;
 pub mod outbox;
+mod retention;
 mod service;
 
 /// The contract, generated from `proto/backlot/events/v1/events.proto`.
@@ -21,4 +22,5 @@ pub use consumer::{Consumer, Handler, HandlerError};
 pub use event_type::{EventSchema, EventType, check_schemas, schema_of};
 pub use migrations::Migrator;
 pub use outbox::EventMeta;
+pub use retention::{Retention, prune};
 pub use service::EventsService;

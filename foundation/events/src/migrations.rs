@@ -7,7 +7,7 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Outbox)]
+        vec![Box::new(Outbox), Box::new(Horizon)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -53,6 +53,30 @@ impl MigrationTrait for Outbox {
                 "CREATE TABLE event_cursors (consumer TEXT PRIMARY KEY, cursor TEXT NOT NULL)",
             )
             .await?;
+        Ok(())
+    }
+}
+
+struct Horizon;
+
+impl MigrationName for Horizon {
+    fn name(&self) -> &'static str {
+        "m0002_horizon"
+    }
+}
+
+/// Up to which position the outbox was pruned.
+const HORIZON: &[&str] = &[
+    "CREATE TABLE outbox_horizon (id INTEGER PRIMARY KEY, txid BIGINT NOT NULL, seq BIGINT NOT NULL)",
+    "INSERT INTO outbox_horizon (id, txid, seq) VALUES (1, 0, 0)",
+];
+
+#[async_trait::async_trait]
+impl MigrationTrait for Horizon {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for statement in HORIZON {
+            manager.get_connection().execute_unprepared(statement).await?;
+        }
         Ok(())
     }
 }

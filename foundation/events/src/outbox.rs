@@ -133,19 +133,68 @@ pub(crate) async fn has_unsettled(db: &Db, cursor: Cursor) -> Result<bool, DbErr
     Ok(db.read().query_one_raw(statement).await?.is_some())
 }
 
-/// The position after everything that is settled now.
+/// The position after everything that is settled now, and after everything that was deleted.
 pub(crate) async fn end(db: &Db) -> Result<Cursor, DbError> {
+    Ok(newest(db).await?.max(horizon(db).await?))
+}
+
+async fn newest(db: &Db) -> Result<Cursor, DbError> {
     let sql = format!(
         "SELECT txid, seq FROM outbox WHERE {} ORDER BY txid DESC, seq DESC LIMIT 1",
         settled(db.backend())
     );
     let row = db.read().query_one_raw(Statement::from_string(db.backend(), sql)).await?;
-    let Some(row) = row else { return Ok(Cursor::default()) };
+    row.map_or(Ok(Cursor::default()), |row| Ok(position(&row)?))
+}
+
+/// The position up to which events were deleted: whoever stands before it has missed some.
+pub(crate) async fn horizon(db: &Db) -> Result<Cursor, DbError> {
+    let sql = "SELECT txid, seq FROM outbox_horizon WHERE id = 1";
+    let row = db.read().query_one_raw(Statement::from_string(db.backend(), sql)).await?;
+    row.map_or(Ok(Cursor::default()), |row| Ok(position(&row)?))
+}
+
+/// Deletes the oldest events that were written before `before`, at most `limit`, and moves the horizon behind them.
+/// Their age is read from their ids: the time of a change may lie far from the time at which it was written.
+pub(crate) async fn delete_oldest(tx: &WriteTx, before: Timestamp, limit: u32) -> Result<u64, DbError> {
+    let backend = tx.backend();
+    let sql = format!(
+        "SELECT txid, seq, id, time_us FROM outbox WHERE {} ORDER BY txid, seq LIMIT {limit}",
+        settled(backend)
+    );
+    let mut last = None;
+    for row in tx.query_all_raw(Statement::from_string(backend, sql)).await? {
+        let written = match Uuid::parse_str(&row.try_get::<String>("", "id")?).ok().and_then(written_at) {
+            Some(at) => at,
+            None => row.try_get("", "time_us")?,
+        };
+        if written >= before {
+            break;
+        }
+        last = Some(position(&row)?);
+    }
+    let Some(Cursor { txid, seq }) = last else { return Ok(0) };
+    let execute = async |sql: &str| {
+        tx.execute_raw(Statement::from_sql_and_values(backend, sql, [txid.into(), seq.into()])).await
+    };
+    let deleted = execute("DELETE FROM outbox WHERE (txid, seq) <= ($1, $2)").await?.rows_affected();
+    execute("UPDATE outbox_horizon SET txid = $1, seq = $2 WHERE id = 1 AND (txid, seq) < ($1, $2)").await?;
+    Ok(deleted)
+}
+
+/// When an id was made, by itself.
+fn written_at(id: Uuid) -> Option<Timestamp> {
+    let (seconds, nanos) = id.get_timestamp()?.to_unix();
+    let micros = i64::try_from(seconds).ok()?.checked_mul(1_000_000)?;
+    Some(Timestamp::from_micros(micros + i64::from(nanos / 1_000)))
+}
+
+fn position(row: &QueryResult) -> Result<Cursor, DbErr> {
     Ok(Cursor { txid: row.try_get("", "txid")?, seq: row.try_get("", "seq")? })
 }
 
 fn decode(row: &QueryResult, system: &str) -> Result<(Cursor, v1::Event), DbErr> {
-    let cursor = Cursor { txid: row.try_get("", "txid")?, seq: row.try_get("", "seq")? };
+    let cursor = position(row)?;
     let version: i32 = row.try_get("", "version")?;
     let event = v1::Event {
         id: row.try_get("", "id")?,

@@ -49,14 +49,27 @@ impl EventsService {
         EventsServer::new(self.clone())
     }
 
-    /// Reads and sends until the consumer goes away or the database fails.
+    /// Refuses a position before the horizon: events between the two are gone.
+    async fn check_kept(&self, cursor: Cursor) -> Result<(), Problem> {
+        if cursor >= outbox::horizon(&self.db).await? {
+            return Ok(());
+        }
+        let detail = "Events after this position were deleted, because nobody asked for them in time. Read what the \
+                      source holds today, then begin with an empty cursor.";
+        Err(Problem::new(&codes::CURSOR_EXPIRED, detail))
+    }
+
+    /// Reads and sends until the consumer goes away, the database fails, or what it would read next was deleted.
     async fn feed(
         self,
-        mut cursor: Cursor,
+        start: Option<Cursor>,
         types: Vec<String>,
         sender: mpsc::Sender<Result<v1::TailResponse, Status>>,
     ) {
         let mut commits = self.db.commits();
+        // Without a position of its own a consumer begins with what is kept.
+        let mut cursor = start.unwrap_or_default();
+        let mut is_placed = start.is_some();
         let mut last_heartbeat = tokio::time::Instant::now() - HEARTBEAT_INTERVAL;
         loop {
             // Marked as seen before reading: a commit in between wakes us again.
@@ -70,8 +83,17 @@ impl EventsService {
                 }
             };
             let caught_up = batch.len() < BATCH_EVENTS as usize;
+            let beat_is_due = caught_up && last_heartbeat.elapsed() >= HEARTBEAT_INTERVAL;
+            // After the read and before anything is said: what was deleted in between is then noticed.
+            if is_placed
+                && (!batch.is_empty() || beat_is_due)
+                && let Err(problem) = self.check_kept(cursor).await
+            {
+                let _ = sender.send(Err(problem.into())).await;
+                return;
+            }
             for (position, event) in batch {
-                cursor = position;
+                (cursor, is_placed) = (position, true);
                 if (types.is_empty() || types.contains(&event.r#type))
                     && !send(&sender, Item::Event(event)).await
                 {
@@ -81,9 +103,7 @@ impl EventsService {
             if !caught_up {
                 continue;
             }
-            if last_heartbeat.elapsed() >= HEARTBEAT_INTERVAL
-                && !outbox::has_unsettled(&self.db, cursor).await.unwrap_or(true)
-            {
+            if beat_is_due && !outbox::has_unsettled(&self.db, cursor).await.unwrap_or(true) {
                 let beat = v1::Heartbeat { cursor: cursor.to_string(), time_us: self.clock.now().micros() };
                 if !send(&sender, Item::Heartbeat(beat)).await {
                     return;
@@ -115,11 +135,17 @@ impl Events for EventsService {
     async fn tail(&self, request: Request<v1::TailRequest>) -> Result<Response<Self::TailStream>, Status> {
         caller(&request)?.require_service()?;
         let request = request.into_inner();
-        let cursor = if request.from_end && request.cursor.is_empty() {
-            outbox::end(&self.db).await.map_err(|error: DbError| Problem::from(error))?
-        } else {
-            let parsed = request.cursor.parse::<Cursor>();
-            parsed.map_err(|error| Problem::new(&codes::BAD_REQUEST, error.to_string()))?
+        let cursor = match request.cursor.as_str() {
+            "" if request.from_end => {
+                Some(outbox::end(&self.db).await.map_err(|error: DbError| Problem::from(error))?)
+            }
+            "" => None,
+            text => {
+                let parsed = text.parse::<Cursor>();
+                let cursor = parsed.map_err(|error| Problem::new(&codes::BAD_REQUEST, error.to_string()))?;
+                self.check_kept(cursor).await?;
+                Some(cursor)
+            }
         };
         let (sender, receiver) = mpsc::channel(BUFFERED_EVENTS);
         // Owned by the stream: it ends as soon as its consumer goes away.

@@ -11,7 +11,7 @@ use backlot_foundation_events::{
 use backlot_foundation_rpc::Channel;
 use backlot_foundation_runtime::{Stop, Tasks};
 use backlot_foundation_testkit::{Trust, databases};
-use backlot_foundation_time::SystemClock;
+use backlot_foundation_time::{Clock as _, SystemClock};
 use sea_orm::{ConnectionTrait as _, Statement};
 use tokio::sync::mpsc;
 
@@ -147,5 +147,109 @@ async fn many_writers_one_order_and_each_event_takes_effect_once_over_restarts()
             assert!(of_writer.is_sorted(), "events of writer {writer} are out of order: {of_writer:?}");
             assert_eq!(of_writer.len(), EVENTS_EACH);
         }
+    }
+}
+
+/// Waits until something holds; the test's own limit ends it where it never does.
+async fn until<Fut: Future<Output = bool>>(what: &str, holds: impl Fn() -> Fut) {
+    let wait = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(10), wait).await.is_ok(), "{what}");
+}
+
+async fn first_answer(channel: &Channel, cursor: &str) -> Result<v1::TailResponse, tonic::Status> {
+    let request = v1::TailRequest { cursor: cursor.to_owned(), ..v1::TailRequest::default() };
+    let mut client = v1::events_client::EventsClient::new(channel.clone());
+    Ok(client.tail(request).await?.into_inner().message().await?.expect("an answer"))
+}
+
+#[tokio::test]
+async fn what_is_old_goes_and_whoever_stands_before_it_is_told() {
+    for test in databases("infrastructure").await {
+        test.db.migrate::<Migrator>().await.unwrap();
+        let channel = serve(&test.db);
+        for subject in ["one", "two"] {
+            let tx = test.db.begin_write().await.unwrap();
+            write(&tx, subject).await;
+            tx.commit().await.unwrap();
+        }
+        let mut cursors = Vec::new();
+        let mut client = v1::events_client::EventsClient::new(channel.clone());
+        let mut stream = client.tail(v1::TailRequest::default()).await.unwrap().into_inner();
+        while cursors.len() < 2 {
+            if let Some(v1::tail_response::Item::Event(event)) = stream.message().await.unwrap().unwrap().item
+            {
+                cursors.push(event.cursor);
+            }
+        }
+        let now = || SystemClock.now();
+        assert_eq!(
+            backlot_foundation_events::prune(&test.db, now().minus(Duration::from_secs(60))).await.unwrap(),
+            0
+        );
+        let soon = now().plus(Duration::from_secs(60));
+        assert_eq!(backlot_foundation_events::prune(&test.db, soon).await.unwrap(), 2);
+        assert_eq!(backlot_foundation_events::prune(&test.db, soon).await.unwrap(), 0);
+        let tx = test.db.begin_write().await.unwrap();
+        write(&tx, "three").await;
+        tx.commit().await.unwrap();
+
+        let refused =
+            backlot_foundation_errors::Problem::from(first_answer(&channel, &cursors[0]).await.unwrap_err());
+        assert_eq!((refused.code.as_str(), refused.status), ("cursor_expired", 410));
+        for cursor in ["", &cursors[1]] {
+            let answer = first_answer(&channel, cursor).await.unwrap();
+            let Some(v1::tail_response::Item::Event(event)) = answer.item else { panic!("{answer:?}") };
+            assert_eq!(event.subject, "three", "after \"{cursor}\"");
+        }
+        // The open stream goes on where it stands: it missed nothing.
+        let next = loop {
+            if let Some(v1::tail_response::Item::Event(event)) = stream.message().await.unwrap().unwrap().item
+            {
+                break event.subject;
+            }
+        };
+        assert_eq!(next, "three");
+        // One that begins at the end of an emptied outbox stands behind what was deleted.
+        backlot_foundation_events::prune(&test.db, soon).await.unwrap();
+        let request = v1::TailRequest { from_end: true, ..v1::TailRequest::default() };
+        let mut stream = client.tail(request).await.unwrap().into_inner();
+        let beat = stream.message().await.unwrap().unwrap().item;
+        assert!(matches!(beat, Some(v1::tail_response::Item::Heartbeat(_))), "{beat:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_consumer_whose_events_do_not_come_moves_on_with_the_heartbeats() {
+    for test in databases("infrastructure").await {
+        test.db.migrate::<Migrator>().await.unwrap();
+        let tx = test.db.begin_write().await.unwrap();
+        write(&tx, "of another kind").await;
+        tx.commit().await.unwrap();
+        let (sender, mut seen) = mpsc::unbounded_channel();
+        let types = &["test.other.happened"];
+        let handler = Arc::new(Seen(sender));
+        let consumer = Consumer::new(test.db.clone(), "idle", serve(&test.db), types, handler);
+        let stop = Stop::new();
+        tokio::join!(consumer.run(stop.clone()), async {
+            until("the position is kept", || async { !consumer.cursor().await.unwrap().is_empty() }).await;
+            stop.stop();
+        });
+        assert!(seen.try_recv().is_err());
+        let soon = SystemClock.now().plus(Duration::from_secs(60));
+        assert_eq!(backlot_foundation_events::prune(&test.db, soon).await.unwrap(), 1);
+        // It was not behind: what comes next reaches it.
+        let tx = test.db.begin_write().await.unwrap();
+        let meta = EventMeta { subject: "its own".to_owned(), ..EventMeta::default() };
+        outbox::publish_raw(&tx, meta, types[0], 1, "{}".to_owned()).await.unwrap();
+        tx.commit().await.unwrap();
+        let stop = Stop::new();
+        tokio::join!(consumer.run(stop.clone()), async {
+            assert_eq!(seen.recv().await.unwrap(), "its own");
+            stop.stop();
+        });
     }
 }

@@ -131,6 +131,9 @@ impl Studio {
             let channels = Channels::new(&context, &systems);
             systems.push(data::build(&context, &channels).await.context("data")?);
         }
+        for system in &systems {
+            context.config.events.start(&context.tasks, &system.db, &context.clock);
+        }
         let health = Health::new(&systems, prometheus);
         let http = if has(Role::Edge) {
             edge::build(&context, &mut systems, &health).context("edge")?

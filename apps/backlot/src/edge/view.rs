@@ -213,8 +213,8 @@ impl AuthView {
             *self.inner.heartbeat.lock() = None;
             if let Some(Err(problem)) = ended {
                 tracing::warn!(%problem, "identity's events cannot be followed; every request asks identity");
-                if problem.kind == Kind::BadRequest {
-                    // The stream does not know our position: begin again, remembering nothing.
+                if matches!(problem.kind, Kind::BadRequest | Kind::Gone) {
+                    // The stream does not know our position, or no longer: begin again, remembering nothing.
                     cursor.clear();
                     self.drop_where(|_| true);
                 }
