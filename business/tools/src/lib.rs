@@ -14,6 +14,7 @@ pub mod manifest;
 mod migrations;
 pub mod price;
 mod publish;
+mod retention;
 pub mod row;
 mod service;
 mod steps;

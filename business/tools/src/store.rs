@@ -9,6 +9,7 @@ use backlot_business_api::events::{
 };
 use backlot_foundation_db::{Db, DbError, WriteTx};
 use backlot_foundation_events::{EventMeta, outbox};
+use backlot_foundation_ids::Uuid;
 use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::OrganisationId;
 use sea_orm::{
@@ -239,6 +240,18 @@ impl Store {
         Ok(Inserted::New)
     }
 
+    /// Forgets keys of runs that were made before `before`, at most `limit` of them; how many there were.
+    pub(crate) async fn delete_keys(&self, before: Timestamp, limit: u64) -> Result<u64, DbError> {
+        let sql = format!(
+            "DELETE FROM run_keys WHERE run_id IN (
+                 SELECT run_id FROM run_keys WHERE run_id < $1 ORDER BY run_id LIMIT {limit})"
+        );
+        let tx = self.db.begin_write().await?;
+        let deleted = execute(&tx, &sql, [first_id_at(before).into()]).await?;
+        tx.commit().await?;
+        Ok(deleted)
+    }
+
     /// Writes the row where it still has the version before `row.version`. False where it has not.
     pub(crate) async fn update(&self, row: &Row, change: &Change) -> Result<bool, DbError> {
         let tx = self.db.begin_write().await?;
@@ -314,6 +327,12 @@ impl Store {
         tx.commit().await?;
         recorded.ok_or_else(|| DbErr::RecordNotFound(format!("{name} {version}")).into())
     }
+}
+
+/// The smallest id that a run made at `at` could have: ids begin with their time.
+fn first_id_at(at: Timestamp) -> RunId {
+    let ms = u128::try_from(at.micros() / 1_000).unwrap_or_default();
+    RunId::from_uuid(Uuid::from_u128(ms << 80))
 }
 
 async fn replay(

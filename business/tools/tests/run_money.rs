@@ -373,3 +373,23 @@ async fn a_lost_hold_answer_is_never_forgotten() {
     assert_eq!((row.stage.as_str(), stage.world.job(row.id).is_none()), ("voided", true));
     stage.world.assert_books_balance();
 }
+
+#[tokio::test]
+async fn a_key_is_forgotten_after_90_days_and_its_run_stays() {
+    for database in databases("business").await {
+        let stage = Stage::over(database).await;
+        let day = |days: u64| std::time::Duration::from_secs(days * 24 * 60 * 60);
+        let order = stage.order();
+        let submit = || stage.service.submit(&stage.actor, &order, Some("key"));
+        let first = submit().await.unwrap().id;
+        stage.world.succeed_job(first);
+        stage.end(first).await;
+        stage.clock.advance(day(89));
+        assert_eq!(stage.service.prune_keys().await.unwrap(), 0);
+        assert_eq!(submit().await.unwrap().id, first);
+        stage.clock.advance(day(2));
+        assert_eq!(stage.service.prune_keys().await.unwrap(), 1);
+        assert_ne!(submit().await.unwrap().id, first, "a new order");
+        assert_eq!(stage.row(first).await.stage, "settled");
+    }
+}

@@ -7,7 +7,7 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Runs), Box::new(Traces)]
+        vec![Box::new(Runs), Box::new(Traces), Box::new(KeyAge)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -135,6 +135,24 @@ impl MigrationName for Traces {
 impl MigrationTrait for Traces {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let sql = "ALTER TABLE runs ADD COLUMN traceparent TEXT NOT NULL DEFAULT ''";
+        manager.get_connection().execute_unprepared(sql).await?;
+        Ok(())
+    }
+}
+
+/// Keys are forgotten by the age of their runs, which their ids begin with.
+struct KeyAge;
+
+impl MigrationName for KeyAge {
+    fn name(&self) -> &'static str {
+        "m0004_key_age"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for KeyAge {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let sql = "CREATE INDEX run_keys_by_run ON run_keys (run_id)";
         manager.get_connection().execute_unprepared(sql).await?;
         Ok(())
     }
