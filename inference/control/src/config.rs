@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::retention::Keep;
+
 /// Configuration of control.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -12,4 +14,6 @@ pub struct Config {
     /// a product's own backend submits for its people. Where it is on, people's inputs may name no files and their
     /// outputs stay inline: an agent would otherwise read and write whatever address a person names.
     pub people_may_submit: bool,
+    /// How long what is done with stays.
+    pub keep: Keep,
 }

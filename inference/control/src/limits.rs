@@ -34,10 +34,16 @@ pub const TIMEOUT_MS_MAX: i64 = TTL_MS_DEFAULT;
 pub const LIST_MAX: i32 = 500;
 /// Jobs in one page where the caller names no number.
 pub const LIST_DEFAULT: i32 = 50;
-/// How long an idempotency key is remembered, seconds: 90 days, longer than any queue redelivers.
-pub const IDEMPOTENCY_S: u64 = 90 * 24 * 60 * 60;
-/// Idempotency keys forgotten in one go.
-pub const IDEMPOTENCY_PURGE_MAX: u32 = 1_000;
+/// How long an idempotency key is remembered where nothing else is configured, days: longer than any queue redelivers.
+pub const KEYS_KEPT_DAYS: u32 = 90;
+/// How long a job that ended is kept, with its attempts, days.
+pub const JOBS_KEPT_DAYS: u32 = 60;
+/// How long the input of a job that ended is kept, days.
+pub const INPUTS_KEPT_DAYS: u32 = 30;
+/// How often old rows are looked for, milliseconds: an hour.
+pub const PRUNE_EVERY_MS: u64 = 60 * 60 * 1000;
+/// Rows that one transaction forgets.
+pub const PRUNE_ROWS_MAX: u32 = 500;
 
 /// Commands that wait for the driver.
 pub const COMMANDS_WAITING_MAX: usize = 1_024;

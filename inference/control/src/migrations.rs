@@ -7,7 +7,7 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Jobs)]
+        vec![Box::new(Jobs), Box::new(Retention)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -60,6 +60,30 @@ const STATEMENTS: &[&str] = &[
 impl MigrationTrait for Jobs {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for statement in STATEMENTS {
+            manager.get_connection().execute_unprepared(statement).await?;
+        }
+        Ok(())
+    }
+}
+
+struct Retention;
+
+impl MigrationName for Retention {
+    fn name(&self) -> &'static str {
+        "m0002_retention"
+    }
+}
+
+/// What ended is found by its age.
+const BY_AGE: &[&str] = &[
+    "CREATE INDEX jobs_ended ON jobs (ended_at, id) WHERE ended_at IS NOT NULL",
+    "CREATE INDEX jobs_ended_with_input ON jobs (ended_at) WHERE ended_at IS NOT NULL AND input <> ''",
+];
+
+#[async_trait::async_trait]
+impl MigrationTrait for Retention {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for statement in BY_AGE {
             manager.get_connection().execute_unprepared(statement).await?;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! The one task of control: a driver leads, and another one follows it where it fails.
+//! The task of control that everything depends on: a driver leads, and another one follows it where it fails.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,6 +16,7 @@ const RESTART_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) fn spawn(service: &Service, tasks: &Tasks) {
     let inner = service.inner.clone();
     tasks.spawn_loop("inference.driver", move |stop| lead(inner.clone(), stop));
+    crate::retention::spawn(service, tasks);
 }
 
 /// Leads until the stop signal. After a failure everything is read again from the rows; a driver that was deposed

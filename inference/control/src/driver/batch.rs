@@ -9,7 +9,7 @@ use backlot_inference_scheduler::{AgentKey, Assignment, Fence, JobKey};
 use tracing::Instrument as _;
 
 use super::{Driver, Failed};
-use crate::{limits, model::Model, model::Tenant, store, store::UsedKey};
+use crate::{model::Model, model::Tenant, store, store::UsedKey};
 
 /// An event to be published with the change that it tells of.
 pub(crate) struct Pending {
@@ -199,8 +199,6 @@ impl Driver {
         }
         if let Some(snapshot) = &batch.snapshot {
             store::put_snapshot(&tx, snapshot, now).await?;
-            let before = now.minus(std::time::Duration::from_secs(limits::IDEMPOTENCY_S));
-            store::purge_keys(&tx, before, limits::IDEMPOTENCY_PURGE_MAX).await?;
         }
         tx.commit().await?;
         Ok(())

@@ -6,7 +6,7 @@ use backlot_foundation_db::{Db, WriteTx};
 use backlot_foundation_time::Timestamp;
 use backlot_inference_api::JobId;
 use backlot_inference_scheduler::Fence;
-use sea_orm::{DbErr, QueryResult, Value};
+use sea_orm::{ConnectionTrait as _, DbErr, QueryResult, Statement, Value};
 
 use super::{broken, execute, from_json, places, rows, to_json};
 use crate::{
@@ -212,6 +212,33 @@ pub(crate) async fn live_jobs(db: &Db) -> Result<Vec<Job>, Error> {
 pub(crate) async fn input_of(db: &Db, id: JobId) -> Result<String, Error> {
     let row = rows(db, "SELECT input FROM jobs WHERE id = $1", vec![id.into()]).await?.pop();
     Ok(row.ok_or_else(|| broken("a live job without a row"))?.try_get("", "input")?)
+}
+
+/// Empties the inputs of jobs that ended before `before`, at most `limit` of them.
+pub(crate) async fn clear_inputs(tx: &WriteTx, before: Timestamp, limit: u32) -> Result<u64, Error> {
+    let sql = format!(
+        "UPDATE jobs SET input = '' WHERE id IN (
+             SELECT id FROM jobs WHERE ended_at IS NOT NULL AND input <> '' AND ended_at < $1 ORDER BY ended_at LIMIT {limit})"
+    );
+    Ok(execute(tx, &sql, vec![before.into()]).await?)
+}
+
+/// Deletes jobs that ended before `before`, with their attempts, at most `limit` of them.
+pub(crate) async fn delete_jobs(tx: &WriteTx, before: Timestamp, limit: u32) -> Result<u64, Error> {
+    let sql = format!(
+        "SELECT id FROM jobs WHERE ended_at IS NOT NULL AND ended_at < $1 ORDER BY ended_at, id LIMIT {limit}"
+    );
+    let found = tx.query_all_raw(Statement::from_sql_and_values(tx.backend(), sql, [before.into()])).await?;
+    let ids = found.iter().map(|row| row.try_get::<JobId>("", "id")).collect::<Result<Vec<_>, _>>()?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    // By their ids: another process may do the same, and both statements must mean the same jobs.
+    let ids: Vec<Value> = ids.into_iter().map(Value::from).collect();
+    let these = places(1, ids.len());
+    execute(tx, &format!("DELETE FROM attempts WHERE job_id IN ({these})"), ids.clone()).await?;
+    execute(tx, &format!("DELETE FROM jobs WHERE id IN ({these})"), ids.clone()).await?;
+    Ok(ids.len() as u64)
 }
 
 async fn with_attempts(db: &Db, mut jobs: Vec<Job>) -> Result<Vec<Job>, DbErr> {

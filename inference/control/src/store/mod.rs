@@ -10,8 +10,8 @@ use backlot_inference_api::JobId;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement, Value};
 
 pub(crate) use jobs::{
-    JobFilter, attempt_write, input_of, job_by_id, job_insert, job_update, jobs_by_filter, late_report,
-    live_jobs,
+    JobFilter, attempt_write, clear_inputs, delete_jobs, input_of, job_by_id, job_insert, job_update,
+    jobs_by_filter, late_report, live_jobs,
 };
 
 use crate::{
@@ -202,11 +202,13 @@ pub(crate) async fn put_key(tx: &WriteTx, key: &UsedKey, now: Timestamp) -> Resu
     Ok(())
 }
 
-/// Forgets keys that are older than `before`, at most `limit` of them.
+/// Forgets keys that are older than `before` and whose jobs were deleted, at most `limit` of them.
 pub(crate) async fn purge_keys(tx: &WriteTx, before: Timestamp, limit: u32) -> Result<u64, Error> {
     let sql = format!(
         "DELETE FROM idempotency_keys WHERE (namespace, key_hash) IN (
-             SELECT namespace, key_hash FROM idempotency_keys WHERE created_at < $1 ORDER BY created_at LIMIT {limit})"
+             SELECT namespace, key_hash FROM idempotency_keys WHERE created_at < $1
+                 AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = idempotency_keys.job_id)
+             ORDER BY created_at LIMIT {limit})"
     );
     Ok(execute(tx, &sql, vec![before.into()]).await?)
 }

@@ -227,17 +227,3 @@ fn without_a_version_the_newest_model_runs() {
         assert_eq!(process.try_submit(later).unwrap().model_version, "0.9");
     });
 }
-
-#[test]
-fn keys_are_forgotten_after_90_days() {
-    on_every_database(|world| {
-        let process = world.start();
-        echo(&process);
-        process.submit("k");
-        let day_ms = 24 * 60 * 60 * 1000;
-        process.wait_ms(89 * day_ms);
-        assert_eq!(process.count("SELECT count(*) FROM idempotency_keys"), 1);
-        process.wait_ms(2 * day_ms);
-        assert_eq!(process.count("SELECT count(*) FROM idempotency_keys"), 0);
-    });
-}

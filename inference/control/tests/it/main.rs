@@ -8,3 +8,4 @@ mod http;
 mod jobs;
 mod lab;
 mod leader;
+mod retention;
