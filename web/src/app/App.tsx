@@ -62,6 +62,7 @@ const routes: RouteObject[] = [
                   { path: "/community/:id", ...page(() => import("../pages/community/PostPage")) },
                   { path: "/people/:handle", ...page(() => import("../pages/people/ProfilePage")) },
                   { path: "/profile", ...page(() => import("../pages/people/EditProfile")) },
+                  { path: "/notifications", ...page(() => import("../pages/notifications/Notifications")) },
                   { path: "/library", ...page(() => import("../pages/library/Library")) },
                   { path: "/library/:id", ...page(() => import("../pages/library/AssetPage")) },
                   { path: "/runs", ...page(() => import("../pages/runs/Runs")) },

@@ -1,10 +1,12 @@
 import * as Menu from "@radix-ui/react-dropdown-menu";
-import { useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { Link, NavLink, Outlet, ScrollRestoration, useLocation, useNavigate } from "react-router";
+import { notificationsQuery, unreadOf } from "../api/notifications";
 import { balanceQuery } from "../api/queries";
 import { credits } from "../lib/format";
 import { Bar, Dialog, Icon, Kbd, Tip, uiCss } from "../ui";
+import { Bell } from "../pages/notifications/Bell";
 import { CONSOLE, OPERATION, WORK, type Place } from "./nav";
 import { useSession, useSignOut, useSwitchOrganisation } from "./session";
 import css from "./Shell.module.css";
@@ -26,6 +28,7 @@ export function Shell() {
   useShortcuts({
     "mod+k": () => setPalette((open) => !open),
     "?": () => setHelp(true),
+    "g i": () => void navigate("/notifications"),
     ...Object.fromEntries(places.map((place) => [place.keys, () => void navigate(place.to)])),
   });
   useEffect(() => {
@@ -45,7 +48,10 @@ export function Shell() {
         Skip to the page
       </a>
       <aside className={css.rail} aria-label="Navigation">
-        <OrganisationMenu onHelp={() => setHelp(true)} />
+        <div className={css.top}>
+          <OrganisationMenu onHelp={() => setHelp(true)} />
+          <Bell />
+        </div>
         <button type="button" className={css.find} onClick={() => setPalette(true)} aria-label="Find or do anything">
           <Icon name="search" />
           <span className={css.wide}>Find or do</span>
@@ -72,6 +78,7 @@ export function Shell() {
             {place.label}
           </NavLink>
         ))}
+        <TabBell />
         <button type="button" className={css.tab} onClick={() => setPalette(true)}>
           <Icon name="more" size={20} />
           More
@@ -81,6 +88,23 @@ export function Shell() {
       <KeysHelp open={help} onClose={() => setHelp(false)} places={places} />
       <ScrollRestoration />
     </div>
+  );
+}
+
+/** On a phone the bell is a tab that opens the whole page. */
+function TabBell() {
+  const unread = unreadOf(useInfiniteQuery(notificationsQuery).data);
+  return (
+    <NavLink
+      to="/notifications"
+      className={css.tab}
+      aria-label={unread > 0 ? `Notifications, ${unread} unread` : "Notifications"}
+    >
+      <span className={css.tabBell} data-unread={unread > 0 || undefined}>
+        <Icon name="bell" size={20} />
+      </span>
+      Notices
+    </NavLink>
   );
 }
 
@@ -183,6 +207,10 @@ function KeysHelp({ open, onClose, places }: { open: boolean; onClose: () => voi
   const rows: [string, string][] = [
     ["Find or do anything", "⌘K"],
     ...places.map((place): [string, string] => [place.label, place.keys]),
+    ["Notifications", "g i"],
+    ["Community: search", "/"],
+    ["A post: like, remix, its remix tree", "s r t"],
+    ["A film: play, a frame, 5 s, sound, whole screen", "k , ← m f"],
     ["Studio: choose a photograph", "u"],
     ["Studio: run", "⌘↵"],
     ["Studio: previous or next take", "← →"],

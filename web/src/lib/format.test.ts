@@ -1,5 +1,19 @@
 import { expect, test } from "vitest";
-import { ago, bytes, credits, creditsExact, duration, humanise, listOf, readable, shortId, utcDay } from "./format";
+import {
+  compact,
+  dayName,
+  plural,
+  ago,
+  bytes,
+  credits,
+  creditsExact,
+  duration,
+  humanise,
+  listOf,
+  readable,
+  shortId,
+  utcDay,
+} from "./format";
 
 test.each([
   [0, "0"],
@@ -42,4 +56,16 @@ test("a metric's day stays the same day in every time zone", () => expect(utcDay
 test("just now, then minutes", () => {
   expect(ago("2026-11-23T10:00:00Z", Date.parse("2026-11-23T10:00:20Z"))).toBe("just now");
   expect(ago("2026-11-23T10:00:00Z", Date.parse("2026-11-23T10:12:00Z"))).toBe("12 min ago");
+});
+
+test("counts beside a picture are short", () => {
+  expect(compact(398)).toBe("398");
+  expect(compact(12_340)).toBe("12.3k");
+  expect(plural(1, "remix", "remixes")).toBe("1 remix");
+  expect(plural(4_000, "remix", "remixes")).toBe("4,000 remixes");
+});
+test("a day is named as one would say it", () => {
+  const noon = new Date(2026, 10, 23, 12).getTime();
+  const before = (hours: number) => dayName(new Date(noon - hours * 3_600_000).toISOString(), noon);
+  expect([before(1), before(13), before(40)]).toEqual(["Today", "Yesterday", "21 Nov 2026"]);
 });

@@ -89,6 +89,13 @@ export function ago(rfc3339: string, now_ms: number): string {
   return dateTime(rfc3339);
 }
 
+/** "Today", "Yesterday", then the date, by the reader's own clock. */
+export function dayName(rfc3339: string, now_ms: number): string {
+  const start = (ms: number) => new Date(ms).setHours(0, 0, 0, 0);
+  const days = Math.round((start(now_ms) - start(Date.parse(rfc3339))) / 86_400_000);
+  return days <= 0 ? "Today" : days === 1 ? "Yesterday" : date(rfc3339);
+}
+
 /** "12:04:07.218": for timelines, where milliseconds matter. */
 export function clock(rfc3339: string): string {
   const time = new Date(rfc3339);

@@ -9,8 +9,8 @@ import css from "./publish.module.css";
 
 const HANDLE_MIN = 3;
 const HANDLE_MAX = 30;
-const NAME_MAX = 80;
-const BIO_MAX = 500;
+const NAME_MAX = 60;
+const BIO_MAX = 300;
 
 /** "Ada Oyelaran" becomes "ada_oyelaran": what a handle may be made of. */
 export function handleOf(text: string): string {

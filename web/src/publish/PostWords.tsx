@@ -10,8 +10,8 @@ export interface Words {
 }
 
 export const TITLE_MAX = 120;
-const TEXT_MAX = 4_000;
-const TAGS_MAX = 10;
+const TEXT_MAX = 2_000;
+const TAGS_MAX = 8;
 const TAG_MAX = 32;
 
 /** "Golden Hour!" becomes "golden-hour": one spelling a tag. */

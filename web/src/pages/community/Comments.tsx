@@ -18,7 +18,7 @@ import { useToasts } from "../../ui/toasts";
 import css from "./Post.module.css";
 import { ReportDialog } from "./ReportDialog";
 
-const TEXT_MAX = 2_000;
+const TEXT_MAX = 1_000;
 
 export function Comments({ post }: { post: Post }) {
   const comments = useInfiniteQuery(commentsQuery(post.id));
