@@ -13,6 +13,9 @@ pub const MODEL_UNKNOWN: Code = Code::new("model_unknown", Kind::NotFound, "Ther
 /// A model version was registered with another body before.
 pub const MODEL_IMMUTABLE: Code =
     Code::new("model_immutable", Kind::Conflict, "A model version never changes: register a new version");
+/// The owner in a model's name belongs to another namespace.
+pub const MODEL_NAME_TAKEN: Code =
+    Code::new("model_name_taken", Kind::Conflict, "Models of this owner are somebody else's");
 /// A model's specification breaks a rule.
 pub const MODEL_INVALID: Code =
     Code::new("model_invalid", Kind::Unprocessable, "The model cannot be registered");
@@ -40,6 +43,7 @@ pub const ALL: &[&Code] = &[
     &JOB_INPUT_TOO_LARGE,
     &MODEL_UNKNOWN,
     &MODEL_IMMUTABLE,
+    &MODEL_NAME_TAKEN,
     &MODEL_INVALID,
     &IDEMPOTENCY_KEY_REUSED,
     &JOB_DELETED,

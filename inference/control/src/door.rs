@@ -23,7 +23,8 @@ impl Service {
             return Err(invalid("/ttl_ms", "must be 0 to a week"));
         }
         check_target(&submission.target)?;
-        let entry = self.inner.shared.find_model(&submission.model, &submission.model_version);
+        let entry =
+            self.inner.shared.find_model(&scope.namespace, &submission.model, &submission.model_version);
         let entry = entry.ok_or_else(|| unknown(&submission.model, &submission.model_version))?;
         let value = input::parse(&submission.input_json)?;
         entry.schema.check(&value)?;

@@ -33,6 +33,9 @@ pub enum Error {
     /// The model's version is registered with another specification.
     #[error("model {0} is registered with another specification")]
     ModelImmutable(String),
+    /// Names of this owner are another namespace's.
+    #[error("models of \"{0}\" are registered by somebody else")]
+    ModelTaken(String),
     /// The model's specification breaks a rule.
     #[error("{pointer}: {rule}")]
     ModelInvalid {
@@ -100,6 +103,12 @@ impl From<Error> for Problem {
                 &codes::MODEL_IMMUTABLE,
                 format!(
                     "{model} is registered with another specification. Register the change as a new version."
+                ),
+            ),
+            Error::ModelTaken(owner) => Self::new(
+                &codes::MODEL_NAME_TAKEN,
+                format!(
+                    "Models of \"{owner}\" are another company's here. Register yours under an owner of your own."
                 ),
             ),
             Error::ModelInvalid { pointer, rule } => {

@@ -239,6 +239,6 @@ async fn list_models(
     State(service): State<Service>,
     Caller(claims): Caller,
 ) -> Result<Json<ModelPage>, Problem> {
-    Scope::of(&claims)?;
-    Ok(Json(ModelPage { items: service.models(), next: None }))
+    let scope = Scope::of(&claims)?;
+    Ok(Json(ModelPage { items: service.models(&scope), next: None }))
 }

@@ -7,7 +7,7 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Jobs), Box::new(Retention)]
+        vec![Box::new(Jobs), Box::new(Retention), Box::new(ModelOwners)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -84,6 +84,31 @@ const BY_AGE: &[&str] = &[
 impl MigrationTrait for Retention {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for statement in BY_AGE {
+            manager.get_connection().execute_unprepared(statement).await?;
+        }
+        Ok(())
+    }
+}
+
+struct ModelOwners;
+
+impl MigrationName for ModelOwners {
+    fn name(&self) -> &'static str {
+        "m0003_model_owners"
+    }
+}
+
+/// Who registered the models of an older version is read from their jobs; where there is none, it was the studio itself.
+const OWNERS: &[&str] = &[
+    "ALTER TABLE models ADD COLUMN namespace TEXT NOT NULL DEFAULT ''",
+    "UPDATE models SET namespace = COALESCE(
+        (SELECT MIN(jobs.namespace) FROM jobs WHERE jobs.model = models.name), 'studio')",
+];
+
+#[async_trait::async_trait]
+impl MigrationTrait for ModelOwners {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for statement in OWNERS {
             manager.get_connection().execute_unprepared(statement).await?;
         }
         Ok(())

@@ -350,6 +350,12 @@ impl ModelSpec {
         model_key(&self.name, &self.version)
     }
 
+    /// The part of its name before the slash, which belongs to one namespace.
+    #[must_use]
+    pub fn owner(&self) -> &str {
+        self.name.split_once('/').map_or(self.name.as_str(), |(owner, _)| owner)
+    }
+
     /// What the scheduler must know of it.
     #[must_use]
     pub fn profile(&self) -> scheduler::ModelProfile {
@@ -373,6 +379,9 @@ pub fn model_key(name: &str, version: &str) -> ModelKey {
 /// A registered model's version.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Model {
+    /// Whose it is: the namespace that registered it. No other sees it, or registers another of its owner's names.
+    #[serde(skip)]
+    pub namespace: String,
     /// What it is.
     #[serde(flatten)]
     pub spec: ModelSpec,

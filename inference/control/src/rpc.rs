@@ -42,17 +42,17 @@ impl Control for Service {
     }
 
     async fn put_model(&self, request: Request<v1::PutModelRequest>) -> Result<Response<v1::Model>, Status> {
-        scope(&request)?;
+        let scope = scope(&request)?;
         let spec = convert::read_spec(request.into_inner().spec)?;
-        Ok(Response::new(convert::model(&self.put_model(spec).await?)))
+        Ok(Response::new(convert::model(&self.put_model(&scope, spec).await?)))
     }
 
     async fn list_models(
         &self,
         request: Request<v1::ListModelsRequest>,
     ) -> Result<Response<v1::ListModelsResponse>, Status> {
-        scope(&request)?;
-        let models = self.models().iter().map(convert::model).collect();
+        let scope = scope(&request)?;
+        let models = self.models(&scope).iter().map(convert::model).collect();
         Ok(Response::new(v1::ListModelsResponse { models }))
     }
 

@@ -283,7 +283,7 @@ impl Service {
     /// What would happen to such a job now. Promises nothing.
     pub async fn estimate(&self, scope: &Scope, question: Question) -> Result<EstimateView, Error> {
         let tenant = scope.tenant.clone().unwrap_or(question.tenant);
-        let entry = self.inner.shared.find_model(&question.model, &question.model_version);
+        let entry = self.inner.shared.find_model(&scope.namespace, &question.model, &question.model_version);
         let entry = entry.ok_or_else(|| unknown(&question.model, &question.model_version))?;
         let mut job = blank(&scope.namespace, &tenant, &question.model, &entry.model.spec.version);
         (job.tier, job.predicted_ms) = (question.tier, question.predicted_ms.clamp(0, limits::TTL_MS_MAX));
@@ -318,20 +318,20 @@ impl Service {
         self.ask(|reply| Command::PutTenant(tenant, reply)).await
     }
 
-    /// Registers a model's version for good.
-    pub async fn put_model(&self, spec: ModelSpec) -> Result<Model, Error> {
+    /// Registers a model's version for good. It is its namespace's alone, as are all names of its owner from now on.
+    pub async fn put_model(&self, scope: &Scope, spec: ModelSpec) -> Result<Model, Error> {
         check_model(&spec)?;
         let schema = input::Schema::compile(&spec.input_schema)?;
-        let model = Model { spec, created_at: self.inner.clock.now() };
+        let model = Model { namespace: scope.namespace.clone(), spec, created_at: self.inner.clock.now() };
         let entry = Arc::new(ModelEntry { model, schema });
         let held = self.ask(|reply| Command::PutModel(entry, reply)).await?;
         Ok(held.model.clone())
     }
 
-    /// All registered models.
+    /// All models that the caller's namespace registered.
     #[must_use]
-    pub fn models(&self) -> Vec<Model> {
-        self.inner.shared.models()
+    pub fn models(&self, scope: &Scope) -> Vec<Model> {
+        self.inner.shared.models(&scope.namespace)
     }
 
     /// Agents and queues. Whose jobs they are is told only to those in whose scope they are.

@@ -37,18 +37,29 @@ impl Shared {
         self.models.read().get(key).cloned()
     }
 
-    /// A model's version; where `version` is empty, the one that was registered last.
-    pub(crate) fn find_model(&self, name: &str, version: &str) -> Option<Arc<ModelEntry>> {
+    /// A namespace's model; where `version` is empty, the one that was registered last.
+    pub(crate) fn find_model(&self, namespace: &str, name: &str, version: &str) -> Option<Arc<ModelEntry>> {
         if !version.is_empty() {
-            return self.model(&model_key(name, version));
+            let entry = self.model(&model_key(name, version));
+            return entry.filter(|entry| entry.model.namespace == namespace);
         }
         let models = self.models.read();
-        let of_name = models.values().filter(|entry| entry.model.spec.name == name);
+        let of_name = models
+            .values()
+            .filter(|entry| entry.model.spec.name == name && entry.model.namespace == namespace);
         of_name.max_by_key(|entry| (entry.model.created_at, &entry.model.spec.version)).cloned()
     }
 
-    pub(crate) fn models(&self) -> Vec<Model> {
-        self.models.read().values().map(|entry| entry.model.clone()).collect()
+    pub(crate) fn models(&self, namespace: &str) -> Vec<Model> {
+        let models = self.models.read();
+        let own = models.values().filter(|entry| entry.model.namespace == namespace);
+        own.map(|entry| entry.model.clone()).collect()
+    }
+
+    /// Whether the names of `owner` are another namespace's.
+    pub(crate) fn is_anothers(&self, namespace: &str, owner: &str) -> bool {
+        let models = self.models.read();
+        models.values().any(|entry| entry.model.spec.owner() == owner && entry.model.namespace != namespace)
     }
 
     pub(crate) fn model_count(&self) -> usize {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::Error,
     limits,
-    model::{NewJob, Tenant, job_key},
+    model::{Model, NewJob, Tenant, job_key},
     service::Scope,
     shared::ModelEntry,
     store::{self, UsedKey},
@@ -179,6 +179,11 @@ impl Driver {
         batch: &mut Batch,
     ) {
         let key = entry.model.spec.key();
+        let (namespace, owner) = (entry.model.namespace.as_str(), entry.model.spec.owner());
+        let taken = |model: &Model| model.spec.owner() == owner && model.namespace != namespace;
+        if batch.models.iter().any(taken) || self.shared.is_anothers(namespace, owner) {
+            return send(reply, Err(Error::ModelTaken(owner.to_owned())));
+        }
         let in_batch = batch.models.iter().find(|model| model.spec.key() == key).cloned();
         let held = self.shared.model(&key);
         let held_spec =

@@ -129,23 +129,28 @@ pub(crate) async fn put_tenant(tx: &WriteTx, tenant: &Tenant) -> Result<(), Erro
 
 /// All registered models.
 pub(crate) async fn models(db: &Db) -> Result<Vec<Model>, Error> {
-    let sql = "SELECT spec, created_at FROM models ORDER BY name, version";
+    let sql = "SELECT namespace, spec, created_at FROM models ORDER BY name, version";
     let decode = |row: QueryResult| -> Result<Model, DbErr> {
         let spec: ModelSpec = from_json(&row.try_get::<String>("", "spec")?)?;
-        Ok(Model { spec, created_at: row.try_get("", "created_at")? })
+        Ok(Model {
+            namespace: row.try_get("", "namespace")?,
+            spec,
+            created_at: row.try_get("", "created_at")?,
+        })
     };
     Ok(rows(db, sql, Vec::new()).await?.into_iter().map(decode).collect::<Result<_, _>>()?)
 }
 
 /// Registers a model's version for good.
 pub(crate) async fn put_model(tx: &WriteTx, model: &Model) -> Result<(), Error> {
-    let sql = "INSERT INTO models (name, version, spec, created_at) VALUES ($1, $2, $3, $4)";
+    let sql = "INSERT INTO models (name, version, spec, created_at, namespace) VALUES ($1, $2, $3, $4, $5)";
     let spec = &model.spec;
     let values = vec![
         spec.name.as_str().into(),
         spec.version.as_str().into(),
         to_json(spec)?.into(),
         model.created_at.into(),
+        model.namespace.as_str().into(),
     ];
     execute(tx, sql, values).await?;
     Ok(())

@@ -2,6 +2,8 @@
 
 use backlot_foundation_errors::Problem;
 use backlot_inference_api::v1;
+use backlot_inference_control::Scope;
+use backlot_inference_control::model::{ModelSpec, RuntimeKind};
 
 use crate::lab::{echo, hello, on_every_database, submission, succeeded};
 
@@ -204,6 +206,66 @@ fn another_namespace_sees_nothing() {
             });
         }
         assert_eq!(process.job(&job.id).state(), v1::JobState::Queued);
+    });
+}
+
+#[test]
+fn a_model_and_its_owners_names_are_one_namespaces() {
+    on_every_database(|world| {
+        let scope = |namespace: &str| Scope { namespace: namespace.to_owned(), tenant: None };
+        let (studio, acme) = (scope("studio"), scope("acme"));
+        let spec = |name: &str| ModelSpec {
+            name: name.to_owned(),
+            version: "1".to_owned(),
+            runtime: RuntimeKind::Echo,
+            worker: String::new(),
+            input_schema: serde_json::json!({}),
+            load_ms: 0,
+            run_ms: 0,
+            memory_mib: 0,
+            gpus: 0,
+            timeout_ms: 0,
+        };
+        let refused = |process: &crate::lab::Process, scope: &Scope, name: &str| {
+            let put = process.run(process.service.put_model(scope, spec(name)));
+            put.err().map(|error| Problem::from(error).code)
+        };
+        {
+            let process = world.start();
+            echo(&process);
+            let taken = Some("model_name_taken".to_owned());
+            assert_eq!(refused(&process, &acme, "backlot/echo"), taken);
+            assert_eq!(refused(&process, &acme, "backlot/something-else"), taken);
+            assert_eq!(refused(&process, &acme, "acme/echo"), None);
+            assert_eq!(refused(&process, &studio, "acme/echo"), taken);
+        }
+        // After a restart it is the same.
+        let process = world.start();
+        assert_eq!(refused(&process, &acme, "backlot/echo"), Some("model_name_taken".to_owned()));
+        let names = |scope: &Scope| {
+            let models = process.service.models(scope);
+            models.into_iter().map(|model| model.spec.name).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (names(&studio), names(&acme)),
+            (vec!["backlot/echo".to_owned()], vec!["acme/echo".to_owned()])
+        );
+        for version in ["1", ""] {
+            let foreign = v1::SubmitRequest {
+                model: "acme/echo".to_owned(),
+                model_version: version.to_owned(),
+                ..submission("k")
+            };
+            assert_eq!(code(process.try_submit(foreign).unwrap_err()), "model_unknown");
+            let question = v1::EstimateRequest {
+                tenant: "t1".to_owned(),
+                model: "acme/echo".to_owned(),
+                model_version: version.to_owned(),
+                ..v1::EstimateRequest::default()
+            };
+            let answer = process.run(process.control().estimate(question));
+            assert_eq!(code(answer.unwrap_err()), "model_unknown");
+        }
     });
 }
 
