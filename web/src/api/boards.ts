@@ -88,9 +88,8 @@ export interface BoardComment {
   id: string;
   node: string | null;
   text: string;
-  author?: { user_id: string; name: string } | null;
-  author_id?: string;
-  resolved_at?: string | null;
+  author_id: string;
+  resolved_at: string | null;
   created_at: string;
 }
 
@@ -100,14 +99,13 @@ export interface Share {
   expires_at: string | null;
   created_at: string;
 }
-export interface NewShare {
-  id: string;
+/** The token and the address are told once, when the link is made. */
+export interface NewShare extends Share {
   token: string;
   url: string;
 }
 export interface BoardMember {
   user_id: string;
-  name?: string | null;
   role: BoardRole;
 }
 

@@ -12,6 +12,7 @@ export interface Place {
 
 export const WORK: readonly Place[] = [
   { to: "/studio", label: "Studio", icon: "studio", keys: "g s", tab: true },
+  { to: "/boards", label: "Boards", icon: "board", keys: "g d", tab: true },
   { to: "/community", label: "Community", icon: "community", keys: "g c", tab: true },
   { to: "/library", label: "Library", icon: "library", keys: "g l", tab: true },
   { to: "/runs", label: "Runs", icon: "runs", keys: "g r" },

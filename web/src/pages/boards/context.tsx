@@ -4,7 +4,9 @@ import type { Tool } from "../../api/types";
 import type { Board } from "./doc/board";
 import type { BoardConnection, Connection } from "./doc/connection";
 import type { Facts, NodeFacts } from "./doc/facts";
+import type { Peer, Peers } from "./doc/peers";
 import type { BoardEdge, BoardNode, Track } from "./doc/types";
+import type { Arriving } from "./useBring";
 
 export type View = "canvas" | "storyboard" | "timeline";
 
@@ -14,6 +16,7 @@ export interface Open {
   board: Board;
   facts: Facts;
   connection: BoardConnection;
+  peers: Peers;
   tools: readonly Tool[];
   role: BoardRole;
   /** Whether this person may change the document; else the server drops what is sent. */
@@ -34,6 +37,15 @@ export function useOpen(): Open {
   if (!open) throw new Error("useOpen outside of a board");
   return open;
 }
+
+/** What is chosen and what is on its way in: this changes often, and few parts ask for it. */
+export interface Selected {
+  selected: readonly string[];
+  arriving: readonly Arriving[];
+}
+const SelectedContext = createContext<Selected>({ selected: [], arriving: [] });
+export const SelectedProvider = SelectedContext.Provider;
+export const useSelected = () => useContext(SelectedContext);
 
 export function useNode(id: string): BoardNode | undefined {
   const { board } = useOpen();
@@ -69,4 +81,18 @@ export function useTracks(): readonly Track[] {
 export function useConnection(): Connection {
   const { connection } = useOpen();
   return useSyncExternalStore(connection.subscribe, () => connection.snapshot);
+}
+
+export function usePeers(): readonly Peer[] {
+  const { peers } = useOpen();
+  return useSyncExternalStore(peers.subscribe, () => peers.all);
+}
+
+/** Somebody else who has this node chosen. */
+export function usePeerAt(id: string): Peer | undefined {
+  const { peers } = useOpen();
+  return useSyncExternalStore(
+    peers.subscribe,
+    useCallback(() => peers.at(id), [peers, id]),
+  );
 }

@@ -92,7 +92,7 @@ export class Board {
       const params = new Y.Map<unknown>();
       for (const [name, value] of Object.entries(node.params ?? {})) params.set(name, sharedValue(name, value));
       if (node.kind === "prompt" && !node.params?.prompt) params.set("prompt", new Y.Text());
-      if (node.kind === "note" && !node.params?.text) params.set("text", "");
+      if (node.kind === "note" && !node.params?.text) params.set("text", new Y.Text());
       for (const [name, value] of Object.entries({
         kind: node.kind,
         x: Math.round(node.x),
@@ -152,7 +152,7 @@ export class Board {
       if (!params) return;
       const text = params.get(name);
       if (!(text instanceof Y.Text)) {
-        params.set(name, name === "prompt" ? new Y.Text(next) : next);
+        params.set(name, new Y.Text(next));
         return;
       }
       const edit = editBetween(text.toString(), next);
@@ -235,7 +235,7 @@ export class Board {
     return [...copyOf.values()];
   }
 
-  addClip(node: string, clip: { inMs: number; outMs: number; index?: number; track?: TrackKind }): string {
+  addClip(node: string, clip: { inMs: number; outMs: number | null; index?: number; track?: TrackKind }): string {
     const id = newId();
     const kind = clip.track ?? "video";
     this.change(() => {
@@ -248,7 +248,7 @@ export class Board {
           ["node", node],
           ["order", keyAt(others, clip.index ?? others.length)],
           ["in_ms", Math.round(clip.inMs)],
-          ["out_ms", Math.round(clip.outMs)],
+          ["out_ms", clip.outMs === null ? null : Math.round(clip.outMs)],
           ["transition", "cut"],
           ["transition_ms", 0],
         ]),
@@ -354,7 +354,7 @@ function keepSame<T>(before: T[], after: T[]): T[] {
 }
 
 function sharedValue(name: string, value: unknown): unknown {
-  if (name === "prompt" && typeof value === "string") return new Y.Text(value);
+  if ((name === "prompt" || name === "text") && typeof value === "string") return new Y.Text(value);
   if (name === "input" && typeof value === "object" && value !== null) return new Y.Map(Object.entries(value));
   return value;
 }

@@ -79,6 +79,14 @@ export class Facts {
     return typeof node?.params.tool === "string" ? this.told.tools.get(node.params.tool) : undefined;
   }
 
+  /** Rises with every change of any node's facts. */
+  version = 0;
+
+  /** Another object once the tools are others. */
+  get toolsKnown(): ReadonlyMap<string, Tool> {
+    return this.told.tools;
+  }
+
   tell(told: Told): void {
     this.told = told;
     this.takesOf = group(told.takes, this.takesOf);
@@ -107,6 +115,7 @@ export class Facts {
       next.set(node.id, before && same(before, facts) ? before : facts);
     }
     this.byNode = next;
+    this.version += 1;
     for (const listener of this.listeners) listener();
   }
 

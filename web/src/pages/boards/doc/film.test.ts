@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { filmClock, filmMs, onScreen, placed, trimmed } from "./film";
+import { filmClock, filmMs, onScreen, placed as place, trimmed } from "./film";
 import type { Clip } from "./types";
 
 const clip = (id: string, ms: number, fade = 0): Clip => ({
@@ -9,8 +9,16 @@ const clip = (id: string, ms: number, fade = 0): Clip => ({
   order: id,
   inMs: 500,
   outMs: 500 + ms,
-  transition: fade ? "crossfade" : "cut",
+  transition: fade ? "cross_fade" : "cut",
   transitionMs: fade,
+});
+
+const placed = (clips: Clip[]) => place(clips, () => 10_000);
+
+test("a clip without an end goes to its source's, and a still stands for three seconds", () => {
+  const open = { ...clip("a", 0), outMs: null };
+  expect(place([open], () => 2_500)[0]?.endMs).toBe(2_000);
+  expect(place([open], () => null)[0]?.endMs).toBe(3_000);
 });
 
 test("clips follow each other, and a cross-fade shortens the film", () => {
@@ -44,4 +52,4 @@ test("time reads as on a film", () => {
   expect([filmClock(0), filmClock(7_449), filmClock(61_250)]).toEqual(["0:00.0", "0:07.4", "1:01.3"]);
 });
 
-test("an empty film has no length", () => expect(filmMs([])).toBe(0));
+test("an empty film has no length", () => expect(filmMs(placed([]))).toBe(0));

@@ -3,7 +3,7 @@ import type { Clip } from "./types";
 /** How long a still stands when nobody said how long. */
 export const STILL_MS = 3_000;
 export const CLIP_MS_MIN = 200;
-export const CROSSFADE_MS = 500;
+export const FADE_MS = 500;
 
 /** A clip at its place in the film. A cross-fade overlaps with the clip before, so the film is shorter by it. */
 export interface Placed {
@@ -13,28 +13,32 @@ export interface Placed {
   fadeMs: number;
 }
 
-export function lengthOf(clip: Pick<Clip, "inMs" | "outMs">): number {
-  return Math.max(0, clip.outMs - clip.inMs);
+/** How long the source of a clip is; null for a still, or while nobody knows. */
+export type SourceMs = (clip: Clip) => number | null;
+
+export function lengthOf(clip: Clip, sourceMs: SourceMs): number {
+  const end = clip.outMs ?? sourceMs(clip) ?? clip.inMs + STILL_MS;
+  return Math.max(0, end - clip.inMs);
 }
 
 /** A fade is never longer than half of either of its clips. */
-export function fadeOf(clip: Clip, before: Clip | undefined): number {
-  if (!before || clip.transition !== "crossfade") return 0;
-  return Math.min(clip.transitionMs || CROSSFADE_MS, lengthOf(clip) / 2, lengthOf(before) / 2);
+export function fadeOf(clip: Clip, before: Clip | undefined, sourceMs: SourceMs): number {
+  if (!before || clip.transition !== "cross_fade") return 0;
+  return Math.min(clip.transitionMs, lengthOf(clip, sourceMs) / 2, lengthOf(before, sourceMs) / 2);
 }
 
-export function placed(clips: readonly Clip[]): Placed[] {
+export function placed(clips: readonly Clip[], sourceMs: SourceMs): Placed[] {
   let at = 0;
   return clips.map((clip, index) => {
-    const fadeMs = fadeOf(clip, clips[index - 1]);
+    const fadeMs = fadeOf(clip, clips[index - 1], sourceMs);
     const startMs = at - fadeMs;
-    at = startMs + lengthOf(clip);
+    at = startMs + lengthOf(clip, sourceMs);
     return { clip, startMs, endMs: at, fadeMs };
   });
 }
 
-export function filmMs(clips: readonly Clip[]): number {
-  return placed(clips).at(-1)?.endMs ?? 0;
+export function filmMs(film: readonly Placed[]): number {
+  return film.at(-1)?.endMs ?? 0;
 }
 
 /** The clips on screen at a moment: one, or two within a fade. */

@@ -53,17 +53,18 @@ export function readTrack(id: string, shared: Shared): Track | null {
   };
 }
 
-const CLIP_MS_MAX = 3_600_000;
+const CLIP_MS_MAX = 4 * 3_600_000;
 
 function readClip(id: string, track: string, shared: Shared): Clip {
   const inMs = number(shared.get("in_ms"), 0, 0, CLIP_MS_MAX);
+  const outMs = number(shared.get("out_ms"), 0, 0, CLIP_MS_MAX);
   return {
     id,
     track,
     node: text(shared.get("node"), ""),
     order: text(shared.get("order"), "V"),
     inMs,
-    outMs: number(shared.get("out_ms"), inMs, inMs, CLIP_MS_MAX),
+    outMs: outMs > 0 ? Math.max(inMs, outMs) : null,
     transition: oneOf(TRANSITIONS, shared.get("transition")) ?? "cut",
     transitionMs: number(shared.get("transition_ms"), 0, 0, CLIP_MS_MAX),
   };

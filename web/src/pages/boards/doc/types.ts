@@ -28,7 +28,8 @@ export interface Clip {
   /** A fractional index: clips stand in the order of these strings, and of their ids where two are equal. */
   readonly order: string;
   readonly inMs: number;
-  readonly outMs: number;
+  /** Null: at the end of its source, or after a still's usual time. */
+  readonly outMs: number | null;
   readonly transition: TransitionKind;
   readonly transitionMs: number;
 }
@@ -41,7 +42,7 @@ export interface Track {
 
 export const TRACK_KINDS = ["video", "audio"] as const;
 export type TrackKind = (typeof TRACK_KINDS)[number];
-export const TRANSITIONS = ["cut", "crossfade"] as const;
+export const TRANSITIONS = ["cut", "cross_fade"] as const;
 export type TransitionKind = (typeof TRANSITIONS)[number];
 
 export interface NewNode {

@@ -1,0 +1,225 @@
+import * as Popover from "@radix-ui/react-popover";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useRef } from "react";
+import { Link } from "react-router";
+import { boardCalls, boardKeys, isOverBoardRun, type BoardPlan, type BoardRun } from "../../api/boards";
+import { balanceQuery, keys } from "../../api/queries";
+import { count, credits, creditWord, duration } from "../../lib/format";
+import { Button, Icon, Kbd, ProblemView } from "../../ui";
+import { useToasts } from "../../ui/toasts";
+import { useOpen } from "./context";
+import type { useBoardData } from "./useBoardData";
+import { useBoardKeys } from "./useBoardKeys";
+import { nodeTitle } from "./words";
+import css from "./Run.module.css";
+
+type Data = ReturnType<typeof useBoardData>;
+
+/** "Run 3 stale · 41 credits · about 40 s": what would run, at a price that is the most that may be taken. */
+export function RunButton({ data }: { data: Data }) {
+  const run = useRunBoard();
+  const going = data.runs.data?.find((one) => !isOverBoardRun(one) && one.kind !== "film");
+  const plan = data.plan.data;
+  const because = blocked(data, run.isPending);
+  const start = () => {
+    if (!because && plan) run.mutate({ max_price_micro: plan.price_micro });
+  };
+  useBoardKeys({ "mod+enter": start });
+  if (going) return <Going run={going} />;
+  return (
+    <div className={css.split}>
+      <Button look="primary" because={because} onClick={start} data-testid="run-board" className={css.run}>
+        <Icon name="play" />
+        {label(plan)}
+      </Button>
+      <PlanPopover data={data} plan={plan} error={run.error} onRun={start} because={because} />
+    </div>
+  );
+}
+
+function label(plan: BoardPlan | undefined): React.ReactNode {
+  if (!plan) return <span>Run</span>;
+  const ready = plan.stale.length;
+  if (ready === 0) return <span>{plan.problems.length ? "Cannot run yet" : "All up to date"}</span>;
+  return (
+    <>
+      <span>
+        Run {count(ready)} <span className={css.wide}>stale</span>
+      </span>
+      <span className={css.price}>
+        {credits(plan.price_micro)} {creditWord(plan.price_micro)}
+      </span>
+      <span className={css.time}>about {duration(plan.run_ms)}</span>
+    </>
+  );
+}
+
+function blocked(data: Data, starting: boolean): string | null {
+  const plan = data.plan.data;
+  if (starting) return "It is being started";
+  if (!plan) return data.plan.error ? "The plan could not be made" : "Asking what would run";
+  if (plan.problems.length > 0) return problemText(plan.problems[0]);
+  if (plan.stale.length === 0) return "Every tool has a take of what it would make now";
+  if (data.plan.asking) return "Asking for the price of what changed";
+  return null;
+}
+
+function problemText(problem: BoardPlan["problems"][number] | undefined): string {
+  return problem?.message ?? problem?.detail ?? problem?.code ?? "Something keeps it from running";
+}
+
+/** Starts a run of all that is stale, or of some nodes. The key stays until the answer is here: a retry starts nothing twice. */
+export function useRunBoard() {
+  const { id } = useOpen();
+  const client = useQueryClient();
+  const { sayProblem } = useToasts();
+  const key = useRef(crypto.randomUUID());
+  return useMutation({
+    mutationFn: (order: { nodes?: string[]; max_price_micro: number }) => boardCalls.run(id, order, key.current),
+    onSuccess: (run) => {
+      key.current = crypto.randomUUID();
+      client.setQueryData<BoardRun[]>(boardKeys.runs(id), (old) => [
+        run,
+        ...(old ?? []).filter((one) => one.id !== run.id),
+      ]);
+      void client.invalidateQueries({ queryKey: keys.balance });
+    },
+    onError: (error) => {
+      key.current = crypto.randomUUID();
+      void client.invalidateQueries({ queryKey: boardKeys.plan(id) });
+      sayProblem(error);
+    },
+  });
+}
+
+function Going({ run }: { run: BoardRun }) {
+  const { id } = useOpen();
+  const client = useQueryClient();
+  const { sayProblem } = useToasts();
+  const done = run.children.filter((child) => child.state === "succeeded").length;
+  const cancel = useMutation({
+    mutationFn: () => boardCalls.cancel(run.id),
+    onSettled: () => client.invalidateQueries({ queryKey: boardKeys.runs(id) }),
+    onError: sayProblem,
+  });
+  const stopping = run.state === "canceling" || cancel.isPending;
+  return (
+    <div className={css.going}>
+      <p role="status">
+        <Icon name="clock" />
+        {stopping
+          ? "Stopping, until the workers confirm"
+          : run.state === "queued"
+            ? "Queued"
+            : `Running ${Math.min(done + 1, run.children.length)} of ${run.children.length}`}
+      </p>
+      <Button icon="stop" because={stopping ? "It is being stopped" : null} onClick={() => cancel.mutate()}>
+        Cancel
+      </Button>
+    </div>
+  );
+}
+
+/** What the number is made of: each node with its price, what keeps others from running, what is left after. */
+function PlanPopover({
+  data,
+  plan,
+  error,
+  because,
+  onRun,
+}: {
+  data: Data;
+  plan: BoardPlan | undefined;
+  error: unknown;
+  because: string | null;
+  onRun: () => void;
+}) {
+  const { board, facts, select } = useOpen();
+  const balance = useQuery(balanceQuery);
+  const title = (id: string) => nodeTitle(board.node(id), facts.tool(board.node(id)));
+  const left = balance.data && plan ? balance.data.available_micro - plan.price_micro : null;
+  return (
+    <Popover.Root>
+      <Popover.Trigger asChild>
+        <Button look="primary" className={css.more} aria-label="What would run, and for how much">
+          {plan && plan.problems.length > 0 ? <span className={css.problems}>{plan.problems.length}</span> : null}
+          <span className={css.down}>
+            <Icon name="chevron" size={14} />
+          </span>
+        </Button>
+      </Popover.Trigger>
+      <Popover.Portal>
+        <Popover.Content className={css.plan} align="end" sideOffset={8} collisionPadding={8}>
+          <h2>What would run</h2>
+          {Boolean(data.plan.error) && !plan && (
+            <ProblemView error={data.plan.error} onRetry={() => void data.plan.refetch()} />
+          )}
+          {Boolean(error) && <ProblemView error={error} />}
+          {plan && plan.stale.length === 0 && plan.problems.length === 0 && (
+            <p className={css.quiet}>
+              Nothing. A tool is stale when what it is fed, or one of its settings, is not what its takes were made of.
+            </p>
+          )}
+          <ul className={css.lines}>
+            {plan?.stale.map((one) => (
+              <li key={one.node}>
+                <Popover.Close asChild>
+                  <button type="button" onClick={() => select([one.node])}>
+                    {title(one.node)}
+                  </button>
+                </Popover.Close>
+                <span>{duration(one.run_ms)}</span>
+                <b>{credits(one.price_micro)}</b>
+              </li>
+            ))}
+          </ul>
+          {plan && plan.problems.length > 0 && (
+            <ul className={css.faults} aria-label="What keeps it from running">
+              {plan.problems.map((problem, index) => (
+                <li key={index}>
+                  <Icon name="warn" size={14} />
+                  <span>
+                    {problem.node && (
+                      <Popover.Close asChild>
+                        <button type="button" onClick={() => problem.node && select([problem.node])}>
+                          {title(problem.node)}
+                        </button>
+                      </Popover.Close>
+                    )}{" "}
+                    {problemText(problem)} <a href={`/docs/errors/${problem.code}`}>{problem.code}</a>
+                  </span>
+                </li>
+              ))}
+            </ul>
+          )}
+          {plan && plan.stale.length > 0 && (
+            <>
+              <dl className={css.sum}>
+                <dt>Together, at most</dt>
+                <dd>
+                  {credits(plan.price_micro)} {creditWord(plan.price_micro)}
+                </dd>
+                {left !== null && (
+                  <>
+                    <dt>Left after it</dt>
+                    <dd data-bad={left < 0 || undefined}>{left < 0 ? "not enough" : credits(left)}</dd>
+                  </>
+                )}
+              </dl>
+              {left !== null && left < 0 && (
+                <p className={css.quiet}>
+                  <Link to="/billing">See where credits come from</Link>, or run one node alone.
+                </p>
+              )}
+              <Popover.Close asChild>
+                <Button look="primary" because={because} onClick={onRun}>
+                  Run <Kbd>⌘↵</Kbd>
+                </Button>
+              </Popover.Close>
+            </>
+          )}
+        </Popover.Content>
+      </Popover.Portal>
+    </Popover.Root>
+  );
+}

@@ -1,0 +1,285 @@
+import "@xyflow/react/dist/base.css";
+import {
+  Background,
+  BackgroundVariant,
+  ReactFlow,
+  ReactFlowProvider,
+  SelectionMode,
+  useReactFlow,
+  ViewportPortal,
+  type Connection,
+  type FinalConnectionState,
+  type IsValidConnection,
+} from "@xyflow/react";
+import { useCallback, useEffect, useRef, useState } from "react";
+import { useToasts } from "../../../ui/toasts";
+import { DropAnywhere } from "../../studio/DropAnywhere";
+import { useNodes, useOpen, useSelected } from "../context";
+import { inputsOf, landing, OUT, outputOf, refusal, type Media } from "../doc/ports";
+import { AddPalette, type AddAt } from "./AddPalette";
+import { ArrivingCards, Cursors } from "./overlays";
+import { Dock } from "./Dock";
+import { NODE_TYPES } from "./nodes";
+import type { FlowEdge, FlowNode } from "./flow";
+import { useCanvasKeys } from "./useCanvasKeys";
+import { useFlow } from "./useFlow";
+import { useGroupDrag } from "./useGroupDrag";
+import css from "./canvas.module.css";
+
+const ZOOM_MIN = 0.05;
+const ZOOM_MAX = 3;
+/** Below this, words cannot be read: the nodes show their pictures only. */
+const ZOOM_FAR = 0.4;
+const FIT = { padding: 0.15, maxZoom: 1 } as const;
+const SNAP_PX = 30;
+const GRID_PX = 24;
+
+export default function Canvas() {
+  return (
+    <ReactFlowProvider>
+      <Flow />
+    </ReactFlowProvider>
+  );
+}
+
+function Flow() {
+  const { board, canEdit, connection, select, bring } = useOpen();
+  const { arriving } = useSelected();
+  const flow = useFlow();
+  const view = useReactFlow<FlowNode, FlowEdge>();
+  const frame = useRef<HTMLDivElement>(null);
+  const [adding, setAdding] = useState<AddAt | null>(null);
+  const pointer = usePointer(frame);
+  const { valid, connect, dropped } = useConnecting(setAdding);
+  const coarse = matchMedia("(pointer: coarse)").matches;
+  useFirstFit();
+  useCanvasKeys({ pointer, openAdd: setAdding, selectedEdges: flow.selectedEdges });
+  const group = useGroupDrag();
+
+  const addAt = (event: React.MouseEvent) => {
+    if (!(event.target instanceof Element) || !event.target.classList.contains("react-flow__pane") || !canEdit) return;
+    setAdding({
+      at: view.screenToFlowPosition({ x: event.clientX, y: event.clientY }),
+      screen: { x: event.clientX, y: event.clientY },
+    });
+  };
+  return (
+    <DropAnywhere
+      onFiles={(files) => {
+        if (canEdit) bring([...files], view.screenToFlowPosition(pointer.current.screen));
+      }}
+    >
+      <div ref={frame} className={css.canvas} onDoubleClick={addAt} role="region" aria-label="Canvas">
+        <ReactFlow<FlowNode, FlowEdge>
+          nodes={flow.nodes}
+          edges={flow.edges}
+          nodeTypes={NODE_TYPES}
+          onNodesChange={flow.onNodesChange}
+          onEdgesChange={flow.onEdgesChange}
+          onNodeDragStart={group.start}
+          onNodeDrag={group.move}
+          onNodeDragStop={group.stop}
+          onConnect={connect}
+          onConnectEnd={dropped}
+          isValidConnection={valid}
+          onMove={(_event, { zoom }) => frame.current?.toggleAttribute("data-far", zoom < ZOOM_FAR)}
+          onlyRenderVisibleElements
+          minZoom={ZOOM_MIN}
+          maxZoom={ZOOM_MAX}
+          connectionRadius={SNAP_PX}
+          panOnScroll
+          panOnDrag={coarse ? true : [1, 2]}
+          selectionOnDrag={!coarse}
+          selectionMode={SelectionMode.Partial}
+          multiSelectionKeyCode={["Meta", "Control", "Shift"]}
+          zoomActivationKeyCode={["Meta", "Control"]}
+          zoomOnDoubleClick={false}
+          deleteKeyCode={null}
+          disableKeyboardA11y
+          nodesDraggable={canEdit}
+          nodesConnectable={canEdit}
+          elevateNodesOnSelect={false}
+          proOptions={{ hideAttribution: true }}
+        >
+          <Background variant={BackgroundVariant.Dots} gap={GRID_PX} size={1} color="var(--line)" />
+          <ViewportPortal>
+            <ArrivingCards arriving={arriving} />
+            <Cursors />
+          </ViewportPortal>
+        </ReactFlow>
+        {canEdit && <Dock onAdd={setAdding} />}
+        <EmptyCanvas />
+        {adding && (
+          <AddPalette
+            where={adding}
+            onClose={() => setAdding(null)}
+            onAdded={(id) => {
+              if (adding.from) {
+                connection.snapshot.loaded && connectTo(adding.from, id);
+              }
+              select([id]);
+            }}
+          />
+        )}
+      </div>
+    </DropAnywhere>
+  );
+
+  /** What was pulled out of a port and let go over nothing feeds what is put there. */
+  function connectTo(from: NonNullable<AddAt["from"]>, to: string) {
+    const node = board.node(to);
+    if (!node) return;
+    const port = landing(from.media, inputsOf(node, from.toolOf(node)), new Set());
+    if (port) board.connect(from.node, OUT, to, port.name);
+  }
+}
+
+/** Where the pointer is, for what is put "here"; told to the others as a cursor, at most so often. */
+const CURSOR_MS = 60;
+function usePointer(frame: React.RefObject<HTMLDivElement | null>) {
+  const { peers } = useOpen();
+  const view = useReactFlow();
+  const pointer = useRef({ screen: { x: innerWidth / 2, y: innerHeight / 2 }, inside: false });
+  useEffect(() => {
+    const element = frame.current;
+    if (!element) return;
+    let due: ReturnType<typeof setTimeout> | undefined;
+    const tell = () => {
+      due = undefined;
+      const { inside, screen } = pointer.current;
+      peers.say("cursor", inside ? round(view.screenToFlowPosition(screen)) : null);
+    };
+    const soon = () => (due ??= setTimeout(tell, CURSOR_MS));
+    const move = (event: PointerEvent | DragEvent) => {
+      pointer.current = { screen: { x: event.clientX, y: event.clientY }, inside: true };
+      soon();
+    };
+    const leave = () => {
+      pointer.current.inside = false;
+      soon();
+    };
+    element.addEventListener("pointermove", move);
+    element.addEventListener("dragover", move);
+    element.addEventListener("pointerleave", leave);
+    return () => {
+      clearTimeout(due);
+      peers.say("cursor", null);
+      element.removeEventListener("pointermove", move);
+      element.removeEventListener("dragover", move);
+      element.removeEventListener("pointerleave", leave);
+    };
+  }, [frame, peers, view]);
+  return pointer;
+}
+const round = ({ x, y }: { x: number; y: number }) => ({ x: Math.round(x), y: Math.round(y) });
+
+/** The whole board in sight once it is here. */
+function useFirstFit() {
+  const view = useReactFlow();
+  const { connection } = useOpen();
+  const count = useNodes().length;
+  const fitted = useRef(false);
+  useEffect(() => {
+    const fit = () => {
+      if (fitted.current || !connection.snapshot.loaded) return;
+      fitted.current = true;
+      if (count > 0) requestAnimationFrame(() => void view.fitView(FIT));
+    };
+    fit();
+    return connection.subscribe(fit);
+  }, [view, connection, count]);
+}
+
+/** Which port takes what is pulled, why another does not, and what happens when it is let go over nothing. */
+function useConnecting(openAdd: (at: AddAt) => void) {
+  const { board, facts, canEdit } = useOpen();
+  const { say } = useToasts();
+  const view = useReactFlow();
+  const makes = useCallback(
+    (id: string): Media | null => {
+      const node = board.node(id);
+      return node ? outputOf(node, facts.tool(node)) : null;
+    },
+    [board, facts],
+  );
+  const why = useCallback(
+    (source: string, target: string, portName: string | null | undefined): string | null => {
+      const node = board.node(target);
+      if (!node) return "It is gone";
+      if (board.wouldCircle(source, target)) return "That would make a circle: it would be made of itself";
+      const port = inputsOf(node, facts.tool(node)).find((one) => one.name === portName);
+      return refusal(makes(source), port);
+    },
+    [board, facts, makes],
+  );
+  const valid = useCallback<IsValidConnection<FlowEdge>>(
+    (edge) => why(edge.source, edge.target, edge.targetHandle) === null,
+    [why],
+  );
+  const connect = useCallback(
+    ({ source, target, targetHandle }: Connection) => {
+      if (!targetHandle || !canEdit) return;
+      board.step();
+      board.connect(source, OUT, target, targetHandle);
+    },
+    [board, canEdit],
+  );
+  const dropped = useCallback(
+    (event: MouseEvent | TouchEvent, state: FinalConnectionState) => {
+      if (state.isValid || !state.fromNode || state.fromHandle?.type !== "source" || !canEdit) return;
+      const { x, y } = "changedTouches" in event ? touchOf(event) : { x: event.clientX, y: event.clientY };
+      const from = state.fromNode.id;
+      const over = document.elementFromPoint(x, y)?.closest<HTMLElement>(".react-flow__node")?.dataset.id;
+      const target = over ? board.node(over) : undefined;
+      if (over && target && over !== from) {
+        const taken = new Set(board.edges.filter((edge) => edge.to === over).map((edge) => edge.toPort));
+        const ports = inputsOf(target, facts.tool(target));
+        const port = landing(makes(from), ports, taken);
+        const because = why(from, over, port?.name ?? state.toHandle?.id ?? ports[0]?.name);
+        if (because || !port) return say({ title: because ?? "Nothing can be led in there" });
+        board.step();
+        board.connect(from, OUT, over, port.name);
+        return;
+      }
+      if (over) return;
+      openAdd({
+        at: view.screenToFlowPosition({ x, y }),
+        screen: { x, y },
+        from: { node: from, media: makes(from), toolOf: (node) => facts.tool(node) },
+      });
+    },
+    [board, facts, makes, why, say, openAdd, view, canEdit],
+  );
+  return { valid, connect, dropped };
+}
+
+function touchOf(event: TouchEvent) {
+  const touch = event.changedTouches[0];
+  return { x: touch?.clientX ?? 0, y: touch?.clientY ?? 0 };
+}
+
+/** Teaches the first step, until there is something. */
+function EmptyCanvas() {
+  const count = useNodes().length;
+  const { connection, canEdit } = useOpen();
+  const { arriving } = useSelected();
+  const [loaded, setLoaded] = useState(connection.snapshot.loaded);
+  useEffect(() => connection.subscribe(() => setLoaded(connection.snapshot.loaded)), [connection]);
+  if (count > 0 || arriving.length > 0) return null;
+  return (
+    <div className={css.empty}>
+      {loaded ? (
+        <>
+          <h2>An empty board</h2>
+          <p>
+            {canEdit
+              ? "Drop a photograph anywhere, or press A and choose what to add. Pull a line from a picture’s right edge to a tool."
+              : "Nothing is on it yet. What others put here appears at once."}
+          </p>
+        </>
+      ) : (
+        <p role="status">Fetching the board…</p>
+      )}
+    </div>
+  );
+}

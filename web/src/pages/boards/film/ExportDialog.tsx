@@ -1,0 +1,190 @@
+import { useMutation, useQueryClient, type UseQueryResult } from "@tanstack/react-query";
+import { useRef, useState } from "react";
+import { boardCalls, boardKeys, isOverBoardRun, type BoardRun } from "../../../api/boards";
+import { keys } from "../../../api/queries";
+import { ago, credits, creditWord, duration } from "../../../lib/format";
+import { contentUrl } from "../../../lib/media";
+import { Button, ButtonAnchor, ButtonLink, Dialog, Icon, ProblemView, SelectField, useNow } from "../../../ui";
+import { useToasts } from "../../../ui/toasts";
+import { useOpen } from "../context";
+import { filmClock } from "../doc/film";
+import { useFilm } from "./useFilm";
+import css from "./film.module.css";
+
+const SHAPES = [
+  { name: "1080p", label: "1920 × 1080, wide", width: 1_920, height: 1_080 },
+  { name: "720p", label: "1280 × 720, wide", width: 1_280, height: 720 },
+  { name: "portrait", label: "1080 × 1920, upright", width: 1_080, height: 1_920 },
+  { name: "square", label: "1080 × 1080, square", width: 1_080, height: 1_080 },
+] as const;
+const RATES = [24, 25, 30, 60] as const;
+/** EBU R 128 for broadcast, and what streaming services play at. */
+const LOUDNESS = [
+  { value: "-14", label: "−14 LUFS, as streaming services" },
+  { value: "-23", label: "−23 LUFS, as broadcast" },
+  { value: "", label: "As it is" },
+] as const;
+const NOW_MS = 15_000;
+
+/** Makes the film a file: what it will be, what it costs at most, how far it is, and what was made before. */
+export default function ExportDialog({
+  title,
+  runs,
+  onClose,
+}: {
+  title: string;
+  runs: UseQueryResult<BoardRun[]>;
+  onClose: () => void;
+}) {
+  const film = useFilm();
+  const { canEdit } = useOpen();
+  const made = (runs.data ?? []).filter((run) => run.kind === "film");
+  const going = made.find((run) => !isOverBoardRun(run));
+  const newest = made.find((run) => run.asset_id);
+  const failed = made[0]?.state === "failed" ? made[0] : null;
+  return (
+    <Dialog open wide onClose={onClose} title="The film">
+      <div className={css.export}>
+        {newest?.asset_id && <Made run={newest} title={title} />}
+        {failed && (
+          <p className={css.faults} role="alert">
+            <span className={css.row}>
+              <Icon name="warn" /> The last export failed: {failed.failure?.message ?? "the server did not say why"}.
+              Nothing was charged for it.
+            </span>
+          </p>
+        )}
+        {going ? (
+          <Going run={going} />
+        ) : canEdit ? (
+          <Order ms={film.ms} count={film.frames.length} missing={film.frames.filter((one) => !one.asset).length} />
+        ) : (
+          !newest && <p className={css.quiet}>No film was exported yet.</p>
+        )}
+      </div>
+    </Dialog>
+  );
+}
+
+function Made({ run, title }: { run: BoardRun; title: string }) {
+  const now = useNow(NOW_MS);
+  return (
+    <div className={css.result}>
+      <video src={contentUrl(run.asset_id ?? "")} controls playsInline preload="metadata" data-testid="film" />
+      <div className={css.row}>
+        <p>
+          {run.seconds ? `${run.seconds.toFixed(1)} s · ` : ""}
+          {credits(run.settled_micro ?? 0)} {creditWord(run.settled_micro ?? 0)} · {ago(run.created_at, now)}
+        </p>
+        <ButtonAnchor icon="download" href={contentUrl(run.asset_id ?? "")} download={`${title || "film"}.mp4`}>
+          Download
+        </ButtonAnchor>
+        {run.otio_asset_id && (
+          <ButtonAnchor href={contentUrl(run.otio_asset_id)} download={`${title || "film"}.otio`}>
+            Timeline (OTIO)
+          </ButtonAnchor>
+        )}
+        <ButtonLink to={`/library/${run.asset_id}`}>In the library</ButtonLink>
+      </div>
+    </div>
+  );
+}
+
+function Going({ run }: { run: BoardRun }) {
+  const { id } = useOpen();
+  const client = useQueryClient();
+  const { sayProblem } = useToasts();
+  const cancel = useMutation({
+    mutationFn: () => boardCalls.cancel(run.id),
+    onSettled: () => client.invalidateQueries({ queryKey: boardKeys.runs(id) }),
+    onError: sayProblem,
+  });
+  const measured = run.progress ? Math.round(run.progress * 100) : null;
+  const stopping = run.state === "canceling" || cancel.isPending;
+  return (
+    <div className={css.result}>
+      <div className={css.row}>
+        <p role="status">
+          {stopping
+            ? "Stopping, until the worker confirms"
+            : run.state === "queued"
+              ? "Queued"
+              : `Making the film${measured === null ? "" : ` · ${measured} %`}`}{" "}
+          · at most {credits(run.price_micro)} {creditWord(run.price_micro)}
+        </p>
+        <Button icon="stop" because={stopping ? "It is being stopped" : null} onClick={() => cancel.mutate()}>
+          Cancel
+        </Button>
+      </div>
+      {measured !== null && (
+        <span className={css.bar} aria-hidden="true">
+          <i style={{ width: `${measured}%` }} />
+        </span>
+      )}
+    </div>
+  );
+}
+
+function Order({ ms, count, missing }: { ms: number; count: number; missing: number }) {
+  const { id } = useOpen();
+  const client = useQueryClient();
+  const [shape, setShape] = useState<(typeof SHAPES)[number]["name"]>("1080p");
+  const [rate, setRate] = useState<number>(24);
+  const [loudness, setLoudness] = useState<string>(LOUDNESS[0].value);
+  const key = useRef(crypto.randomUUID());
+  const { width, height } = SHAPES.find((one) => one.name === shape) ?? SHAPES[0];
+  const body = { width, height, fps: rate, ...(loudness ? { loudness_lufs: Number(loudness) } : {}) };
+  const order = useMutation({
+    mutationFn: () => boardCalls.export(id, body, key.current),
+    onSettled: () => {
+      key.current = crypto.randomUUID();
+    },
+    onSuccess: (run) => {
+      client.setQueryData<BoardRun[]>(boardKeys.runs(id), (old) => [run, ...(old ?? [])]);
+      void client.invalidateQueries({ queryKey: keys.balance });
+    },
+  });
+  const because =
+    count === 0
+      ? "Put something in the film first: open the storyboard"
+      : missing > 0
+        ? `${missing} of ${count} shots have no take yet`
+        : order.isPending
+          ? "It is being started"
+          : null;
+  return (
+    <>
+      <p className={css.quiet}>
+        {count === 0
+          ? "Nothing is in the film yet. On the storyboard, put takes in order."
+          : `${count} ${count === 1 ? "shot" : "shots"}, ${filmClock(ms)}. Sizes and frame rates become one, sound gets one loudness; the cut goes along as an OpenTimelineIO file.`}
+      </p>
+      <div className={css.two}>
+        <SelectField label="Size" value={shape} onChange={(event) => setShape(event.target.value as typeof shape)}>
+          {SHAPES.map((one) => (
+            <option key={one.name} value={one.name}>
+              {one.label}
+            </option>
+          ))}
+        </SelectField>
+        <SelectField label="Frames a second" value={rate} onChange={(event) => setRate(Number(event.target.value))}>
+          {RATES.map((one) => (
+            <option key={one}>{one}</option>
+          ))}
+        </SelectField>
+      </div>
+      <SelectField label="Loudness" value={loudness} onChange={(event) => setLoudness(event.target.value)}>
+        {LOUDNESS.map((one) => (
+          <option key={one.value} value={one.value}>
+            {one.label}
+          </option>
+        ))}
+      </SelectField>
+      {order.error ? <ProblemView error={order.error} /> : null}
+      <Button look="primary" size="large" icon="film" because={because} onClick={() => order.mutate()}>
+        Export the film
+        {ms > 0 && ` · ${duration(ms)}`}
+      </Button>
+    </>
+  );
+}

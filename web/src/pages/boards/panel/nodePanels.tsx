@@ -1,0 +1,236 @@
+import { useQuery } from "@tanstack/react-query";
+import { useMemo } from "react";
+import { Link } from "react-router";
+import { assetQuery } from "../../../api/queries";
+import type { Tool } from "../../../api/types";
+import { bytes, credits, creditWord, dimensions, duration } from "../../../lib/format";
+import { contentUrl, previewUrl, ratioOf } from "../../../lib/media";
+import { fieldsOf, type Values } from "../../../lib/schema";
+import { Button, ButtonLink, Icon } from "../../../ui";
+import { SchemaForm } from "../../../ui/SchemaForm";
+import { toolSentence } from "../../studio/tools";
+import { SharedTextarea } from "../canvas/NodeText";
+import { useEdges, useOpen } from "../context";
+import type { NodeFacts } from "../doc/facts";
+import { inputsOf, mediaWord } from "../doc/ports";
+import type { BoardNode } from "../doc/types";
+import { useRunBoard } from "../RunButton";
+import { nodeTitle, workWords } from "../words";
+import { TakesStrip } from "./TakesStrip";
+import css from "./panel.module.css";
+
+/** A tool: its takes first, then what feeds it, its settings, and the price of one more take. */
+export function ToolPanel({ node, facts, tool }: { node: BoardNode; facts: NodeFacts; tool: Tool | undefined }) {
+  const { board, canEdit } = useOpen();
+  const run = useRunBoard();
+  const fields = useMemo(() => (tool ? fieldsOf(tool.input) : []), [tool]);
+  const fed = new Set(
+    useEdges()
+      .filter((edge) => edge.to === node.id)
+      .map((edge) => edge.toPort),
+  );
+  const words = workWords(facts);
+  if (!tool)
+    return (
+      <p className={css.fault}>
+        <Icon name="warn" /> The tool {String(node.params.tool ?? "of this node")} is not in the catalogue any more. Its
+        takes stay; it cannot run.
+      </p>
+    );
+  const values = (node.params.input ?? {}) as Values;
+  const own = fields.filter((field) => field.kind !== "asset" && !fed.has(field.name));
+  return (
+    <>
+      <TakesStrip node={node} facts={facts} />
+      <p className={css.state} data-tone={words.tone} role="status">
+        {words.icon && <Icon name={words.icon} />}
+        <span>{words.text}</span>
+        {facts.runId && facts.work !== "idle" && <Link to={`/runs/${facts.runId}`}>What happened</Link>}
+      </p>
+      {canEdit && facts.stale && (
+        <Button
+          look="primary"
+          because={
+            facts.work === "running" || facts.work === "waiting"
+              ? "It is running"
+              : facts.problem
+                ? (facts.problem.message ?? facts.problem.code)
+                : run.isPending
+                  ? "It is being started"
+                  : null
+          }
+          onClick={() => facts.stale && run.mutate({ nodes: [node.id], max_price_micro: facts.stale.price_micro })}
+        >
+          <Icon name="play" /> Run this one · {credits(facts.stale.price_micro)} {creditWord(facts.stale.price_micro)}
+        </Button>
+      )}
+      <Feeds node={node} tool={tool} />
+      <p className={css.quiet}>{toolSentence(tool)}</p>
+      <fieldset className={css.form} disabled={!canEdit}>
+        <legend className="sr-only">Settings</legend>
+        <SchemaForm
+          fields={own}
+          values={values}
+          faults={{}}
+          onChange={(name, value) => board.setInput(node.id, name, value)}
+        />
+      </fieldset>
+    </>
+  );
+}
+
+/** What is led into each port, in words, and how to take it away. */
+function Feeds({ node, tool }: { node: BoardNode; tool: Tool | undefined }) {
+  const { board, facts, canEdit, select } = useOpen();
+  const edges = useEdges().filter((edge) => edge.to === node.id);
+  const ports = inputsOf(node, tool);
+  if (ports.length === 0) return null;
+  return (
+    <dl className={css.feeds}>
+      {ports.map((port) => {
+        const edge = edges.find((one) => one.toPort === port.name);
+        const from = edge && board.node(edge.from);
+        if (!from && !port.required && port.takes[0] === "text") return null;
+        return (
+          <div key={port.name}>
+            <dt>{port.label}</dt>
+            <dd>
+              {edge && from ? (
+                <>
+                  <button type="button" className={css.link} onClick={() => select([from.id])}>
+                    {nodeTitle(from, facts.tool(from))}
+                  </button>
+                  {canEdit && (
+                    <Button
+                      look="quiet"
+                      icon="close"
+                      aria-label={`Disconnect ${port.label}`}
+                      onClick={() => {
+                        board.step();
+                        board.remove([], [edge.id]);
+                      }}
+                    />
+                  )}
+                </>
+              ) : (
+                <Feeder node={node} port={port.name} label={port.label} takes={port.takes} required={port.required} />
+              )}
+            </dd>
+          </div>
+        );
+      })}
+    </dl>
+  );
+}
+
+/** The way to connect that needs no pointer: a list of what would fit. */
+function Feeder({
+  node,
+  port,
+  label,
+  takes,
+  required,
+}: {
+  node: BoardNode;
+  port: string;
+  label: string;
+  takes: readonly string[];
+  required: boolean;
+}) {
+  const { board, facts, canEdit } = useOpen();
+  const fits = board.nodes.filter((one) => {
+    const { makes } = facts.of(one.id);
+    return one.kind !== "shot" && makes !== null && takes.includes(makes) && !board.wouldCircle(one.id, node.id);
+  });
+  if (!canEdit || fits.length === 0)
+    return (
+      <span className={required ? css.missing : css.quiet}>
+        {required ? `Lead a ${mediaWord(takes as never)} in` : "Nothing"}
+      </span>
+    );
+  return (
+    <select
+      className={css.feeder}
+      aria-label={`What feeds ${label}`}
+      value=""
+      onChange={(event) => {
+        board.step();
+        board.connect(event.target.value, "out", node.id, port);
+      }}
+    >
+      <option value="">{required ? "Choose what feeds it" : "Nothing"}</option>
+      {fits.map((one) => (
+        <option key={one.id} value={one.id}>
+          {nodeTitle(one, facts.tool(one))}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+/** A picture, clip or sound: large, with its facts. A shot shows what feeds it. */
+export function MediaPanel({ node, facts }: { node: BoardNode; facts: NodeFacts }) {
+  const asset = useQuery({ ...assetQuery(facts.asset ?? ""), enabled: facts.asset !== null, retry: false });
+  const { makes } = facts;
+  return (
+    <>
+      {facts.asset && makes && makes !== "text" && (
+        <div className={css.large} style={{ aspectRatio: asset.data ? ratioOf(asset.data) : undefined }}>
+          {makes === "image" && <img src={previewUrl(facts.asset)} alt="" />}
+          {makes === "video" && <video src={contentUrl(facts.asset)} controls playsInline preload="metadata" />}
+          {makes === "audio" && <audio src={contentUrl(facts.asset)} controls preload="none" />}
+        </div>
+      )}
+      {asset.error ? (
+        <p className={css.fault}>
+          <Icon name="warn" /> It was deleted from the library. What uses it here cannot run.
+        </p>
+      ) : (
+        asset.data && (
+          <p className={css.quiet}>
+            {[
+              asset.data.name,
+              dimensions(asset.data.width, asset.data.height),
+              asset.data.duration_ms ? duration(asset.data.duration_ms) : "",
+              bytes(asset.data.size_bytes),
+            ]
+              .filter(Boolean)
+              .join(" · ")}
+          </p>
+        )
+      )}
+      {node.kind === "shot" && <Feeds node={node} tool={undefined} />}
+      {facts.asset && (
+        <div className={css.acts}>
+          <ButtonLink to={`/library/${facts.asset}`}>In the library</ButtonLink>
+          {makes === "image" && node.kind === "image" && (
+            <ButtonLink to={`/studio?asset=${facts.asset}`}>In the studio</ButtonLink>
+          )}
+        </div>
+      )}
+    </>
+  );
+}
+
+export function TextPanel({ node }: { node: BoardNode }) {
+  const { board, canEdit } = useOpen();
+  const name = node.kind === "prompt" ? "prompt" : "text";
+  const value = String(node.params[name] ?? "");
+  return (
+    <>
+      <SharedTextarea
+        className={css.area}
+        label={node.kind === "prompt" ? "Prompt" : "Note"}
+        value={value}
+        readOnly={!canEdit}
+        placeholder={node.kind === "prompt" ? "What should be in it?" : "A note to whoever comes here"}
+        onChange={(next) => board.setText(node.id, name, next)}
+      />
+      {node.kind === "prompt" && (
+        <p className={css.quiet}>
+          Pull a line from its right edge to a tool that takes text. Several people may write in it at once.
+        </p>
+      )}
+    </>
+  );
+}
