@@ -19,12 +19,15 @@ import { useBoardData, useStatusMessages } from "./useBoardData";
 import { useBring } from "./useBring";
 import css from "./Board.module.css";
 
-const Canvas = lazy(() => import("./canvas/Canvas"));
+const loadCanvas = () => import("./canvas/Canvas");
+const Canvas = lazy(loadCanvas);
 const Storyboard = lazy(() => import("./storyboard/Storyboard"));
 const Timeline = lazy(() => import("./timeline/Timeline"));
 const VIEWS: Record<View, React.ComponentType> = { canvas: Canvas, storyboard: Storyboard, timeline: Timeline };
 
 const PHONE_PX = 720;
+// Fetched beside the document, not after it.
+if (innerWidth > PHONE_PX) void loadCanvas();
 const NO_TOOLS: readonly Tool[] = [];
 
 /** A board: one document, looked at as a canvas, as a storyboard and as a timeline. */
