@@ -17,7 +17,23 @@ pub const PRICE_ABOVE_MAXIMUM: Code =
 pub const RUN_UNKNOWN: Code = Code::new("run_unknown", Kind::NotFound, "There is no such run");
 /// The organisation has as many open runs as it may.
 pub const TOO_MANY_RUNS: Code = Code::new("too_many_runs", Kind::TooMany, "Too many runs are open");
+/// A text of the input is refused by the word list of moderation.
+pub const PROMPT_MODERATED: Code =
+    Code::new("prompt_moderated", Kind::Unprocessable, "The text was refused by moderation");
+/// No review has this id.
+pub const REVIEW_UNKNOWN: Code = Code::new("review_unknown", Kind::NotFound, "There is no such review");
+/// The review was decided otherwise before.
+pub const REVIEW_DECIDED: Code =
+    Code::new("review_decided", Kind::Conflict, "The review was decided otherwise");
 
 /// All of the above.
-pub const ALL: &[&Code] =
-    &[&TOOL_UNKNOWN, &TOOL_INPUT_INVALID, &PRICE_ABOVE_MAXIMUM, &RUN_UNKNOWN, &TOO_MANY_RUNS];
+pub const ALL: &[&Code] = &[
+    &TOOL_UNKNOWN,
+    &TOOL_INPUT_INVALID,
+    &PRICE_ABOVE_MAXIMUM,
+    &RUN_UNKNOWN,
+    &TOO_MANY_RUNS,
+    &PROMPT_MODERATED,
+    &REVIEW_UNKNOWN,
+    &REVIEW_DECIDED,
+];

@@ -9,3 +9,8 @@ backlot_foundation_ids::typed_id!(
     /// Names a run of a tool. Its hold and its job have the same UUID.
     RunId
 );
+
+backlot_foundation_ids::typed_id!(
+    /// Names a review: something that moderation withheld and a person decides about.
+    ReviewId
+);

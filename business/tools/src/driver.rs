@@ -215,6 +215,11 @@ impl Service {
                 say("price refused", code.clone());
                 change.events.push(RunEvent::Refused(RunRefused { run: row.facts(), code }));
             }
+            Answer::InputsPassed => say("input passed moderation", String::new()),
+            Answer::InputsRefused => say("input refused by moderation", row.failure_detail.clone()),
+            Answer::OutputsPassed => say("output passed moderation", String::new()),
+            Answer::OutputsDoubtful => say("output waits for a person", String::new()),
+            Answer::OutputsRefused => say("output refused by moderation", row.failure_detail.clone()),
             Answer::Accepted => say("job accepted", String::new()),
             Answer::CancelAccepted => say("cancel passed on", String::new()),
             Answer::Settled(amount) => say("settled", format!("{amount} micro-credits")),

@@ -1,6 +1,6 @@
 //! What can go wrong, and the code that each way has.
 
-use backlot_business_api::{RunId, codes};
+use backlot_business_api::{ReviewId, RunId, codes};
 use backlot_foundation_db::DbError;
 use backlot_foundation_errors::Problem;
 
@@ -52,6 +52,25 @@ pub enum Error {
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for run {0}")]
     KeyReused(RunId),
+    /// A text of the input is refused by the word list.
+    #[error("the text at {pointer} is refused: {category}")]
+    Prompt {
+        /// JSON pointer into the input.
+        pointer: String,
+        /// The rule.
+        category: String,
+        /// For people.
+        message: String,
+    },
+    /// The list of refused words cannot be used.
+    #[error(transparent)]
+    PromptList(#[from] crate::moderation::prompts::PromptListError),
+    /// No such review.
+    #[error("there is no review {0}")]
+    ReviewUnknown(String),
+    /// Decided otherwise before.
+    #[error("review {0} was decided otherwise")]
+    ReviewDecided(ReviewId),
     /// Billing refused to hold the price.
     #[error("{0}")]
     Refused(Problem),
@@ -70,7 +89,7 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::Db(error) => error.into(),
-            Error::Row(_) | Error::Manifest(_) | Error::Table(_) => Self::internal(&error),
+            Error::Row(_) | Error::Manifest(_) | Error::Table(_) | Error::PromptList(_) => Self::internal(&error),
             Error::Call(problem) => problem,
             Error::ToolUnknown(name) => {
                 Self::new(&codes::TOOL_UNKNOWN, format!("There is no tool {name}. GET /v1/tools lists the tools."))
@@ -104,6 +123,19 @@ impl From<Error> for Problem {
                 "This key was used for another request. Use a new key for a new request. Nothing was held.",
             )
             .with_extra("run_id", run.to_string()),
+            Error::Prompt { pointer, category, message } => Self::new(
+                &codes::PROMPT_MODERATED,
+                format!("This studio makes no {message}. Say it differently, if that is not meant. Nothing was held."),
+            )
+            .with_field(format!("/input{pointer}"), "is refused by moderation")
+            .with_extra("category", category),
+            Error::ReviewUnknown(id) => {
+                Self::new(&codes::REVIEW_UNKNOWN, format!("There is no review {id}. GET /v1/reviews lists them."))
+            }
+            Error::ReviewDecided(id) => Self::new(
+                &codes::REVIEW_DECIDED,
+                format!("Somebody has decided it before. GET /v1/reviews/{id} says who, when and how."),
+            ),
             Error::Refused(problem) => problem,
         }
     }

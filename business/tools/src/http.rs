@@ -59,6 +59,7 @@ impl Service {
             .routes(routes!(cancel_run))
             .routes(routes!(run_events))
             .routes(routes!(run_timeline))
+            .merge(crate::moderation::routes())
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .with_state(self.clone())
     }
@@ -230,6 +231,10 @@ struct QuoteBody {
     /// The mandate that would pay; left out: the nearest of yours that allows it.
     #[garde(skip)]
     mandate_id: Option<MandateId>,
+    /// Say what a run with this maximum would be answered.
+    #[serde(default)]
+    #[garde(inner(range(min = 0)))]
+    max_price_micro: Option<i64>,
 }
 
 /// What a run would cost and when it would start. It promises nothing and holds nothing.
@@ -257,7 +262,7 @@ struct QuoteView {
     possible: bool,
     /// Why not.
     impossible_because: Option<String>,
-    /// Whether your mandate and your credits allow it.
+    /// Whether a run would be accepted now: by your mandate, your credits, your maximum and your open runs.
     allowed: bool,
     /// Code of the refusal that a run would get.
     refused_code: Option<String>,
@@ -267,7 +272,8 @@ struct QuoteView {
     available_micro: i64,
 }
 
-/// Ask what a run would cost and when it would start. Nothing is held.
+/// The dry run: what a run would cost, when it would start, and what it would be refused for. An input that a run
+/// would not take is answered with the same problem. Nothing is held; pictures are looked at only by a run.
 #[utoipa::path(post, path = "/v1/tools/{name}/quote", tag = "tools", params(("name" = String, Path)),
     request_body = QuoteBody,
     responses((status = 200, body = QuoteView), (status = "default", body = Problem)))]
@@ -283,12 +289,10 @@ async fn quote(
         input: body.input,
         project: body.project_id,
         mandate: body.mandate_id,
-        max_price_micro: None,
+        max_price_micro: body.max_price_micro,
     };
     let quote = service.quote(&actor, &order).await?;
-    let short = quote.price_micro > quote.available_micro;
     let filled = |text: String| Some(text).filter(|text| !text.is_empty());
-    let refused_code = filled(quote.permission.reason).or(short.then(|| "insufficient_credits".to_owned()));
     Ok(Json(QuoteView {
         tool: order.tool,
         version: quote.version,
@@ -301,9 +305,9 @@ async fn quote(
         position: quote.estimate.position,
         possible: quote.estimate.possible,
         impossible_because: filled(quote.estimate.impossible_because),
-        allowed: quote.permission.allowed && !short,
-        refused_code: refused_code.filter(|_| !quote.permission.allowed || short),
-        refused_because: filled(quote.permission.message).filter(|_| !quote.permission.allowed),
+        allowed: quote.refusal.is_none(),
+        refused_code: quote.refusal.as_ref().map(|refusal| refusal.code.clone()),
+        refused_because: quote.refusal.and_then(|refusal| filled(refusal.message)),
         available_micro: quote.available_micro,
     }))
 }

@@ -22,6 +22,7 @@ pub struct InputSchema {
     validator: Validator,
     properties: Map<String, Value>,
     assets: Vec<AssetField>,
+    texts: Vec<String>,
 }
 
 /// A property that holds an asset's id.
@@ -103,7 +104,9 @@ impl InputSchema {
             .build(schema)
             .map_err(|error| InputError::Schema(error.to_string()))?;
         let assets = asset_fields(&properties)?;
-        Ok(Self { validator, properties, assets })
+        let texts = properties.iter().filter(|(_, schema)| is_free_text(schema));
+        let texts = texts.map(|(property, _)| property.clone()).collect();
+        Ok(Self { validator, properties, assets, texts })
     }
 
     /// Whether the schema has this property.
@@ -116,6 +119,12 @@ impl InputSchema {
     #[must_use]
     pub fn assets(&self) -> &[AssetField] {
         &self.assets
+    }
+
+    /// The properties that people write freely: texts that are neither a choice nor an asset.
+    #[must_use]
+    pub fn texts(&self) -> &[String] {
+        &self.texts
     }
 
     /// The input with its defaults filled in, or its faults.
@@ -142,6 +151,18 @@ impl InputSchema {
             .collect();
         if faults.is_empty() { Ok(filled) } else { Err(faults) }
     }
+}
+
+fn is_free_text(schema: &Value) -> bool {
+    let may_be_text = match schema.get("type") {
+        Some(Value::String(kind)) => kind == "string",
+        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "string"),
+        _ => true,
+    };
+    may_be_text
+        && schema.get("enum").is_none()
+        && schema.get("const").is_none()
+        && schema.get("format").is_none()
 }
 
 fn asset_fields(properties: &Map<String, Value>) -> Result<Vec<AssetField>, InputError> {

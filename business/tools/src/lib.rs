@@ -12,6 +12,7 @@ pub mod input;
 pub mod machine;
 pub mod manifest;
 mod migrations;
+pub mod moderation;
 pub mod price;
 mod publish;
 mod retention;

@@ -10,6 +10,10 @@
 //! the keeping of outputs, `finalised` carries the amounts and announces Settle or Void. In `held`
 //! nothing was sent to inference yet, so a cancel there costs nothing.
 //!
+//! Moderation stands at two places (`src/looks.rs`): in `held` the pictures of the input are looked at
+//! before anything is submitted, in `terminal` what was made, before it becomes an asset. An output that a
+//! person has to judge waits in `terminal` with its hold open.
+//!
 //! [`next`] says what to do; [`apply`] takes an answer in. An answer that does not fit the stage (a
 //! duplicate, a late one, one of another driver) changes nothing. No clock, no I/O, no randomness.
 
@@ -143,6 +147,21 @@ pub struct Ended {
     pub has_outputs: bool,
 }
 
+/// What moderation has to look at, and how far it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Looks {
+    /// The input has pictures or clips that must pass.
+    pub at_inputs: bool,
+    /// What comes out must pass.
+    pub at_outputs: bool,
+    /// The input has passed.
+    pub inputs_passed: bool,
+    /// What came out has passed, or nothing is left of it.
+    pub outputs_passed: bool,
+    /// What came out waits for a person's decision.
+    pub in_review: bool,
+}
+
 /// The part of a run's row that money follows from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
@@ -156,6 +175,8 @@ pub struct Run {
     pub cost_micro_per_compute_second: i64,
     /// Whether outputs become assets.
     pub uses_storage: bool,
+    /// What moderation has to look at, and what it said.
+    pub looks: Looks,
     /// What billing holds.
     pub held_micro: i64,
     /// Why it is to stop.
@@ -187,6 +208,13 @@ impl Run {
             predicted_ms,
             cost_micro_per_compute_second,
             uses_storage,
+            looks: Looks {
+                at_inputs: false,
+                at_outputs: false,
+                inputs_passed: false,
+                outputs_passed: false,
+                in_review: false,
+            },
             held_micro: 0,
             cancel: None,
             accepted: false,
@@ -205,6 +233,12 @@ pub enum Step {
     Hold,
     /// Write this answer; nobody is asked.
     Record(Answer),
+    /// Have the pictures of the input looked at.
+    LookAtInputs,
+    /// Have what was made looked at.
+    LookAtOutputs,
+    /// A person has to decide; ask whether somebody has.
+    AwaitReview,
     /// Ask inference to run it.
     Submit,
     /// Ask inference to stop it.
@@ -254,6 +288,16 @@ pub enum Answer {
     Ended(Ended),
     /// Inference knows no such job, although it had accepted it.
     JobGone,
+    /// The pictures of the input may be used.
+    InputsPassed,
+    /// They may not.
+    InputsRefused,
+    /// What was made may be delivered, by its score or by a person's decision.
+    OutputsPassed,
+    /// It may not, by its score, by a person's decision or because nobody decided in time.
+    OutputsRefused,
+    /// A person has to decide.
+    OutputsDoubtful,
     /// Storage keeps the outputs.
     Kept,
     /// Storage refuses the outputs: missing, or not what was reported.
@@ -273,12 +317,15 @@ pub fn next(run: &Run) -> Step {
         // The only way out of intent is billing's answer: an earlier Hold may have been heard.
         Stage::Intent => Step::Hold,
         Stage::Held if run.cancel.is_some() => Step::Record(Answer::Withdrawn),
+        Stage::Held if run.looks.at_inputs && !run.looks.inputs_passed => Step::LookAtInputs,
         Stage::Held => Step::Record(Answer::Submitting),
         // Even where it is to stop: an earlier Submit may have been heard, and only a known job can be stopped.
         Stage::Submitted if !run.accepted => Step::Submit,
         Stage::Submitted if run.cancel.is_some() && !run.cancel_sent => Step::Cancel,
         Stage::Submitted => Step::Observe,
         Stage::Terminal => match run.ended {
+            Some(ended) if must_be_looked_at(run, &ended) && run.looks.in_review => Step::AwaitReview,
+            Some(ended) if must_be_looked_at(run, &ended) => Step::LookAtOutputs,
             Some(ended) if run.uses_storage && ended.has_outputs => Step::Keep,
             Some(_) if run.uses_storage => Step::Discard,
             Some(_) | None => Step::Record(Answer::NothingKept),
@@ -292,6 +339,10 @@ pub fn next(run: &Run) -> Step {
         },
         Stage::Settled | Stage::Voided | Stage::Refused => Step::Done,
     }
+}
+
+fn must_be_looked_at(run: &Run, ended: &Ended) -> bool {
+    run.uses_storage && ended.has_outputs && run.looks.at_outputs && !run.looks.outputs_passed
 }
 
 /// Takes an answer in. False where it changes nothing.
@@ -311,7 +362,13 @@ pub fn apply(run: &mut Run, answer: Answer, table: &WhoPays, overrides: &Overrid
             let reason = run.cancel.unwrap_or(CancelReason::User);
             end(run, nothing_done(Outcome::Canceled, reason.class()));
         }
-        (Stage::Held, Answer::Submitting) => run.stage = Stage::Submitted,
+        (Stage::Held, Answer::InputsPassed) if !run.looks.inputs_passed => run.looks.inputs_passed = true,
+        (Stage::Held, Answer::InputsRefused) => {
+            end(run, nothing_done(Outcome::Failed, FailureClass::ModeratedInput));
+        }
+        (Stage::Held, Answer::Submitting) if run.looks.inputs_passed || !run.looks.at_inputs => {
+            run.stage = Stage::Submitted;
+        }
         (Stage::Submitted, Answer::Accepted) if !run.accepted => run.accepted = true,
         (Stage::Submitted, Answer::SubmitRefused(class)) if !run.accepted => {
             let outcome = if class == FailureClass::Expired { Outcome::Expired } else { Outcome::Failed };
@@ -325,12 +382,29 @@ pub fn apply(run: &mut Run, answer: Answer, table: &WhoPays, overrides: &Overrid
         (Stage::Submitted, Answer::JobGone) if run.accepted => {
             end(run, nothing_done(Outcome::Failed, FailureClass::LostWorker));
         }
+        (Stage::Terminal, Answer::OutputsPassed) if !run.looks.outputs_passed => {
+            run.looks.outputs_passed = true;
+            run.looks.in_review = false;
+        }
+        (Stage::Terminal, Answer::OutputsDoubtful) if !run.looks.outputs_passed && !run.looks.in_review => {
+            run.looks.in_review = true;
+        }
+        (Stage::Terminal, Answer::OutputsRefused) if !run.looks.outputs_passed => {
+            run.looks.outputs_passed = true;
+            run.looks.in_review = false;
+            if let Some(ended) = &mut run.ended {
+                lose_outputs(ended, FailureClass::ModeratedOutput);
+            }
+        }
+        (Stage::Terminal, Answer::Kept) if run.ended.is_none_or(|ended| must_be_looked_at(run, &ended)) => {
+            return false;
+        }
         (Stage::Terminal, Answer::Kept) => decide(run, table, overrides),
         (Stage::Terminal, Answer::NotKept | Answer::NothingKept) => {
             if let Some(ended) = &mut run.ended
                 && run.uses_storage
             {
-                lose_outputs(ended);
+                lose_outputs(ended, FailureClass::OutputRefused);
             }
             decide(run, table, overrides);
         }
@@ -354,12 +428,12 @@ const fn nothing_done(outcome: Outcome, class: FailureClass) -> Ended {
 }
 
 /// What is not in the store was not delivered, and a success that delivered nothing is none.
-fn lose_outputs(ended: &mut Ended) {
+fn lose_outputs(ended: &mut Ended, class: FailureClass) {
     ended.delivered_ppm = 0;
     ended.has_outputs = false;
     if ended.outcome == Outcome::Succeeded {
         ended.outcome = Outcome::Failed;
-        ended.failure = Some(FailureClass::OutputRefused);
+        ended.failure = Some(class);
     }
 }
 

@@ -36,6 +36,24 @@ struct World {
     job: Option<JobState>,
     cancel_heard: bool,
     kept: bool,
+    judge: Judge,
+}
+
+/// What moderation says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Judge {
+    refuses_inputs: bool,
+    /// Passes, refuses, or is in doubt: then a person decides.
+    of_outputs: Verdict,
+    person_releases: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Verdict {
+    #[default]
+    Passes,
+    Refuses,
+    Doubts,
 }
 
 /// A process that drives the row from its own, perhaps stale, copy.
@@ -69,7 +87,14 @@ impl World {
             job: None,
             cancel_heard: false,
             kept: false,
+            judge: Judge::default(),
         }
+    }
+
+    fn judged(mut self, looks: Looks, judge: Judge) -> Self {
+        self.row.looks = looks;
+        self.judge = judge;
+        self
     }
 
     /// Carries out what the step asks for and says what came back.
@@ -82,8 +107,19 @@ impl World {
                 self.hold.get_or_insert(HoldState::Open(PRICE));
                 Answer::Held(PRICE)
             }
+            Step::LookAtInputs if self.judge.refuses_inputs => Answer::InputsRefused,
+            Step::LookAtInputs => Answer::InputsPassed,
+            Step::LookAtOutputs => match self.judge.of_outputs {
+                Verdict::Passes => Answer::OutputsPassed,
+                Verdict::Refuses => Answer::OutputsRefused,
+                Verdict::Doubts => Answer::OutputsDoubtful,
+            },
+            Step::AwaitReview if self.judge.person_releases => Answer::OutputsPassed,
+            Step::AwaitReview => Answer::OutputsRefused,
             Step::Submit if self.refuses_job => Answer::SubmitRefused(FailureClass::InvalidInput),
             Step::Submit => {
+                let refused = self.row.looks.at_inputs && self.judge.refuses_inputs;
+                assert!(!refused, "work on an input that moderation refused");
                 assert!(
                     matches!(self.hold, Some(HoldState::Open(_))) || self.job.is_some(),
                     "work without a hold"
@@ -102,6 +138,9 @@ impl World {
             },
             Step::Keep if self.refuses_outputs => Answer::NotKept,
             Step::Keep => {
+                let released = self.judge.of_outputs == Verdict::Passes
+                    || (self.judge.of_outputs == Verdict::Doubts && self.judge.person_releases);
+                assert!(released || !self.row.looks.at_outputs, "kept what moderation withholds");
                 self.kept = true;
                 Answer::Kept
             }
@@ -248,9 +287,17 @@ proptest! {
     fn a_run_ends_in_exactly_one_money_state(
         refuses in (prop::bool::weighted(0.1), prop::bool::weighted(0.1), prop::bool::weighted(0.2)),
         uses_storage in any::<bool>(),
+        looks in (any::<bool>(), any::<bool>()),
+        judge in (prop::bool::weighted(0.2), 0_u8..3, any::<bool>()),
         history in prop::collection::vec(events(), 0..80),
     ) {
-        let mut world = World::new(refuses.0, refuses.1, refuses.2, uses_storage);
+        let looks = Looks { at_inputs: looks.0, at_outputs: looks.1, ..Looks::default() };
+        let judge = Judge {
+            refuses_inputs: judge.0,
+            of_outputs: [Verdict::Passes, Verdict::Refuses, Verdict::Doubts][usize::from(judge.1)],
+            person_releases: judge.2,
+        };
+        let mut world = World::new(refuses.0, refuses.1, refuses.2, uses_storage).judged(looks, judge);
         let mut drivers = <[Driver; 2]>::default();
         let mut highest = Stage::Intent;
         for event in history {
@@ -288,4 +335,22 @@ fn a_success_that_cannot_be_stored_is_a_failure_that_costs_the_person_nothing() 
     world.settle_down();
     assert_eq!(world.row.stage, Stage::Voided);
     assert_eq!(world.row.ended.unwrap().failure, Some(FailureClass::OutputRefused));
+}
+
+#[test]
+fn what_moderation_refuses_is_neither_run_nor_delivered_nor_charged() {
+    let looks = Looks { at_inputs: true, at_outputs: true, ..Looks::default() };
+    let end = |judge| {
+        let mut world = World::new(false, false, false, true).judged(looks, judge);
+        world.settle_down();
+        (world.row.stage, world.row.ended.unwrap().failure, world.job.is_some(), world.kept)
+    };
+    let refuses_inputs = Judge { refuses_inputs: true, ..Judge::default() };
+    assert_eq!(end(refuses_inputs), (Stage::Voided, Some(FailureClass::ModeratedInput), false, false));
+    let refuses = Judge { of_outputs: Verdict::Refuses, ..Judge::default() };
+    assert_eq!(end(refuses), (Stage::Voided, Some(FailureClass::ModeratedOutput), true, false));
+    let upheld = Judge { of_outputs: Verdict::Doubts, ..Judge::default() };
+    assert_eq!(end(upheld), (Stage::Voided, Some(FailureClass::ModeratedOutput), true, false));
+    let released = Judge { of_outputs: Verdict::Doubts, person_releases: true, ..Judge::default() };
+    assert_eq!(end(released), (Stage::Settled, None, true, true));
 }

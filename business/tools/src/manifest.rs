@@ -131,6 +131,15 @@ pub struct OutputSpec {
     pub max_bytes: i64,
 }
 
+impl OutputSpec {
+    /// Whether pictures or clips may come out.
+    #[must_use]
+    pub fn is_seen(&self) -> bool {
+        self.target == OutputTarget::Storage
+            && self.content_types.iter().any(|media| crate::moderation::is_seen(media))
+    }
+}
+
 /// Where outputs go.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

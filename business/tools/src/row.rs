@@ -9,7 +9,7 @@ use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::machine::{CancelReason, Ended, Outcome, Run, Stage};
+use crate::machine::{CancelReason, Ended, Looks, Outcome, Run, Stage};
 use crate::price::QuoteLine;
 use crate::who_pays::{Charge, FailureClass};
 
@@ -116,6 +116,16 @@ pub struct Model {
     pub finalised_at: Option<Timestamp>,
     /// When its money was final.
     pub closed_at: Option<Timestamp>,
+    /// Pictures of the input must pass moderation.
+    pub looks_at_inputs: bool,
+    /// What comes out must pass moderation.
+    pub looks_at_outputs: bool,
+    /// The input has passed.
+    pub inputs_passed: bool,
+    /// What came out has passed, or nothing is left of it.
+    pub outputs_passed: bool,
+    /// What came out waits for a person.
+    pub in_review: bool,
     /// W3C trace context of the request that it came with; may be empty.
     pub traceparent: String,
 }
@@ -188,6 +198,13 @@ impl Model {
             predicted_ms: self.predicted_ms,
             cost_micro_per_compute_second: self.cost_micro_per_compute_second,
             uses_storage: self.uses_storage,
+            looks: Looks {
+                at_inputs: self.looks_at_inputs,
+                at_outputs: self.looks_at_outputs,
+                inputs_passed: self.inputs_passed,
+                outputs_passed: self.outputs_passed,
+                in_review: self.in_review,
+            },
             held_micro: self.held_micro,
             cancel: match self.cancel_reason.as_deref() {
                 None => None,
@@ -225,6 +242,9 @@ impl Model {
             .to_owned()
         });
         self.accepted = run.accepted;
+        self.inputs_passed = run.looks.inputs_passed;
+        self.outputs_passed = run.looks.outputs_passed;
+        self.in_review = run.looks.in_review;
         self.cancel_sent = run.cancel_sent;
         self.settled_micro = run.settled_micro;
         if let Some(ended) = run.ended {

@@ -24,6 +24,8 @@ use crate::facts::{Estimate, Job, Permission};
 use crate::input::Fault;
 use crate::machine::Stage;
 use crate::manifest::{OutputTarget, Tool, canonical_json};
+use crate::moderation::is_seen;
+use crate::moderation::prompts::PromptList;
 use crate::price::{AssetFacts, QuoteLine};
 use crate::publish::publish;
 use crate::row::Model as Row;
@@ -54,11 +56,20 @@ pub struct Config {
     pub drivers_max: usize,
     /// Open runs that one organisation may have.
     pub open_runs_max: u64,
+    /// What is looked at before anything is delivered.
+    pub moderation: crate::moderation::Config,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { poll_ms: 10_000, lease_ms: 5_000, sweep_ms: 1_000, drivers_max: 16, open_runs_max: 1_000 }
+        Self {
+            poll_ms: 10_000,
+            lease_ms: 5_000,
+            sweep_ms: 1_000,
+            drivers_max: 16,
+            open_runs_max: 1_000,
+            moderation: crate::moderation::Config::default(),
+        }
     }
 }
 
@@ -119,10 +130,23 @@ pub struct Quote {
     pub permission: Permission,
     /// Credits that can be spent.
     pub available_micro: i64,
+    /// What a run would be refused for, the first that applies.
+    pub refusal: Option<Refusal>,
+}
+
+/// Why a run would be refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Code of the problem that the run would be answered with.
+    pub code: String,
+    /// For people.
+    pub message: String,
 }
 
 /// An order that was checked.
 struct Prepared {
+    /// Whether the input has pictures or clips that must be looked at.
+    has_media: bool,
     tool: Arc<Tool>,
     input: Value,
     assets: Vec<(String, AssetId)>,
@@ -140,6 +164,7 @@ struct Inner {
     systems: Systems,
     catalogue: Catalogue,
     who_pays: WhoPays,
+    prompts: PromptList,
     clock: SharedClock,
     config: Config,
     busy: Busy,
@@ -166,6 +191,7 @@ impl Service {
             systems: Systems::new(infrastructure, inference),
             catalogue,
             who_pays: WhoPays::shipped()?,
+            prompts: PromptList::shipped()?,
             clock,
             config,
             busy: Busy::default(),
@@ -271,7 +297,7 @@ impl Service {
         let project = text(order.project.map(|id| id.to_string()));
         let mandate = text(order.mandate.map(|id| id.to_string()));
         let systems = self.systems();
-        let (estimate, permission, available_micro) = tokio::join!(
+        let (estimate, permission, available_micro, open) = tokio::join!(
             systems.estimate(actor.organisation, &manifest.model, prepared.predicted_ms),
             systems.check(
                 actor.organisation,
@@ -282,15 +308,46 @@ impl Service {
                 prepared.price_micro
             ),
             systems.available_micro(actor.organisation),
+            self.store().open_runs(actor.organisation),
         );
+        let (permission, available_micro) = (permission?, available_micro?);
+        let refusal = self.refusal(order, prepared.price_micro, &permission, available_micro, open?);
         Ok(Quote {
             version: manifest.version.clone(),
             price_micro: prepared.price_micro,
             lines: prepared.lines,
             predicted_ms: prepared.predicted_ms,
             estimate: estimate?,
-            permission: permission?,
-            available_micro: available_micro?,
+            permission,
+            available_micro,
+            refusal,
+        })
+    }
+
+    /// What a run would be refused for, in the order in which a run finds out.
+    fn refusal(
+        &self,
+        order: &Order,
+        price_micro: i64,
+        permission: &Permission,
+        available_micro: i64,
+        open: u64,
+    ) -> Option<Refusal> {
+        let of = |problem: Problem| Some(Refusal { code: problem.code, message: problem.detail });
+        if let Some(max_micro) = order.max_price_micro
+            && price_micro > max_micro
+        {
+            return of(Error::PriceAboveMaximum { price_micro, max_micro }.into());
+        }
+        if open >= self.config().open_runs_max {
+            return of(Error::TooManyRuns(open).into());
+        }
+        if !permission.allowed {
+            return Some(Refusal { code: permission.reason.clone(), message: permission.message.clone() });
+        }
+        (price_micro > available_micro).then(|| Refusal {
+            code: "insufficient_credits".to_owned(),
+            message: "Your organisation has fewer credits than the run costs.".to_owned(),
         })
     }
 
@@ -402,6 +459,8 @@ impl Service {
     async fn prepare(&self, actor: &Actor, order: &Order) -> Result<Prepared, Error> {
         let tool = self.tool(&order.tool, order.version.as_deref())?;
         let input = tool.input.validate(&order.input).map_err(Error::Input)?;
+        self.judge_texts(&tool, &input)?;
+        let mut has_media = false;
         let mut facts = BTreeMap::new();
         let mut assets = Vec::new();
         let mut faults = Vec::new();
@@ -420,6 +479,7 @@ impl Service {
                 continue;
             };
             faults.extend(field.fault(&asset.view()));
+            has_media |= is_seen(&asset.content_type);
             facts.insert(
                 field.property.clone(),
                 AssetFacts {
@@ -436,6 +496,7 @@ impl Service {
         let worked = tool.manifest.price.work_out(&input, &facts)?;
         let predicted = tool.manifest.predicted_ms.work_out(&input, &facts)?;
         Ok(Prepared {
+            has_media,
             input,
             assets,
             price_micro: worked.total,
@@ -445,9 +506,25 @@ impl Service {
         })
     }
 
+    /// Every text that a person wrote, by the word list.
+    fn judge_texts(&self, tool: &Tool, input: &Value) -> Result<(), Error> {
+        if !self.config().moderation.prompts || !tool.manifest.moderation.prompts {
+            return Ok(());
+        }
+        for property in tool.input.texts() {
+            let Some(text) = input.get(property).and_then(Value::as_str) else { continue };
+            if let Some(found) = self.0.prompts.judge(text) {
+                let pointer = format!("/{property}");
+                return Err(Error::Prompt { pointer, category: found.category, message: found.message });
+            }
+        }
+        Ok(())
+    }
+
     fn new_row(&self, actor: &Actor, order: &Order, prepared: &Prepared) -> Row {
         let manifest = &prepared.tool.manifest;
         let now = self.now();
+        let (rules, media) = (&manifest.moderation, self.config().moderation.media);
         let input = canonical_json(&prepared.input);
         let request = format!("{}\n{}\n{input}", actor.organisation, manifest.name);
         Row {
@@ -500,6 +577,11 @@ impl Service {
             ended_at: None,
             finalised_at: None,
             closed_at: None,
+            looks_at_inputs: media && rules.inputs && prepared.has_media,
+            looks_at_outputs: media && rules.outputs && manifest.output.is_seen(),
+            inputs_passed: false,
+            outputs_passed: false,
+            in_review: false,
             traceparent: backlot_foundation_telemetry::traceparent(),
         }
     }

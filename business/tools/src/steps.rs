@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backlot_foundation_db::DbError;
 use backlot_foundation_errors::{Kind, Problem, codes};
 use backlot_infrastructure_api::AssetId;
 use serde_json::{Value, json};
@@ -27,6 +28,8 @@ const TEXT_CHARS_MAX: usize = 1_000;
 pub(crate) enum StepError {
     #[error("{0}")]
     Call(#[from] Problem),
+    #[error(transparent)]
+    Db(#[from] DbError),
     #[error("tool {0} {1} is not in the catalogue")]
     NoTool(String, String),
     #[error("billing keeps the hold in another state than was asked for")]
@@ -45,6 +48,9 @@ impl Service {
             Step::Record(answer) => Ok(Some(answer)),
             Step::Done => Ok(None),
             Step::Hold => self.hold(row, change).await.map(Some),
+            Step::LookAtInputs => self.look_at_inputs(row, change).await,
+            Step::LookAtOutputs => self.look_at_outputs(row, change).await,
+            Step::AwaitReview => self.await_review(row).await,
             Step::Submit => self.submit_job(row).await,
             Step::Cancel => Ok(Some(match self.systems().cancel(row.id).await? {
                 // What nobody had started is stopped at once.

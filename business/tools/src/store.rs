@@ -17,6 +17,7 @@ use sea_orm::{
     Order, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Statement, Value,
 };
 
+use crate::moderation::{NewReview, insert_review};
 use crate::row::{self, Model as Row};
 
 /// A line of a run's log.
@@ -73,6 +74,8 @@ pub(crate) struct Change {
     pub(crate) events: Vec<RunEvent>,
     /// The chain that pays, where it has just become known.
     pub(crate) mandates: Vec<String>,
+    /// Something that a person has to decide, or that its score has decided.
+    pub(crate) review: Option<NewReview>,
 }
 
 /// A use of an idempotency key.
@@ -373,6 +376,10 @@ async fn write_change(tx: &WriteTx, row: &Row, change: &Change) -> Result<(), Db
     for mandate in &change.mandates {
         let sql = "INSERT INTO run_mandates (run_id, mandate_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
         execute(tx, sql, [row.id.into(), mandate.as_str().into()]).await?;
+    }
+    if let Some(review) = &change.review {
+        let now = change.lines.first().map_or(row.created_at, |line| line.at);
+        insert_review(tx, row, review, now).await?;
     }
     for event in &change.events {
         publish(tx, row, event).await?;

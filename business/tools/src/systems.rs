@@ -30,6 +30,21 @@ const ATTEMPTS_RECKONED: i64 = 4;
 /// Time-out of an attempt where the manifest names none.
 const TIMEOUT_MS_DEFAULT: i64 = 600_000;
 
+/// Tenant of looks: the studio itself.
+const CHECKS_TENANT: &str = "backlot-checks";
+/// Share of looks, against 1 of an organisation: everybody waits for them.
+const CHECKS_WEIGHT: f64 = 8.0;
+
+/// The model that looks at media.
+pub(crate) struct Checks<'a> {
+    /// `owner/name`.
+    pub(crate) model: &'a str,
+    /// Its version.
+    pub(crate) version: &'a str,
+    /// Compute of one look.
+    pub(crate) predicted_ms: i64,
+}
+
 /// Clients of the systems that a run needs. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Systems {
@@ -237,15 +252,58 @@ impl Systems {
         found(self.storage().discard_outputs(request).await).map(|_| ())
     }
 
+    /// A URL that downloads an output of the run's job before it is kept.
+    pub(crate) async fn sign_output(
+        &self,
+        id: RunId,
+        object_key: &str,
+        ttl_s: i64,
+    ) -> Result<String, Problem> {
+        let request = infrastructure::SignOutputRequest {
+            job_id: id.to_string(),
+            object_key: object_key.to_owned(),
+            ttl_s,
+        };
+        Ok(self.storage().sign_output(request).await?.into_inner().url)
+    }
+
+    /// Gives a look to inference, as the studio's own tenant.
+    pub(crate) async fn submit_look(
+        &self,
+        id: RunId,
+        checks: &Checks<'_>,
+        input: &Value,
+        ttl_s: u32,
+    ) -> Result<Job, Problem> {
+        let request = inference::SubmitRequest {
+            idempotency_key: id.to_string(),
+            tenant: CHECKS_TENANT.to_owned(),
+            model: checks.model.to_owned(),
+            model_version: checks.version.to_owned(),
+            input_json: input.to_string(),
+            tier: inference::Tier::Interactive.into(),
+            ttl_ms: i64::from(ttl_s) * 1_000,
+            output: Some(inline_target()),
+            predicted_ms: checks.predicted_ms,
+            regions: Vec::new(),
+            traceparent: backlot_foundation_telemetry::traceparent(),
+        };
+        Ok(job_of(self.control().submit(request).await?.into_inner()))
+    }
+
+    /// Makes the studio's own checks a tenant of the queue.
+    pub(crate) async fn put_checks_tenant(&self) -> Result<(), Problem> {
+        self.put_tenant_weighted(CHECKS_TENANT.to_owned(), CHECKS_WEIGHT).await
+    }
+
     /// Makes the organisation a tenant of the queue.
     pub(crate) async fn put_tenant(&self, organisation: OrganisationId) -> Result<(), Problem> {
-        let request = inference::PutTenantRequest {
-            tenant: organisation.to_string(),
-            weight: 1.0,
-            max_queued: 0,
-            regions: Vec::new(),
-            version: 1,
-        };
+        self.put_tenant_weighted(organisation.to_string(), 1.0).await
+    }
+
+    async fn put_tenant_weighted(&self, tenant: String, weight: f64) -> Result<(), Problem> {
+        let request =
+            inference::PutTenantRequest { tenant, weight, max_queued: 0, regions: Vec::new(), version: 1 };
         self.control().put_tenant(request).await?;
         Ok(())
     }

@@ -15,6 +15,7 @@ use backlot_foundation_time::Timestamp;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
+use crate::moderation::run_of_look;
 use crate::service::Service;
 use crate::store::Store;
 
@@ -116,6 +117,14 @@ async fn reconcile(service: Service, stop: Stop) {
 /// Registers the models of all manifests with inference.
 async fn register_models(service: Service, stop: Stop) {
     let mut pause = REGISTER_PAUSE_MIN;
+    while let Err(problem) = service.systems().put_checks_tenant().await {
+        tracing::info!(%problem, "the studio's own tenant could not be made and is tried again");
+        stop.sleep(pause).await;
+        pause = (pause * 2).min(REGISTER_PAUSE_MAX);
+        if stop.is_stopped() {
+            return;
+        }
+    }
     let mut left: VecDeque<_> = service.catalogue().all().cloned().collect();
     while let Some(tool) = left.pop_front() {
         let model = &tool.manifest.model;
@@ -157,7 +166,8 @@ impl Handler for Waker {
             self.runs.lock().extend(affected);
         } else if let Ok(id) = RunId::parse(&event.subject) {
             // Jobs of others than tools are in the stream, too: there is no row of theirs, and nothing happens.
-            self.runs.lock().push(id);
+            let run = run_of_look(tx, id).await?.unwrap_or(id);
+            self.runs.lock().push(run);
         }
         Ok(())
     }

@@ -55,6 +55,10 @@ impl RunState {
 pub enum Phase {
     /// Its price is being held, or it waits for a worker.
     Queued,
+    /// Its input, or what was made, is looked at.
+    Checking,
+    /// A person has to decide about what was made.
+    Reviewing,
     /// A worker fetches its input.
     Fetching,
     /// A worker loads its model.
@@ -288,6 +292,10 @@ fn state_of(row: &Row, stage: Stage, job: Option<&Job>) -> RunState {
 }
 
 fn phase_of(row: &Row, stage: Stage, job: Option<&Job>) -> Option<Phase> {
+    let looked_at = crate::moderation::phase_of(row, stage);
+    if looked_at.is_some() {
+        return looked_at;
+    }
     match stage {
         Stage::Intent | Stage::Held => Some(Phase::Queued),
         Stage::Submitted => Some(match job {

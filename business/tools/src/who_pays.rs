@@ -21,6 +21,10 @@ const TABLE: &str = include_str!("../catalogue/who_pays.yaml");
 pub enum FailureClass {
     /// The model, or its door, refused the input.
     InvalidInput,
+    /// A picture of the input was refused by moderation.
+    ModeratedInput,
+    /// What was made was refused by moderation.
+    ModeratedOutput,
     /// The model failed.
     ModelError,
     /// The worker vanished, and so did all further attempts.
@@ -39,8 +43,10 @@ pub enum FailureClass {
 
 impl FailureClass {
     /// Every class, in the order of the table.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::InvalidInput,
+        Self::ModeratedInput,
+        Self::ModeratedOutput,
         Self::ModelError,
         Self::LostWorker,
         Self::TimedOut,
@@ -55,6 +61,8 @@ impl FailureClass {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidInput => "invalid_input",
+            Self::ModeratedInput => "moderated_input",
+            Self::ModeratedOutput => "moderated_output",
             Self::ModelError => "model_error",
             Self::LostWorker => "lost_worker",
             Self::TimedOut => "timed_out",
@@ -295,7 +303,7 @@ mod tests {
     proptest! {
         #[test]
         fn nobody_pays_more_than_the_hold(
-            class in 0_usize..9, price in 0_i64..1_000_000_000_000, held in 0_i64..1_000_000_000_000,
+            class in 0_usize..11, price in 0_i64..1_000_000_000_000, held in 0_i64..1_000_000_000_000,
             delivered in -5_i64..2_000_000, compute in -5_i64..100_000_000, predicted in -5_i64..100_000_000,
             rate in 0_i64..10_000_000,
         ) {

@@ -346,5 +346,29 @@ async fn the_description_names_every_schema_that_it_uses() {
         let name = reference.split('"').next().unwrap();
         assert!(document["components"]["schemas"].get(name).is_some(), "{name} is not described");
     }
-    assert_eq!(document["paths"].as_object().unwrap().len(), 10);
+    assert_eq!(document["paths"].as_object().unwrap().len(), 12);
+}
+
+#[tokio::test]
+async fn only_staff_sees_and_decides_reviews() {
+    let client = Client::new().await;
+    let unknown = "/v1/reviews/0198a000-0000-7000-8000-000000000009";
+    for (method, path) in [("GET", "/v1/reviews"), ("GET", unknown), ("POST", unknown)] {
+        let body = (method == "POST").then(|| json!({ "decision": "release" }));
+        let (status, problem) = client.send(method, path, body, None).await;
+        assert_eq!(
+            (status, &problem["code"]),
+            (StatusCode::FORBIDDEN, &json!("forbidden")),
+            "{method} {path}"
+        );
+    }
+    let staff = client.token(|claims| claims.staff = true);
+    let (status, list) = client.send_as(&staff, "GET", "/v1/reviews?state=upheld", None, None).await;
+    assert_eq!((status, list), (StatusCode::OK, json!({ "items": [], "next": null })));
+    for path in [unknown, "/v1/reviews/x"] {
+        let (status, problem) = client.send_as(&staff, "GET", path, None, None).await;
+        assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND, &json!("review_unknown")), "{path}");
+    }
+    let (status, _) = client.send_as(&staff, "GET", "/v1/reviews?state=nonsense", None, None).await;
+    assert!(status.is_client_error());
 }

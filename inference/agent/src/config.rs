@@ -10,6 +10,9 @@ use crate::models::ECHO_MODEL;
 /// Attempts at once on the echo: it measures, and must not be what is waited for.
 const ECHO_CONCURRENCY: u32 = 64;
 
+/// The shipped model that looks at pictures before and after a job.
+const MODERATE_MODEL: &str = "backlot/moderate";
+
 /// An agent's configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -59,7 +62,8 @@ fn one() -> u32 {
 }
 
 impl Default for Config {
-    /// One CPU worker for the models of `workers_dir`, and one for the echo.
+    /// One CPU worker for the models of `workers_dir`, one for the checks that everybody waits for, and one for
+    /// the echo.
     fn default() -> Self {
         let cpu = WorkerConfig {
             id: "cpu-0".to_owned(),
@@ -77,6 +81,15 @@ impl Default for Config {
             concurrency: ECHO_CONCURRENCY,
             models: vec![ECHO_MODEL.to_owned()],
         };
+        // Moderation stands before and after every job: it must not wait behind the job that it lets pass.
+        let checks = WorkerConfig {
+            id: "checks-0".to_owned(),
+            gpus: 0,
+            memory_mib: 0,
+            slots: 1,
+            concurrency: 1,
+            models: vec![MODERATE_MODEL.to_owned()],
+        };
         Self {
             id: String::new(),
             name: "local".to_owned(),
@@ -84,7 +97,7 @@ impl Default for Config {
             join_token: String::new(),
             workers_dir: PathBuf::from("workers"),
             python: PathBuf::from("python3"),
-            workers: vec![cpu, echo],
+            workers: vec![cpu, checks, echo],
             drain_ms: 8_000,
         }
     }
@@ -93,7 +106,12 @@ impl Default for Config {
 impl WorkerConfig {
     /// What control is told. `discovered` are the models of `workers_dir`.
     pub(crate) fn spec(&self, discovered: &[String]) -> WorkerSpec {
-        let models = if self.models.is_empty() { discovered.to_vec() } else { self.models.clone() };
+        let is_here = |name: &&String| name.as_str() == ECHO_MODEL || discovered.contains(name);
+        let models = if self.models.is_empty() {
+            discovered.to_vec()
+        } else {
+            self.models.iter().filter(is_here).cloned().collect()
+        };
         WorkerSpec {
             id: self.id.clone(),
             gpus: i32::try_from(self.gpus).unwrap_or(i32::MAX),

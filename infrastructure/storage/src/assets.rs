@@ -102,16 +102,11 @@ impl Service {
         id: AssetId,
         ttl_s: i64,
     ) -> Result<SignedUrl, Error> {
-        if !(1..=SIGNED_TTL_S_MAX).contains(&ttl_s) {
-            return Err(Error::InvalidField {
-                pointer: "/ttl_s",
-                message: format!("must be 1 to {SIGNED_TTL_S_MAX} seconds"),
-            });
-        }
+        let ttl = signed_ttl(ttl_s)?;
         let row = self.ready_row(organisation, id).await?;
         let key = ObjectKey::asset(organisation, id);
         let name = download_name(&row.name, &row.content_type);
-        self.get_target(&key, &row.content_type, &name, Duration::from_secs(ttl_s.unsigned_abs())).await
+        self.get_target(&key, &row.content_type, &name, ttl).await
     }
 
     /// The same for its preview; not found where it has none.
@@ -177,4 +172,15 @@ impl Service {
             |id| pairs.iter().filter(|(asset, _)| *asset == id).map(|(_, input)| *input).collect();
         Ok(rows.into_iter().map(|row| Asset { inputs: inputs_of(row.id), row }).collect())
     }
+}
+
+/// How long a URL of another system's choice lives.
+pub(crate) fn signed_ttl(ttl_s: i64) -> Result<Duration, Error> {
+    if (1..=SIGNED_TTL_S_MAX).contains(&ttl_s) {
+        return Ok(Duration::from_secs(ttl_s.unsigned_abs()));
+    }
+    Err(Error::InvalidField {
+        pointer: "/ttl_s",
+        message: format!("must be 1 to {SIGNED_TTL_S_MAX} seconds"),
+    })
 }

@@ -5,14 +5,15 @@
 
 use std::time::Duration;
 
-use crate::addresses::UploadTarget;
+use crate::addresses::{SignedUrl, UploadTarget};
+use crate::assets::signed_ttl;
 use crate::entities::{asset, issuer, output};
 use crate::error::Error;
 use crate::events;
 use crate::ingest::{Sent, Verified, ingest};
 use crate::keys::ObjectKey;
 use crate::media::{Claim, Strictness};
-use crate::names::clean_name;
+use crate::names::{clean_name, download_name};
 use crate::output_rules::{check_capability, check_limits, check_output, check_terms, choose, output_asset};
 use crate::outputs_store::{self, issuer_state};
 use crate::service::{Asset, Service};
@@ -324,6 +325,29 @@ impl Service {
         }
         rows.sort_by_key(|row| ids.iter().position(|id| *id == row.id));
         self.all_with_inputs(rows).await
+    }
+
+    /// A URL that downloads an output before its job is finalised.
+    pub async fn sign_output(
+        &self,
+        organisation: Option<OrganisationId>,
+        job_id: &str,
+        object_key: &str,
+        ttl_s: i64,
+    ) -> Result<SignedUrl, Error> {
+        let ttl = signed_ttl(ttl_s)?;
+        let issuer = self.issuer_of(organisation, job_id).await?;
+        if issuer.state != issuer_state::OPEN {
+            return Err(Error::OutputsEnded);
+        }
+        let announced = outputs_store::outputs_of(self.inner.db.read(), job_id).await?;
+        let found = announced.into_iter().find_map(|output| {
+            let key = ObjectKey::output(&output.job_id, &output.fence, output.n)?;
+            (key.as_str() == object_key).then_some((key, output))
+        });
+        let (key, output) = found.ok_or(Error::NotFound("output"))?;
+        let name = download_name(&output.name, &output.content_type);
+        self.get_target(&key, &output.content_type, &name, ttl).await
     }
 
     /// Nothing of this job will be kept. Doing it again, or for a job without an issuer, changes nothing;

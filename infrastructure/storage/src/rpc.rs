@@ -159,6 +159,20 @@ impl Storage for Rpc {
         Ok(Response::new(v1::FinalizeOutputsResponse { assets }))
     }
 
+    async fn sign_output(
+        &self,
+        request: Request<v1::SignOutputRequest>,
+    ) -> Result<Response<v1::SignedUrl>, Status> {
+        let claims = caller(&request)?;
+        let organisation = service_in(&claims)?;
+        let request = request.into_inner();
+        let signed = self
+            .service
+            .sign_output(organisation, &request.job_id, &request.object_key, request.ttl_s)
+            .await?;
+        Ok(Response::new(v1::SignedUrl { url: signed.url, expires_at_us: signed.expires_at.micros() }))
+    }
+
     async fn discard_outputs(
         &self,
         request: Request<v1::DiscardOutputsRequest>,

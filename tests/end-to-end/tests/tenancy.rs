@@ -14,6 +14,7 @@ fn id_for(path: &str, parameter: &str, ids: &Value) -> String {
     let by_path = [
         ("/v1/assets/", "asset"),
         ("/v1/runs/", "run"),
+        ("/v1/reviews/", "run"),
         ("/v1/billing/holds/", "run"),
         ("/v1/jobs/", "run"),
         ("/v1/mandates/", "mandate"),

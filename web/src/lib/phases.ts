@@ -6,6 +6,8 @@ export const STEPS: readonly Phase[] = ["queued", "fetching", "loading", "runnin
 
 const PHASE_WORD: Record<Phase, string> = {
   queued: "Queued",
+  checking: "Being checked",
+  reviewing: "A person is looking at it",
   fetching: "Fetching",
   loading: "Loading the model",
   running: "Running",

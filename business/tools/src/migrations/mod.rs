@@ -1,5 +1,7 @@
 //! Tables of tools, in business's database.
 
+mod moderation;
+
 use sea_orm_migration::prelude::*;
 
 /// Migrations of tools.
@@ -7,7 +9,7 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Runs), Box::new(Traces), Box::new(KeyAge)]
+        vec![Box::new(Runs), Box::new(Traces), Box::new(moderation::Moderation), Box::new(KeyAge)]
     }
 
     fn migration_table_name() -> DynIden {

@@ -67,6 +67,8 @@ pub(crate) struct State {
     pub(crate) jobs: HashMap<String, (watch::Sender<inference::Job>, String)>,
     pub(crate) inputs: HashMap<String, serde_json::Value>,
     pub(crate) calls: Vec<&'static str>,
+    /// Jobs of moderation, in the order in which they were asked for.
+    pub(crate) looks: Vec<String>,
 }
 
 pub(crate) struct World {
@@ -154,6 +156,28 @@ impl World {
                 inline: Vec::new(),
             }];
         });
+    }
+
+    /// The model that looks says how bad every medium is that it was asked about.
+    pub(crate) fn score_looks(&self, score_ppm: i64) {
+        let looks = self.state.lock().looks.clone();
+        for look in looks {
+            self.change_job(RunId::parse(&look).unwrap(), |job| {
+                job.set_state(inference::JobState::Succeeded);
+                job.outputs = vec![inference::JobOutput {
+                    name: "output.json".to_owned(),
+                    content_type: "application/json".to_owned(),
+                    inline: json!({ "score_ppm": score_ppm, "frames": 1 }).to_string().into_bytes(),
+                    ..Default::default()
+                }];
+            });
+        }
+    }
+
+    /// The model that looks cannot read any medium that it was asked about, or was lost on the way.
+    pub(crate) fn fail_looks(&self, class: inference::FailureClass) {
+        let looks = self.state.lock().looks.clone();
+        looks.iter().for_each(|look| self.fail_job(RunId::parse(look).unwrap(), class, 0));
     }
 
     pub(crate) fn fail_job(&self, id: RunId, class: inference::FailureClass, compute_ms: i64) {
@@ -342,6 +366,19 @@ impl Storage for Infra {
         Ok(Response::new(infra::FinalizeOutputsResponse { assets }))
     }
 
+    async fn sign_output(&self, request: Request<infra::SignOutputRequest>) -> Answer<infra::SignedUrl> {
+        self.0.door("sign_output", When::Before).await?;
+        let request = request.into_inner();
+        let state = self.0.state.lock();
+        let closed =
+            state.finalised.contains_key(&request.job_id) || state.discarded.contains(&request.job_id);
+        if closed {
+            return Err(Problem::new(&PRECONDITION, "They were kept or discarded.").into());
+        }
+        let url = format!("http://store.test/{}?signature={}", request.object_key, uuid_like());
+        Ok(Response::new(infra::SignedUrl { url, expires_at_us: 0 }))
+    }
+
     async fn discard_outputs(
         &self,
         request: Request<infra::DiscardOutputsRequest>,
@@ -409,7 +446,12 @@ impl Control for Queue {
             } else if let Some(problem) = state.refuse_submit.clone() {
                 return Err(problem.into());
             } else {
-                assert!(state.holds.contains_key(&request.idempotency_key), "work without a hold");
+                let is_look = request.tenant == "backlot-checks";
+                let is_held = state.holds.contains_key(&request.idempotency_key);
+                assert!(is_held || is_look, "work without a hold");
+                if is_look {
+                    state.looks.push(request.idempotency_key.clone());
+                }
                 let job = inference::Job {
                     id: request.idempotency_key.clone(),
                     state: inference::JobState::Queued.into(),
@@ -494,11 +536,19 @@ pub(crate) struct Stage {
     pub(crate) inference: Channel,
     pub(crate) infrastructure_db: Db,
     pub(crate) inference_db: Db,
+    config: Config,
     _databases: Vec<TestDb>,
 }
 
 impl Stage {
+    /// Without a look at media: the tests of moderation ask for it.
     pub(crate) async fn over(database: TestDb) -> Self {
+        let mut config = Config::default();
+        config.moderation.media = false;
+        Self::configured(database, config).await
+    }
+
+    pub(crate) async fn configured(database: TestDb, config: Config) -> Self {
         let db = database.db.clone();
         db.migrate::<backlot_foundation_events::Migrator>().await.unwrap();
         db.migrate::<Migrator>().await.unwrap();
@@ -522,7 +572,7 @@ impl Stage {
             .add_service(events(&inference_db.db));
         let inference = Trust::new("business", "inference").channel(routes, "inference");
         let clock = ManualClock::at(SystemClock.now());
-        let service = start(&db, &infrastructure, &inference, &clock).await;
+        let service = start(&db, &infrastructure, &inference, &clock, config.clone()).await;
         let actor = Actor { organisation: OrganisationId::generate(), id: uuid_like() };
         let image = AssetId::generate();
         let asset = infra::Asset {
@@ -548,13 +598,15 @@ impl Stage {
             inference,
             infrastructure_db: infrastructure_db.db.clone(),
             inference_db: inference_db.db.clone(),
+            config,
             _databases: vec![database, infrastructure_db, inference_db],
         }
     }
 
     /// The process ends without a word and another one starts on the same database.
     pub(crate) async fn crash(&mut self) {
-        self.service = start(&self.db, &self.infrastructure, &self.inference, &self.clock).await;
+        let config = self.config.clone();
+        self.service = start(&self.db, &self.infrastructure, &self.inference, &self.clock, config).await;
     }
 
     pub(crate) fn order(&self) -> Order {
@@ -604,9 +656,15 @@ impl Stage {
     }
 }
 
-async fn start(db: &Db, infrastructure: &Channel, inference: &Channel, clock: &Arc<ManualClock>) -> Service {
+async fn start(
+    db: &Db,
+    infrastructure: &Channel,
+    inference: &Channel,
+    clock: &Arc<ManualClock>,
+    config: Config,
+) -> Service {
     let (infrastructure, inference) = (infrastructure.clone(), inference.clone());
-    Service::new(db.clone(), infrastructure, inference, clock.clone(), Config::default()).await.unwrap()
+    Service::new(db.clone(), infrastructure, inference, clock.clone(), config).await.unwrap()
 }
 
 /// When a run was made, for those who compare.

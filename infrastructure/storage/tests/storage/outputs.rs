@@ -322,3 +322,26 @@ async fn a_download_is_signed_for_a_while() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_can_be_looked_at_until_its_job_is_finalised() {
+    for world in worlds().await {
+        let job = open_job(&world).await;
+        let bytes = png(40, 30);
+        let written = write(&world, &job, "1-1", 0, &bytes).await;
+        let ask = |key: &str| v1::SignOutputRequest {
+            job_id: job.id.clone(),
+            object_key: key.to_owned(),
+            ttl_s: 60,
+        };
+        let signed = world.rpc().sign_output(ask(&written.object_key)).await.unwrap().into_inner();
+        let got = world.http.get(signed.url).send().await.unwrap();
+        assert_eq!(got.bytes().await.unwrap().as_ref(), bytes.as_slice());
+        let unknown = world.rpc().sign_output(ask("outputs/other/1-1/0")).await.unwrap_err();
+        assert_eq!(unknown.code(), tonic::Code::NotFound);
+        let discard = v1::DiscardOutputsRequest { job_id: job.id.clone() };
+        world.rpc().discard_outputs(discard).await.unwrap();
+        let ended = world.rpc().sign_output(ask(&written.object_key)).await.unwrap_err();
+        assert_eq!(ended.code(), tonic::Code::FailedPrecondition);
+    }
+}

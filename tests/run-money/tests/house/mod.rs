@@ -264,7 +264,10 @@ async fn serve_storage(storage: &storage::Service, trust: &Trust, tasks: &Tasks)
 }
 
 async fn start_tools(db: &Db, infrastructure: &Channel, inference: &Channel, tasks: &Tasks) -> Service {
-    let (clock, config) = (SystemClock::shared(), Config::default());
+    let clock = SystemClock::shared();
+    // This house has no model that looks at media.
+    let mut config = Config::default();
+    config.moderation.media = false;
     let tools =
         Service::new(db.clone(), infrastructure.clone(), inference.clone(), clock, config).await.unwrap();
     tools.tasks(tasks, infrastructure, inference);
