@@ -831,6 +831,44 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/reviews": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What moderation withheld or refused, newest first. For the platform's staff. */
+        get: operations["list_reviews"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/reviews/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A review, with URLs of what is judged. For the platform's staff. */
+        get: operations["get_review"];
+        put?: never;
+        /**
+         * Decide a review. A released output is delivered and charged, an upheld one is thrown away and costs nothing; a
+         *     released input passes in its organisation's next run.
+         */
+        post: operations["decide_review"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/runs": {
         parameters: {
             query?: never;
@@ -977,7 +1015,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Ask what a run would cost and when it would start. Nothing is held. */
+        /**
+         * The dry run: what a run would cost, when it would start, and what it would be refused for. An input that a run
+         *     would not take is answered with the same problem. Nothing is held; pictures are looked at only by a run.
+         */
         post: operations["quote"];
         delete?: never;
         options?: never;
@@ -2590,6 +2631,18 @@ export interface components {
             resident: string[];
         };
         /**
+         * @description What a person decides.
+         * @enum {string}
+         */
+        Decision: "release" | "uphold";
+        /** @description What a person of the staff decides. */
+        DecisionBody: {
+            /** @description Let it pass, or keep it refused. */
+            decision: components["schemas"]["Decision"];
+            /** @description Why. */
+            note?: string;
+        };
+        /**
          * @description Who finds and may run a tool.
          * @enum {string}
          */
@@ -2652,6 +2705,11 @@ export interface components {
             /** @description By the tool's JSON Schema. */
             input: Record<string, never>;
             mandate_id?: components["schemas"]["MandateId"] | null;
+            /**
+             * Format: int64
+             * @description Say what a run with this maximum would be answered.
+             */
+            max_price_micro?: number | null;
             project_id?: components["schemas"]["ProjectId"] | null;
             /** @description Left out: the newest. */
             version?: string | null;
@@ -2668,7 +2726,7 @@ export interface components {
         };
         /** @description What a run would cost and when it would start. It promises nothing and holds nothing. */
         QuoteView: {
-            /** @description Whether your mandate and your credits allow it. */
+            /** @description Whether a run would be accepted now: by your mandate, your credits, your maximum and your open runs. */
             allowed: boolean;
             /**
              * Format: int64
@@ -2725,6 +2783,57 @@ export interface components {
          * @enum {string}
          */
         Retry: "never" | "by_user" | "by_system";
+        /** Format: uuid */
+        ReviewId: string;
+        /** @description Reviews. */
+        ReviewList: {
+            /** @description Newest first. */
+            items: components["schemas"]["ReviewView"][];
+            /** @description Where the next page begins; null: this is the last. */
+            next?: string | null;
+        };
+        /** @description A medium under review. */
+        ReviewMedium: {
+            asset_id?: components["schemas"]["AssetId"] | null;
+            /** @description As it is known; null where it is gone. */
+            content_type?: string | null;
+            /** @description A URL for ten minutes; null where it is gone. */
+            url?: string | null;
+        };
+        /**
+         * @description State of a review.
+         * @enum {string}
+         */
+        ReviewState: "open" | "released" | "upheld" | "expired";
+        /** @description A review. */
+        ReviewView: {
+            /** @description When it began. */
+            created_at: components["schemas"]["Timestamp"];
+            decided_at?: components["schemas"]["Timestamp"] | null;
+            /** @description A user, `score` or `clock`; null while it is open. */
+            decided_by?: string | null;
+            /** @description Its id. */
+            id: components["schemas"]["ReviewId"];
+            /** @description What is judged. */
+            media: components["schemas"]["ReviewMedium"][];
+            /** @description What they said. */
+            note: string;
+            /** @description Whose run it is. */
+            organisation_id: components["schemas"]["OrganisationId"];
+            /** @description The run behind it. */
+            run_id: components["schemas"]["RunId"];
+            /**
+             * Format: int64
+             * @description The highest score, 0 safe to 1,000,000; null where nothing could be judged.
+             */
+            score_ppm?: number | null;
+            /** @description What is judged. */
+            side: components["schemas"]["Side"];
+            /** @description How it stands. */
+            state: components["schemas"]["ReviewState"];
+            /** @description Name of the tool. */
+            tool: string;
+        };
         /** @description What to run. */
         RunBody: {
             /** @description By the tool's JSON Schema. */
@@ -2822,6 +2931,11 @@ export interface components {
             /** @description Version of the tool. */
             version: string;
         };
+        /**
+         * @description Which side of a run something is on.
+         * @enum {string}
+         */
+        Side: "input" | "output";
         /** @description A run's timeline. */
         Timeline: {
             /** @description What it cost. */
@@ -2933,7 +3047,7 @@ export interface components {
          * @description What is being done to a run.
          * @enum {string}
          */
-        business_Phase: "queued" | "fetching" | "loading" | "running" | "uploading";
+        business_Phase: "queued" | "checking" | "reviewing" | "fetching" | "loading" | "running" | "uploading";
         /**
          * @description How rows become a number.
          * @enum {string}
@@ -5241,6 +5355,102 @@ export interface operations {
                 };
             };
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_reviews: {
+        parameters: {
+            query?: {
+                /** @description Left out: those that are open. */
+                state?: components["schemas"]["ReviewState"] | null;
+                /** @description Most items, 1 to 100; 50 where it is left out. */
+                limit?: number | null;
+                /** @description The `next` of the page before. */
+                before?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReviewList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_review: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["ReviewId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReviewView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    decide_review: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["ReviewId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DecisionBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReviewView"];
+                };
+            };
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
