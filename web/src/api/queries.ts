@@ -48,12 +48,19 @@ export const meQuery = queryOptions({
   retry: false,
 });
 
+const CATEGORIES = ["image", "video", "audio"];
+
+function placeOf({ category }: Tool): number {
+  const place = CATEGORIES.indexOf(category);
+  return place < 0 ? CATEGORIES.length : place;
+}
+
 export const toolsQuery = queryOptions({
   queryKey: keys.tools,
   queryFn: async ({ signal }) => {
     const { items } = await api.get<Page<Tool>>("/v1/tools", signal);
-    // Pictures before films: what is quick and cheap stands first.
-    return items.sort((a, b) => a.category.localeCompare(b.category) || a.label.localeCompare(b.label));
+    // Pictures before films, films before sound: what is quick and cheap stands first.
+    return items.sort((a, b) => placeOf(a) - placeOf(b) || a.label.localeCompare(b.label));
   },
   staleTime: 300_000,
 });

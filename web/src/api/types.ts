@@ -49,9 +49,15 @@ export interface JsonSchema {
   maxLength?: number;
   properties?: Record<string, JsonSchema>;
   required?: string[];
+  "x-asset"?: { content_types?: string[]; max_bytes?: number; max_pixels?: number };
   "x-ui"?: { widget?: string; order?: number; unit?: string; labels?: Record<string, string> };
 }
-export type Tool = Exactly<Schemas["ToolView"], { input: JsonSchema }>;
+export type Tool = Exactly<Schemas["ToolView"], { input: JsonSchema }> & {
+  /** `builtin`, or `extension` where a folder of the operator's brought it. */
+  source?: string;
+  /** Why it cannot be used now, where its extension does not load. */
+  error?: { code?: string; title?: string; detail?: string } | null;
+};
 export type Quote = Sent<Schemas["QuoteView"]>;
 export type RunState = Schemas["RunState"];
 export type Run = Exactly<

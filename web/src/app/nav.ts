@@ -14,6 +14,7 @@ export const WORK: readonly Place[] = [
   { to: "/studio", label: "Studio", icon: "studio", keys: "g s", tab: true },
   { to: "/boards", label: "Boards", icon: "board", keys: "g d", tab: true },
   { to: "/community", label: "Community", icon: "community", keys: "g c", tab: true },
+  { to: "/tools", label: "Tools", icon: "tools", keys: "g o" },
   { to: "/library", label: "Library", icon: "library", keys: "g l", tab: true },
   { to: "/runs", label: "Runs", icon: "runs", keys: "g r" },
 ];

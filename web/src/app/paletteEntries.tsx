@@ -105,7 +105,7 @@ function useBoards(go: Go): Group {
   return {
     heading: "Boards",
     entries: boards.map((board) =>
-      entry(board.id, board.title, "studio", go(`/boards/${board.id}`), { label: withId(board.title, board.id) }),
+      entry(board.id, board.title, "board", go(`/boards/${board.id}`), { label: withId(board.title, board.id) }),
     ),
   };
 }

@@ -9,6 +9,9 @@ export function isVideo(asset: Pick<Asset, "content_type">): boolean {
 export function isImage(asset: Pick<Asset, "content_type">): boolean {
   return asset.content_type.startsWith("image/");
 }
+export function isAudio(asset: Pick<Asset, "content_type">): boolean {
+  return asset.content_type.startsWith("audio/");
+}
 
 /** Width by height; square where nothing was probed. */
 export function ratioOf(asset: { width: number | null; height: number | null }): number {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { JsonSchema } from "../api/types";
-import { fieldsOf, initialValues, inputOf, takeLabel } from "./schema";
+import { fieldsOf, initialValues, inputOf, mediaOf, missing, needsAsset, stageField, takeLabel } from "./schema";
 
 const animate: JsonSchema = {
   type: "object",
@@ -51,4 +51,46 @@ test("what is left empty is not sent", () => {
 test("a take is named by its parameters", () => {
   expect(takeLabel({ image: "a1", move: "zoom_in", seconds: 3, aspect: "16:9" })).toBe("Zoom in · 3 s · 16:9");
   expect(takeLabel({ image: "a1", scale: 4 })).toBe("4×");
+});
+
+const grade: JsonSchema = {
+  type: "object",
+  required: ["image", "music", "text"],
+  properties: {
+    image: { type: "string", format: "asset", title: "Picture", "x-asset": { content_types: ["image/png"] } },
+    music: { type: "string", format: "asset", title: "Sound", "x-asset": { content_types: ["audio/wav"] } },
+    text: { type: "string", title: "Text" },
+  },
+};
+
+test("what is on the stage goes into the field that takes such media", () => {
+  const fields = fieldsOf(grade);
+  expect(stageField(fields, "audio/wav")?.name).toBe("music");
+  expect(stageField(fields, "image/png")?.name).toBe("image");
+  expect(inputOf(fields, { image: "p1", text: "hi" }, "s1", "audio/wav")).toEqual({
+    image: "p1",
+    music: "s1",
+    text: "hi",
+  });
+  expect(fields.map((field) => field.kind === "asset" && mediaOf(field).join())).toEqual(["image", "audio", false]);
+});
+
+test("what is missing is said one after the other", () => {
+  const fields = fieldsOf(grade);
+  expect(missing(fields, {})).toBe("Choose a photograph first");
+  expect(missing(fields, { image: "p1" })).toBe("“Sound” is still empty");
+  expect(missing(fields, { image: "p1", music: "s1" })).toBe("“Text” is still empty");
+  expect(missing(fields, { image: "p1", music: "s1", text: "hi" })).toBeNull();
+});
+
+test("a tool of words alone needs nothing on the stage", () => {
+  expect(needsAsset(grade)).toBe(true);
+  expect(needsAsset({ type: "object", required: ["text"], properties: { text: { type: "string" } } })).toBe(false);
+});
+
+test("a take of a long text is named by its beginning, and never by an id", () => {
+  expect(takeLabel({ text: "A rocket stands at dusk, and nobody speaks. Then the lights come on.", speed: 1 })).toBe(
+    "A rocket stands at dusk, and nobody spea… · 1",
+  );
+  expect(takeLabel({ reference: "01935f2e-7c1a-7c3b-9b7e-2f6f0c9b51aa", mode: "mean" })).toBe("Mean");
 });

@@ -1,27 +1,33 @@
-import { useId } from "react";
-import type { Field, Option, Values } from "../lib/schema";
+import { Fragment, useId, type ReactNode } from "react";
+import type { AssetField, Field, Option, Values } from "../lib/schema";
 import { FieldFrame, uiCss as css } from "./index";
 
 const SEGMENTS_MAX = 6;
 const RATIO_PX = 12;
 
-/** The form of a tool, made from its input schema alone. The asset is chosen elsewhere. */
+/**
+ * The form of a tool, made from its input schema alone. Media is chosen by what `asset` answers; without it, such
+ * fields are chosen elsewhere.
+ */
 export function SchemaForm({
   fields,
   values,
   faults,
+  asset,
   onChange,
 }: {
   fields: Field[];
   values: Values;
   faults: Record<string, string>;
+  asset?: (field: AssetField) => ReactNode;
   onChange: (name: string, value: unknown) => void;
 }) {
   return (
     <>
-      {fields
-        .filter((field) => field.kind !== "asset")
-        .map((field) => (
+      {fields.map((field) =>
+        field.kind === "asset" ? (
+          <Fragment key={field.name}>{asset?.(field)}</Fragment>
+        ) : (
           <SchemaField
             key={field.name}
             field={field}
@@ -29,7 +35,8 @@ export function SchemaForm({
             fault={faults[field.name]}
             onChange={(value) => onChange(field.name, value)}
           />
-        ))}
+        ),
+      )}
     </>
   );
 }
@@ -40,14 +47,12 @@ function SchemaField({
   fault,
   onChange,
 }: {
-  field: Field;
+  field: Exclude<Field, AssetField>;
   value: unknown;
   fault: string | undefined;
   onChange: (value: unknown) => void;
 }) {
   switch (field.kind) {
-    case "asset":
-      return null;
     case "choice":
       return field.options.length <= SEGMENTS_MAX ? (
         <Segments field={field} value={value} onChange={onChange} />
@@ -92,17 +97,29 @@ function SchemaField({
     case "text":
       return (
         <FieldFrame label={field.label} help={field.help} fault={fault}>
-          {({ id, describedBy, invalid }) => (
-            <textarea
-              id={id}
-              className={css.input}
-              aria-describedby={describedBy}
-              aria-invalid={invalid || undefined}
-              maxLength={field.lengthMax ?? undefined}
-              value={String(value ?? "")}
-              onChange={(event) => onChange(event.target.value)}
-            />
-          )}
+          {({ id, describedBy, invalid }) =>
+            field.line ? (
+              <input
+                id={id}
+                className={css.input}
+                aria-describedby={describedBy}
+                aria-invalid={invalid || undefined}
+                maxLength={field.lengthMax ?? undefined}
+                value={String(value ?? "")}
+                onChange={(event) => onChange(event.target.value)}
+              />
+            ) : (
+              <textarea
+                id={id}
+                className={css.input}
+                aria-describedby={describedBy}
+                aria-invalid={invalid || undefined}
+                maxLength={field.lengthMax ?? undefined}
+                value={String(value ?? "")}
+                onChange={(event) => onChange(event.target.value)}
+              />
+            )
+          }
         </FieldFrame>
       );
   }

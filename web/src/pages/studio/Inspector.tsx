@@ -7,13 +7,14 @@ import type { Asset, Quote, Run, Tool } from "../../api/types";
 import { useSession } from "../../app/session";
 import { useShortcuts } from "../../app/shortcuts";
 import { credits, creditWord, duration } from "../../lib/format";
-import { isImage, previewUrl } from "../../lib/media";
 import { startEstimate } from "../../lib/phases";
-import { fieldsOf, initialValues, inputOf, type Values } from "../../lib/schema";
+import { fieldsOf, initialValues, inputOf, mediaOf, missing, stageField, takes, type Values } from "../../lib/schema";
 import { Button, Kbd, Loaded, ProblemView } from "../../ui";
+import { AssetPicker } from "../../ui/AssetPicker";
 import { SchemaForm } from "../../ui/SchemaForm";
+import { ToolThumb } from "../../ui/ToolMedia";
 import css from "./Inspector.module.css";
-import { ToolPicture, toolSentence, toolTitle } from "./tools";
+import { toolSentence, toolTitle } from "./tools";
 
 /** What the person asked for, at the price that they saw: it is the most that may be taken. */
 export interface Order {
@@ -46,7 +47,7 @@ export function Inspector({
   error: unknown;
   onRun: (order: Order) => void;
 }) {
-  const offered = tools.data ?? [];
+  const offered = (tools.data ?? []).filter((one) => !one.error);
   const tool = offered.find((one) => one.name === chosen) ?? offered[0];
   return (
     <aside className={css.inspector} aria-label="What should happen to it">
@@ -55,7 +56,7 @@ export function Inspector({
           tool ? (
             <>
               <fieldset className={css.tools}>
-                <legend>What should happen to it?</legend>
+                <legend>{asset ? "What should happen to it?" : "What should be made?"}</legend>
                 {offered.map((one) => (
                   <label key={one.name} className={css.tool}>
                     <input
@@ -66,10 +67,7 @@ export function Inspector({
                     />
                     <span className={css.card}>
                       <span className={css.picture}>
-                        <ToolPicture
-                          name={one.name}
-                          previewUrl={asset && isImage(asset) ? previewUrl(asset.id) : null}
-                        />
+                        <ToolThumb tool={one} />
                       </span>
                       <b>{toolTitle(one)}</b>
                     </span>
@@ -123,7 +121,12 @@ function ToolForm({
     if (from) setValues((old) => ({ ...old, ...known(fields, from.input) }));
   }, [from?.id, fields]);
 
-  const input = useMemo(() => (asset ? inputOf(fields, values, asset.id) : null), [fields, values, asset]);
+  const whole = useMemo(
+    () => inputOf(fields, values, asset?.id ?? null, asset?.content_type ?? null),
+    [fields, values, asset],
+  );
+  const lacks = missing(fields, whole) ?? unfit(fields, asset);
+  const input = lacks ? null : whole;
   const settled = useDebounced(input, DEBOUNCE_MS);
   const { project } = useSession();
   const quote = useQuery({
@@ -132,9 +135,7 @@ function ToolForm({
     placeholderData: keepPreviousData,
   });
   const current = settled === input && !quote.isPlaceholderData ? quote.data : undefined;
-  const because = starting
-    ? "It is being started"
-    : (busy ?? (asset ? blocked(current, quote.error) : "Choose a photograph first"));
+  const because = starting ? "It is being started" : (busy ?? lacks ?? blocked(current, quote.error));
   const run = () => {
     if (because || !input || !current) return;
     onRun({ tool: tool.name, version: tool.version, input, price_micro: current.price_micro });
@@ -154,6 +155,17 @@ function ToolForm({
         fields={fields}
         values={values}
         faults={faultsOf(quote.error)}
+        asset={(field) =>
+          // What is on the stage goes into its field; every other one is chosen here.
+          asset && field === stageField(fields, asset.content_type) ? null : (
+            <AssetPicker
+              field={field}
+              value={typeof values[field.name] === "string" ? String(values[field.name]) : null}
+              fault={faultsOf(quote.error)[field.name] ?? null}
+              onChange={(id) => setValues((old) => ({ ...old, [field.name]: id }))}
+            />
+          )
+        }
         onChange={(name, value) => setValues((old) => ({ ...old, [name]: value }))}
       />
       <div className={css.pay}>
@@ -183,6 +195,14 @@ function ToolForm({
       </div>
     </form>
   );
+}
+
+/** Why what is on the stage is not for this tool, or null. */
+function unfit(fields: ReturnType<typeof fieldsOf>, asset: Asset | null): string | null {
+  const field = asset && stageField(fields, asset.content_type);
+  if (!asset || !field || takes(field, asset.content_type)) return null;
+  const kinds = mediaOf(field).map((kind) => ({ image: "a picture", video: "a clip", audio: "a sound" })[kind]);
+  return `It takes ${kinds.join(" or ")}: this one is ${asset.content_type}`;
 }
 
 function QuoteLines({ quote }: { quote: Quote }) {
@@ -231,9 +251,7 @@ function faultsOf(error: unknown): Record<string, string> {
 
 function known(fields: ReturnType<typeof fieldsOf>, input: Values): Values {
   return Object.fromEntries(
-    fields
-      .filter((field) => field.kind !== "asset" && field.name in input)
-      .map((field) => [field.name, input[field.name]]),
+    fields.filter((field) => field.name in input).map((field) => [field.name, input[field.name]]),
   );
 }
 

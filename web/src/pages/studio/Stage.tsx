@@ -1,19 +1,22 @@
 import type { UseQueryResult } from "@tanstack/react-query";
 import { useRef, useState } from "react";
-import type { Asset, OutputAsset, Run } from "../../api/types";
+import type { Asset, OutputAsset, Run, Tool } from "../../api/types";
 import { bytes, capital, dimensions, duration } from "../../lib/format";
-import { contentUrl, isVideo, previewUrl, ratioOf } from "../../lib/media";
+import { contentUrl, isAudio, isImage, isVideo, previewUrl, ratioOf } from "../../lib/media";
 import { isOver, moneySentence } from "../../lib/phases";
 import { takeLabel } from "../../lib/schema";
 import { PublishDialog } from "../../publish/PublishDialog";
 import { Button, ButtonAnchor, ButtonLink, ProblemView, StateTag } from "../../ui";
 import { Compare } from "../../ui/Compare";
+import { Sound } from "../../ui/Sound";
 import { RunProgress, SendingProgress } from "./Progress";
 import css from "./Stage.module.css";
 import type { Sending } from "./useUploads";
 
 interface Props {
   asset: UseQueryResult<Asset>;
+  /** The tool that makes something of words alone, where nothing is on the stage. */
+  words: Tool | null;
   sending: Sending | null;
   run: UseQueryResult<Run> | null;
   against: Run | undefined;
@@ -23,6 +26,7 @@ interface Props {
   onUse: (assetId: string) => void;
   onSource: () => void;
   onCompare: (() => void) | null;
+  onKeep: (kept: Run, other: Run) => void;
 }
 
 /** The work, as large as the window allows, and one line under it that says what it is. */
@@ -46,11 +50,12 @@ export function Stage(props: Props) {
         </div>
       </Frame>
     );
-  const source = asset.data;
-  if (!source) return <Frame name="Opening the picture…">{null}</Frame>;
+  const source = asset.data ?? null;
+  const name = source?.name ?? props.words?.label ?? "";
+  if (!source && !props.words) return <Frame name="Opening the picture…">{null}</Frame>;
   if (run?.error)
     return (
-      <Frame name={source.name}>
+      <Frame name={name}>
         <div className={css.fault}>
           <ProblemView error={run.error} onRetry={() => void run.refetch()} />
         </div>
@@ -68,6 +73,7 @@ export function Stage(props: Props) {
         other={against && other ? { run: against, output: other } : undefined}
         onUse={props.onUse}
         onCompare={props.onCompare}
+        onKeep={props.onKeep}
       />
     );
   }
@@ -77,13 +83,20 @@ export function Stage(props: Props) {
     <RunProgress run={open} onCancel={props.onCancel} />
   ) : open ? (
     <Ended run={open} onSource={props.onSource} />
-  ) : (
+  ) : source ? (
     <Facts asset={source} />
-  );
+  ) : undefined;
   return (
-    <Frame name={source.name} foot={foot} dim={Boolean(open && isOver(open))}>
-      {isVideo(source) ? (
+    <Frame name={name} foot={foot} dim={Boolean(open && isOver(open))}>
+      {!source ? (
+        <div className={css.words}>
+          <h2>{open && !isOver(open) ? "It is being made" : "Say what it should make"}</h2>
+          <p>{props.words?.description} Nothing need be on the stage for it.</p>
+        </div>
+      ) : isVideo(source) ? (
         <video src={contentUrl(source.id)} controls className={css.media} aria-label={source.name} />
+      ) : isAudio(source) ? (
+        <Sound src={contentUrl(source.id)} label={source.name} size_bytes={source.size_bytes} />
       ) : (
         <Box ratio={ratioOf(source)} zoom="fit">
           <img
@@ -169,17 +182,29 @@ function Result({
   other,
   onUse,
   onCompare,
-}: Pick<Props, "onUse" | "onCompare"> & { source: Asset; run: Run; output: OutputAsset; other: Take | undefined }) {
+  onKeep,
+}: Pick<Props, "onUse" | "onCompare" | "onKeep"> & {
+  source: Asset | null;
+  run: Run;
+  output: OutputAsset;
+  other: Take | undefined;
+}) {
+  const [beside, setBeside] = useState(false);
   const [zoom, setZoom] = useState<Zoom>("fit");
   const [publishing, setPublishing] = useState(false);
-  const video = isVideo(output);
+  const image = isImage(output);
   const label = takeLabel(run.input);
   return (
     <Frame
-      name={`${source.name}, ${label}`}
+      name={source ? `${source.name}, ${label}` : label}
       tools={
         <>
-          {!video && (
+          {image && other && isImage(other.output) && (
+            <Button look="quiet" aria-pressed={beside} onClick={() => setBeside(!beside)}>
+              {beside ? "One over the other" : "Side by side"}
+            </Button>
+          )}
+          {image && !(other && beside) && (
             <Button
               look="quiet"
               aria-pressed={zoom === "full"}
@@ -196,51 +221,63 @@ function Result({
         </>
       }
       foot={
-        <div className={css.result}>
-          <p className={css.facts}>
-            <b>{label}</b>
-            <span>
-              {[
-                dimensions(output.width, output.height),
-                output.duration_ms ? duration(output.duration_ms) : "",
-                bytes(output.size_bytes),
-                moneySentence(run),
-              ]
-                .filter(Boolean)
-                .join(" · ")}
-            </span>
-          </p>
-          <div className={css.actions}>
-            <ButtonLink to={`/runs/${run.id}`} look="quiet">
-              What happened when
-            </ButtonLink>
-            {!video && <Button onClick={() => onUse(output.id)}>Go on with this one</Button>}
-            <ButtonAnchor href={contentUrl(output.id)} download={output.name} icon="download">
-              Download
-            </ButtonAnchor>
-            <Button icon="publish" onClick={() => setPublishing(true)}>
-              Publish
-            </Button>
-            {publishing && <PublishDialog asset={{ ...output, run_id: run.id }} onClose={() => setPublishing(false)} />}
+        other ? (
+          <Choice left={other} right={{ run, output }} onKeep={onKeep} />
+        ) : (
+          <div className={css.result}>
+            <p className={css.facts}>
+              <b>{label}</b>
+              <span>
+                {[
+                  dimensions(output.width, output.height),
+                  output.duration_ms ? duration(output.duration_ms) : "",
+                  bytes(output.size_bytes),
+                  moneySentence(run),
+                ]
+                  .filter(Boolean)
+                  .join(" · ")}
+              </span>
+            </p>
+            <div className={css.actions}>
+              <ButtonLink to={`/runs/${run.id}`} look="quiet">
+                What happened when
+              </ButtonLink>
+              {output.id && <Button onClick={() => onUse(output.id)}>Go on with this one</Button>}
+              {output.id && (
+                <ButtonAnchor href={contentUrl(output.id)} download={output.name} icon="download">
+                  Download
+                </ButtonAnchor>
+              )}
+              {(image || isVideo(output)) && (
+                <Button icon="publish" onClick={() => setPublishing(true)}>
+                  Publish
+                </Button>
+              )}
+              {publishing && (
+                <PublishDialog asset={{ ...output, run_id: run.id }} onClose={() => setPublishing(false)} />
+              )}
+            </div>
           </div>
-        </div>
+        )
       }
     >
       {other ? (
-        <Both left={other} right={{ run, output }} zoom={zoom} />
-      ) : video ? (
+        <Both left={other} right={{ run, output }} zoom={zoom} beside={beside} />
+      ) : isVideo(output) ? (
         <Clip asset={output} label={label} />
+      ) : isAudio(output) ? (
+        <Sound src={contentUrl(output.id)} label={label} size_bytes={output.size_bytes} />
+      ) : !image ? (
+        <pre className={css.value}>{JSON.stringify(output.value ?? {}, null, 2)}</pre>
+      ) : !source || !isImage(source) ? (
+        <Box ratio={ratioOf(output)} zoom={zoom} width={output.width}>
+          <img src={contentUrl(output.id)} alt={label} className={css.whole} />
+        </Box>
       ) : (
         <Box ratio={ratioOf(output)} zoom={zoom} width={output.width}>
           <Compare
             before={<img src={contentUrl(source.id)} alt={`Before: ${source.name}`} />}
-            after={
-              <img
-                src={contentUrl(output.id)}
-                alt={`After: ${label}`}
-                style={{ background: `center / 100% 100% url(${previewUrl(output.id)})` }}
-              />
-            }
+            after={<img src={contentUrl(output.id)} alt={`After: ${label}`} className={css.checked} />}
             beforeLabel={`Before ${dimensions(source.width, source.height)}`}
             afterLabel={`After ${dimensions(output.width, output.height)}`}
           />
@@ -273,6 +310,37 @@ function Box({
       >
         {children}
       </div>
+    </div>
+  );
+}
+
+/** Two takes are there to be chosen from: what one does not keep goes. */
+function Choice({ left, right, onKeep }: { left: Take; right: Take; onKeep: Props["onKeep"] }) {
+  const pairs = [
+    [left, right],
+    [right, left],
+  ] as const;
+  return (
+    <div className={css.choice}>
+      {pairs.map(([one, other]) => (
+        <div key={one.run.id}>
+          <p className={css.facts}>
+            <b>{takeLabel(one.run.input)}</b>
+            <span>
+              {[dimensions(one.output.width, one.output.height), bytes(one.output.size_bytes)]
+                .filter(Boolean)
+                .join(" · ")}
+            </span>
+          </p>
+          <Button
+            icon="check"
+            onClick={() => onKeep(one.run, other.run)}
+            aria-label={`Keep ${takeLabel(one.run.input)}`}
+          >
+            Keep this one
+          </Button>
+        </div>
+      ))}
     </div>
   );
 }
@@ -314,10 +382,10 @@ interface Take {
 }
 
 /** Two takes: one frame with a line where both are pictures, else beside each other, clips in step. */
-function Both({ left, right, zoom }: { left: Take; right: Take; zoom: Zoom }) {
+function Both({ left, right, zoom, beside }: { left: Take; right: Take; zoom: Zoom; beside: boolean }) {
   const clips = useRef<(HTMLVideoElement | null)[]>([]);
   const labels = [takeLabel(left.run.input), takeLabel(right.run.input)] as const;
-  if (!isVideo(left.output) && !isVideo(right.output)) {
+  if (!beside && isImage(left.output) && isImage(right.output)) {
     return (
       <Box ratio={ratioOf(right.output)} zoom={zoom} width={right.output.width}>
         <Compare
@@ -340,7 +408,9 @@ function Both({ left, right, zoom }: { left: Take; right: Take; zoom: Zoom }) {
     <div className={css.both}>
       {[left, right].map(({ run, output }, index) => (
         <figure key={run.id}>
-          {isVideo(output) ? (
+          {isAudio(output) ? (
+            <Sound src={contentUrl(output.id)} label={labels[index] ?? ""} size_bytes={output.size_bytes} />
+          ) : isVideo(output) ? (
             <Clip asset={output} label={labels[index] ?? ""} innerRef={(clip) => void (clips.current[index] = clip)} />
           ) : (
             <img src={contentUrl(output.id)} alt={labels[index]} className={css.media} />
@@ -348,9 +418,11 @@ function Both({ left, right, zoom }: { left: Take; right: Take; zoom: Zoom }) {
           <figcaption>{labels[index]}</figcaption>
         </figure>
       ))}
-      <Button className={css.together} icon="play" onClick={restart}>
-        Play both from the start
-      </Button>
+      {isVideo(left.output) && isVideo(right.output) && (
+        <Button className={css.together} icon="play" onClick={restart}>
+          Play both from the start
+        </Button>
+      )}
     </div>
   );
 }

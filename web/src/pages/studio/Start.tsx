@@ -1,10 +1,13 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { assetsQuery } from "../../api/queries";
+import { Link } from "react-router";
 import type { Tool } from "../../api/types";
 import { isImage, previewUrl, ratioOf } from "../../lib/media";
+import { needsAsset } from "../../lib/schema";
 import { Button, Kbd } from "../../ui";
 import css from "./Start.module.css";
-import { ToolPicture, toolSentence, toolTitle } from "./tools";
+import { ToolThumb } from "../../ui/ToolMedia";
+import { toolSentence, toolTitle } from "./tools";
 
 const RECENT_MAX = 12;
 
@@ -53,15 +56,19 @@ export function Start({
       )}
       {tools.length > 0 && (
         <ul className={css.tools} aria-label="What can be done with it">
-          {tools.map((tool) => (
-            <li key={tool.name}>
-              <div className={css.picture}>
-                <ToolPicture name={tool.name} previewUrl={null} />
-              </div>
-              <h3>{toolTitle(tool)}</h3>
-              <p>{toolSentence(tool)}</p>
-            </li>
-          ))}
+          {tools
+            .filter((tool) => !tool.error)
+            .map((tool) => (
+              <li key={tool.name}>
+                <Link to={needsAsset(tool.input) ? `/tools/${tool.name}` : `/studio?tool=${tool.name}`}>
+                  <span className={css.picture}>
+                    <ToolThumb tool={tool} />
+                  </span>
+                  <h3>{toolTitle(tool)}</h3>
+                  <p>{toolSentence(tool)}</p>
+                </Link>
+              </li>
+            ))}
         </ul>
       )}
     </div>

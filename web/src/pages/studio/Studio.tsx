@@ -2,10 +2,12 @@ import { useQuery } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { useLiveRun } from "../../api/live";
 import { assetQuery, runQuery, toolsQuery } from "../../api/queries";
+import type { Tool } from "../../api/types";
 import { useTitle } from "../../app/Page";
 import { useSession } from "../../app/session";
 import { useShortcuts } from "../../app/shortcuts";
 import { isOver } from "../../lib/phases";
+import { needsAsset } from "../../lib/schema";
 import { useToasts } from "../../ui/toasts";
 import { DropAnywhere } from "./DropAnywhere";
 import { Inspector } from "./Inspector";
@@ -13,6 +15,7 @@ import { Stage } from "./Stage";
 import { Start } from "./Start";
 import css from "./Studio.module.css";
 import { Takes } from "./Takes";
+import { useKeep } from "./useKeep";
 import { useRunActions } from "./useRunActions";
 import { useShown } from "./useShown";
 import { useTakes } from "./useTakes";
@@ -36,7 +39,9 @@ export default function Studio() {
   const run = useQuery({ ...runQuery(runId ?? ""), enabled: runId !== null });
   const against = useQuery({ ...runQuery(againstId ?? ""), enabled: againstId !== null });
   useLiveRun(runId, run.data ? isOver(run.data) : false);
-  const { takes, compare } = useTakes(shown, run.data);
+  const words = wordsTool(tools.data, tool ?? run.data?.tool ?? null, assetId);
+  const { takes, compare } = useTakes(shown, run.data, words?.name ?? null);
+  const keep = useKeep((runId) => show({ run: runId, vs: null }));
   useEffect(() => {
     if (fresh) show(NOTHING, true);
   }, [fresh, show]);
@@ -57,7 +62,7 @@ export default function Studio() {
       <input
         ref={picker}
         type="file"
-        accept="image/*"
+        accept="image/*,video/*,audio/*"
         hidden
         data-testid="file"
         onChange={(event) => {
@@ -65,12 +70,13 @@ export default function Studio() {
           event.target.value = "";
         }}
       />
-      {!assetId && !uploads.sending ? (
+      {!assetId && !uploads.sending && !words ? (
         <Start onChoose={choose} onPick={(id) => show({ asset: id })} tools={tools.data ?? []} />
       ) : (
         <div className={css.studio}>
           <Stage
             asset={asset}
+            words={words}
             sending={uploads.sending}
             run={runId ? run : null}
             against={againstId ? against.data : undefined}
@@ -80,6 +86,7 @@ export default function Studio() {
             onUse={(id) => show({ ...NOTHING, asset: id })}
             onSource={() => show({ run: null, vs: null })}
             onCompare={compare}
+            onKeep={keep}
           />
           <Takes
             source={asset.data}
@@ -107,4 +114,11 @@ export default function Studio() {
       )}
     </DropAnywhere>
   );
+}
+
+/** The chosen tool, where nothing is on the stage and nothing need be. */
+function wordsTool(tools: Tool[] | undefined, name: string | null, assetId: string | null): Tool | null {
+  if (assetId !== null) return null;
+  const tool = tools?.find((one) => one.name === name && !one.error);
+  return tool && !needsAsset(tool.input) ? tool : null;
 }

@@ -1,6 +1,6 @@
 import { useEffect, useRef } from "react";
 import type { Asset, Run } from "../../api/types";
-import { previewUrl, ratioOf } from "../../lib/media";
+import { isAudio, isImage, isVideo, previewUrl, ratioOf } from "../../lib/media";
 import { isOver, progressOf, stateWord } from "../../lib/phases";
 import { takeLabel } from "../../lib/schema";
 import { humanise } from "../../lib/format";
@@ -27,21 +27,23 @@ export function Takes({
   useEffect(() => {
     strip.current?.querySelector('[aria-current="true"]')?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [selected, takes.length]);
-  if (!source) return null;
+  if (!source && takes.length === 0) return null;
   return (
     <nav className={css.strip} aria-label="Takes">
       <ul ref={strip}>
-        <li>
-          <button type="button" className={css.take} aria-current={selected === null} onClick={() => onSelect(null)}>
-            <span className={css.thumb} style={{ aspectRatio: String(ratioOf(source)) }}>
-              <img src={previewUrl(source.id)} alt="" />
-            </span>
-            <span className={css.text}>
-              <b>Photograph</b>
-              <small>{source.name}</small>
-            </span>
-          </button>
-        </li>
+        {source && (
+          <li>
+            <button type="button" className={css.take} aria-current={selected === null} onClick={() => onSelect(null)}>
+              <span className={css.thumb} style={{ aspectRatio: String(ratioOf(source)) }}>
+                <Preview asset={source} />
+              </span>
+              <span className={css.text}>
+                <b>{isImage(source) ? "Photograph" : isVideo(source) ? "Clip" : "Sound"}</b>
+                <small>{source.name}</small>
+              </span>
+            </button>
+          </li>
+        )}
         {takes.map((run, index) => {
           const number = takes.length - index;
           const output = run.outputs[0];
@@ -58,12 +60,8 @@ export function Takes({
                 }
               >
                 <span className={css.thumb} style={{ aspectRatio: String(output ? ratioOf(output) : 1) }}>
-                  {output ? (
-                    <img src={previewUrl(output.id)} alt="" loading="lazy" />
-                  ) : (
-                    <Icon name={isOver(run) ? "warn" : "clock"} />
-                  )}
-                  {run.tool === "animate" && output && (
+                  {output ? <Preview asset={output} /> : <Icon name={isOver(run) ? "warn" : "clock"} />}
+                  {output && isVideo(output) && (
                     <i>
                       <Icon name="play" size={12} />
                     </i>
@@ -87,4 +85,9 @@ export function Takes({
       {takes.length > 1 && <p className={css.hint}>⇧ click compares two takes</p>}
     </nav>
   );
+}
+
+function Preview({ asset }: { asset: Pick<Asset, "id" | "content_type"> }) {
+  if (isImage(asset) || isVideo(asset)) return <img src={previewUrl(asset.id)} alt="" loading="lazy" />;
+  return <Icon name={isAudio(asset) ? "sound" : "check"} />;
 }

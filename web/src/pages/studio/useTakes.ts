@@ -4,15 +4,15 @@ import { runsQuery } from "../../api/queries";
 import type { Run } from "../../api/types";
 import { useShortcuts } from "../../app/shortcuts";
 import { contentUrl } from "../../lib/media";
-import { assetOf } from "../../lib/schema";
+import { assetOf, assetsOf } from "../../lib/schema";
 import type { Shown } from "./useShown";
 
 /** The takes of the picture on the stage, and the keys that go through them. */
-export function useTakes({ assetId, runId, againstId, show }: Shown, open: Run | undefined) {
-  const runs = useInfiniteQuery({ ...runsQuery, enabled: assetId !== null }).data;
+export function useTakes({ assetId, runId, againstId, show }: Shown, open: Run | undefined, wordsTool: string | null) {
+  const runs = useInfiniteQuery({ ...runsQuery, enabled: assetId !== null || wordsTool !== null }).data;
   const takes = useMemo(
-    () => takesOf(runs?.pages.flatMap((page) => page.items) ?? [], assetId, open),
-    [runs, assetId, open],
+    () => takesOf(runs?.pages.flatMap((page) => page.items) ?? [], assetId, wordsTool, open),
+    [runs, assetId, wordsTool, open],
   );
   const done = takes.filter((take) => take.state === "succeeded");
   const step = (by: number) => {
@@ -42,9 +42,11 @@ function download(url: string, name: string) {
   Object.assign(document.createElement("a"), { href: url, download: name }).click();
 }
 
-/** The runs on this picture, newest first; the one that is open is always among them, as it is now. */
-function takesOf(runs: Run[], assetId: string | null, open: Run | undefined): Run[] {
-  const list = runs.filter((run) => assetOf(run.input) === assetId).map((run) => (run.id === open?.id ? open : run));
-  if (open && assetOf(open.input) === assetId && !list.some((run) => run.id === open.id)) list.unshift(open);
+/** The runs on this picture, or of this tool of words, newest first; the open one always among them, as it is now. */
+function takesOf(runs: Run[], assetId: string | null, wordsTool: string | null, open: Run | undefined): Run[] {
+  const belongs = (run: Run) =>
+    assetId === null ? run.tool === wordsTool && assetOf(run.input) === null : assetsOf(run.input).includes(assetId);
+  const list = runs.filter(belongs).map((run) => (run.id === open?.id ? open : run));
+  if (open && belongs(open) && !list.some((run) => run.id === open.id)) list.unshift(open);
   return list;
 }

@@ -4,7 +4,8 @@ import { useRef } from "react";
 import type { Tool } from "../../../api/types";
 import { fieldsOf, initialValues } from "../../../lib/schema";
 import { Icon, uiCss } from "../../../ui";
-import { ToolPicture, toolSentence, toolTitle } from "../../studio/tools";
+import { ToolThumb } from "../../../ui/ToolMedia";
+import { toolSentence, toolTitle } from "../../studio/tools";
 import { useOpen } from "../context";
 import { landing, portsOf, type Media } from "../doc/ports";
 import { SIZES, type BoardNode, type NodeKind } from "../doc/types";
@@ -81,8 +82,7 @@ export function AddPalette({
                       onSelect={() => add("tool", newToolParams(tool))}
                     >
                       <span className={css.picture}>
-                        <ToolPicture name={tool.name} previewUrl={null} />
-                        <Icon name="studio" />
+                        <ToolThumb tool={tool} />
                       </span>
                       <span className={css.words}>
                         <b>{toolTitle(tool)}</b>

@@ -3,7 +3,7 @@ import { memo, useState } from "react";
 import { credits, duration } from "../../../lib/format";
 import { previewUrl, contentUrl } from "../../../lib/media";
 import { Icon } from "../../../ui";
-import { ToolPicture } from "../../studio/tools";
+import { ToolThumb } from "../../../ui/ToolMedia";
 import { useFacts, useNode, useOpen, usePeerAt } from "../context";
 import type { NodeFacts } from "../doc/facts";
 import { inputsOf, mediaWord, OUT, type Port } from "../doc/ports";
@@ -171,7 +171,7 @@ function ToolBlank({ node, facts }: { node: BoardNode; facts: NodeFacts }) {
   const known = store.tool(node);
   return (
     <div className={css.blank}>
-      {known ? <ToolPicture name={name} previewUrl={null} /> : null}
+      {known ? <ToolThumb tool={known} /> : null}
       <p>
         {!known
           ? store.toolsKnown.size > 0
