@@ -127,6 +127,8 @@ pub(crate) struct BusinessConfig {
     pub(crate) db: DbConfig,
     /// Catalogue and runs.
     pub(crate) tools: backlot_business_tools::Config,
+    /// Profiles, posts, feeds.
+    pub(crate) social: backlot_business_social::Config,
 }
 
 /// The company's numbers.

@@ -179,6 +179,12 @@ event!(ToolPublished, "business.tool.published", 1);
 /// The schemas of all events of business.
 #[must_use]
 pub fn schemas() -> Vec<EventSchema> {
+    let mut schemas = crate::community_events::schemas();
+    schemas.extend(tool_schemas());
+    schemas
+}
+
+fn tool_schemas() -> Vec<EventSchema> {
     vec![
         schema_of::<RunSubmitted>(),
         schema_of::<RunStarted>(),

@@ -3,6 +3,8 @@
 //! Nobody calls business; others learn from its events. Infrastructure and inference never depend on it.
 
 pub mod codes;
+pub mod community_events;
+pub mod doors;
 pub mod events;
 
 backlot_foundation_ids::typed_id!(
@@ -13,4 +15,29 @@ backlot_foundation_ids::typed_id!(
 backlot_foundation_ids::typed_id!(
     /// Names a review: something that moderation withheld and a person decides about.
     ReviewId
+);
+
+backlot_foundation_ids::typed_id!(
+    /// Names a published post.
+    PostId
+);
+
+backlot_foundation_ids::typed_id!(
+    /// Names a comment on a post.
+    CommentId
+);
+
+backlot_foundation_ids::typed_id!(
+    /// Names a remix: the act that makes a board from a post.
+    RemixId
+);
+
+backlot_foundation_ids::typed_id!(
+    /// Names a notification of a person.
+    NotificationId
+);
+
+backlot_foundation_ids::typed_id!(
+    /// Names a case of moderation: one reported thing, with all reports of it.
+    CaseId
 );

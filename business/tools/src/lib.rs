@@ -13,6 +13,7 @@ pub mod machine;
 pub mod manifest;
 mod migrations;
 pub mod moderation;
+mod origin;
 pub mod price;
 mod publish;
 mod retention;

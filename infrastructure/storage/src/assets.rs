@@ -142,7 +142,11 @@ impl Service {
         Ok(())
     }
 
-    async fn ready_row(&self, organisation: OrganisationId, id: AssetId) -> Result<asset::Model, Error> {
+    pub(crate) async fn ready_row(
+        &self,
+        organisation: OrganisationId,
+        id: AssetId,
+    ) -> Result<asset::Model, Error> {
         let row = self.row_of(organisation, id).await?;
         match AssetState::parse(&row.state) {
             AssetState::Ready => Ok(row),

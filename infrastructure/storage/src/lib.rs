@@ -25,6 +25,7 @@ mod output_rules;
 mod outputs;
 mod outputs_store;
 mod probe;
+mod public;
 mod reconcile;
 mod rpc;
 mod secret;

@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 
 use crate::error::Error;
 use crate::outputs::{IssuerTerms, Winner, WinnerOutput};
+use crate::public::PublicGrant;
 use crate::service::{Asset, AssetState, Service};
 
 /// Path of the issuer's route.
@@ -87,6 +88,9 @@ fn asset_message(asset: Asset) -> v1::Asset {
         run_id: row.run_id.unwrap_or_default(),
         input_asset_ids: inputs.iter().map(ToString::to_string).collect(),
         created_at_us: row.created_at.micros(),
+        tool: row.tool.unwrap_or_default(),
+        tool_version: row.tool_version.unwrap_or_default(),
+        has_preview: row.preview_type.is_some(),
     }
 }
 
@@ -181,5 +185,30 @@ impl Storage for Rpc {
         let organisation = service_in(&claims)?;
         self.service.discard_outputs(organisation, &request.into_inner().job_id).await?;
         Ok(Response::new(v1::DiscardOutputsResponse {}))
+    }
+
+    async fn set_public(
+        &self,
+        request: Request<v1::SetPublicRequest>,
+    ) -> Result<Response<v1::SetPublicResponse>, Status> {
+        let claims = caller(&request)?;
+        let request = request.into_inner();
+        let organisation = service_for(&claims, &request.organisation_id)?;
+        let id = asset_id(&request.asset_id)?;
+        let grant = PublicGrant { id: request.grant_id, version: request.version, public: request.public };
+        self.service.set_public(organisation, id, &grant).await?;
+        Ok(Response::new(v1::SetPublicResponse {}))
+    }
+
+    async fn sign_public(
+        &self,
+        request: Request<v1::SignPublicRequest>,
+    ) -> Result<Response<v1::SignedUrl>, Status> {
+        // Not bound to an organisation: that is what makes it public.
+        service_in(&caller(&request)?)?;
+        let request = request.into_inner();
+        let id = asset_id(&request.asset_id)?;
+        let signed = self.service.sign_public(id, &request.grant_id, request.ttl_s, request.preview).await?;
+        Ok(Response::new(v1::SignedUrl { url: signed.url, expires_at_us: signed.expires_at.micros() }))
     }
 }

@@ -831,6 +831,236 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/posts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What everybody signed in published. New posts do not move the pages of who reads on. */
+        get: operations["list_posts"];
+        put?: never;
+        /** Publish a picture or a film: everybody signed in sees it. */
+        post: operations["create_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/posts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A post. */
+        get: operations["get_post"];
+        put?: never;
+        post?: never;
+        /** Remove your post. Its medium stays yours and is public no longer. Safe to repeat. */
+        delete: operations["delete_post"];
+        options?: never;
+        head?: never;
+        /** Change your post. */
+        patch: operations["change_post"];
+        trace?: never;
+    };
+    "/v1/posts/{id}/comments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The comments on a post, newest first. */
+        get: operations["list_post_comments"];
+        put?: never;
+        /** Comment on a post. */
+        post: operations["create_post_comment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/posts/{id}/comments/{comment_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Delete a comment: your own, one on your post, or any as staff. Safe to repeat. */
+        delete: operations["delete_post_comment"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/posts/{id}/like": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Like a post. Safe to repeat. */
+        put: operations["put_like"];
+        post?: never;
+        /** Like a post no longer. Safe to repeat. */
+        delete: operations["delete_like"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/posts/{id}/media": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Redirects to a signed address of a post's medium. */
+        get: operations["get_post_media"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/posts/{id}/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Redirects to a signed address of a small picture of a post's medium. */
+        get: operations["get_post_preview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/profiles/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Your profile. Before you have taken part there is none, and the problem's `suggested` says what it would be. */
+        get: operations["get_my_profile"];
+        /** Change your profile. */
+        put: operations["put_my_profile"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/profiles/{handle}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Somebody's profile. */
+        get: operations["get_profile"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/profiles/{handle}/avatar": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Redirects to a signed address of somebody's picture. */
+        get: operations["get_avatar"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/profiles/{handle}/block": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Block somebody: neither sees the other, and both follows end. Safe to repeat. */
+        put: operations["put_block"];
+        post?: never;
+        /** Block somebody no longer. Safe to repeat. */
+        delete: operations["delete_block"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/profiles/{handle}/follow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Follow somebody. Safe to repeat. */
+        put: operations["put_follow"];
+        post?: never;
+        /** Follow somebody no longer. Safe to repeat. */
+        delete: operations["delete_follow"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/profiles/{handle}/mute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Mute somebody: you meet them in no feed, comment or notification. They are not told. Safe to repeat. */
+        put: operations["put_mute"];
+        post?: never;
+        /** Mute somebody no longer. Safe to repeat. */
+        delete: operations["delete_mute"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/reviews": {
         parameters: {
             query?: never;
@@ -947,6 +1177,23 @@ export interface paths {
         };
         /** What happened to a run, in every system: what it cost, who paid, why it failed. */
         get: operations["run_timeline"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tags": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The tags of most posts. */
+        get: operations["list_tags"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2630,6 +2877,44 @@ export interface components {
             /** @description Models that are loaded: `owner/name:version`. */
             resident: string[];
         };
+        /** @description Somebody, beside what they made. */
+        AuthorView: {
+            /** @description Route of their picture. */
+            avatar_url?: string | null;
+            /** @description Names the profile: `GET /v1/profiles/{handle}`. */
+            handle: string;
+            /** @description As they call themselves. */
+            name: string;
+        };
+        /** @description What to say. */
+        CommentBody: {
+            /** @description 1 to 1,000 characters. */
+            text: string;
+        };
+        /** Format: uuid */
+        CommentId: string;
+        /** @description Comments on a post. */
+        CommentList: {
+            /** @description Newest first. */
+            items: components["schemas"]["CommentView"][];
+            /** @description Where the next page begins; null: this is the last. */
+            next?: string | null;
+        };
+        /** @description A comment. */
+        CommentView: {
+            /** @description Who wrote it. */
+            author: components["schemas"]["AuthorView"];
+            /** @description When. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Its id. */
+            id: components["schemas"]["CommentId"];
+            /** @description Whether it is the caller's. */
+            is_mine: boolean;
+            /** @description The post. */
+            post_id: components["schemas"]["PostId"];
+            /** @description What they wrote. */
+            text: string;
+        };
         /**
          * @description What a person decides.
          * @enum {string}
@@ -2699,6 +2984,176 @@ export interface components {
             /** @description For people. */
             message: string;
             retry?: components["schemas"]["Retry"] | null;
+        };
+        /** @description What to publish. */
+        PostBody: {
+            /** @description A ready picture or clip of your organisation. */
+            asset_id: components["schemas"]["AssetId"];
+            /** @description The board that it was made on. */
+            board_id?: string | null;
+            /** @description Whether others may make boards from it. */
+            remixable?: boolean;
+            /** @description Whether others see the tool's input, without its media. */
+            share_parameters?: boolean;
+            /** @description Up to 8, each 2 to 32 letters, digits, - and _. */
+            tags?: string[];
+            /** @description Up to 2,000 characters. */
+            text?: string;
+            /** @description 1 to 120 characters in one line. */
+            title: string;
+        };
+        /** @description What to change; what is left out stays. */
+        PostChangeBody: {
+            /** @description Whether others may make boards from it. */
+            remixable?: boolean | null;
+            /** @description Whether others see the tool's input, without its media. */
+            share_parameters?: boolean | null;
+            /** @description Up to 8. */
+            tags?: string[] | null;
+            /** @description Up to 2,000 characters. */
+            text?: string | null;
+            /** @description 1 to 120 characters in one line. */
+            title?: string | null;
+        };
+        /** Format: uuid */
+        PostId: string;
+        /** @description Posts. */
+        PostList: {
+            /** @description In the order of the feed. */
+            items: components["schemas"]["PostView"][];
+            /** @description Where the next page begins; null: this is the last. A page may have fewer items and a next one. */
+            next?: string | null;
+        };
+        /** @description A published picture or film. */
+        PostView: {
+            /** @description Who published it. */
+            author: components["schemas"]["AuthorView"];
+            /** @description The board that it was made on; only its author sees it. */
+            board_id?: string | null;
+            /**
+             * Format: int64
+             * @description How many comments it has.
+             */
+            comments: number;
+            /** @description When. */
+            created_at: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description Milliseconds; null for a picture.
+             */
+            duration_ms?: number | null;
+            /**
+             * Format: int32
+             * @description Pixels.
+             */
+            height: number;
+            /** @description Its id. */
+            id: components["schemas"]["PostId"];
+            /** @description Whether it is the caller's. */
+            is_mine: boolean;
+            /** @description `image` or `video`. */
+            kind: string;
+            /** @description Whether the caller likes it. */
+            liked: boolean;
+            /**
+             * Format: int64
+             * @description How many like it.
+             */
+            likes: number;
+            /** @description Route of the medium. */
+            media_url: string;
+            parent_post_id?: components["schemas"]["PostId"] | null;
+            /** @description Route of a small picture of it. */
+            preview_url: string;
+            /** @description Where its medium came from. */
+            provenance: components["schemas"]["ProvenanceView"];
+            /** @description Whether others may remix it. */
+            remixable: boolean;
+            /**
+             * Format: int64
+             * @description How many boards were made from it.
+             */
+            remixes: number;
+            /** @description Why it was removed, where it was: `author`, `moderation` or `asset_deleted`. */
+            removed_because?: string | null;
+            /** @description Whether its author shows its parameters. */
+            share_parameters: boolean;
+            /** @description `public`; to its author and staff also `publishing`, `hidden` or `removed`. */
+            state: string;
+            /** @description Lower case, without `#`. */
+            tags: string[];
+            /** @description May be empty. */
+            text: string;
+            /** @description In one line. */
+            title: string;
+            /**
+             * Format: int32
+             * @description Pixels.
+             */
+            width: number;
+        };
+        /** @description How you want to be called. */
+        ProfileBody: {
+            avatar_asset?: components["schemas"]["AssetId"] | null;
+            /** @description Up to 300 characters. */
+            bio?: string;
+            /** @description 3 to 30 of a-z, 0-9 and _, beginning with a letter, unlike every other. */
+            handle: string;
+            /** @description 1 to 60 characters in one line. */
+            name: string;
+        };
+        /** @description A profile. */
+        ProfileView: {
+            /** @description Route of their picture. */
+            avatar_url?: string | null;
+            /** @description About themselves. */
+            bio: string;
+            /** @description The caller blocks them. */
+            blocked: boolean;
+            /** @description Since when. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description The caller follows them. */
+            followed: boolean;
+            /**
+             * Format: int64
+             * @description Who follows them.
+             */
+            followers: number;
+            /**
+             * Format: int64
+             * @description Whom they follow.
+             */
+            following: number;
+            /** @description Unique, and unlike every other. */
+            handle: string;
+            /** @description It is the caller's own. */
+            is_me: boolean;
+            /** @description The caller mutes them. */
+            muted: boolean;
+            /** @description As they call themselves. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Public posts.
+             */
+            posts: number;
+            /** @description `active`; of the caller's own and for staff also `suspended`, `banned` or `erased`. */
+            state: string;
+        };
+        /** @description Where a post's medium came from. */
+        ProvenanceView: {
+            /** @description Route of the remix tree. */
+            lineage_url: string;
+            /** @description `owner/name` of the model; null where none made it, or none is known. */
+            model?: string | null;
+            /** @description Version of the model. */
+            model_version?: string | null;
+            /** @description The tool's input without its media, where the author shares it. */
+            parameters?: Record<string, never> | null;
+            /** @description The tool; null where it was brought as it is. */
+            tool?: string | null;
+            /** @description Version of the tool. */
+            version?: string | null;
         };
         /** @description What to quote. */
         QuoteBody: {
@@ -2936,6 +3391,23 @@ export interface components {
          * @enum {string}
          */
         Side: "input" | "output";
+        /** @description Tags. */
+        TagList: {
+            /** @description Those of most posts first, 50 at most. */
+            items: components["schemas"]["TagView"][];
+            /** @description Always null: it is one page. */
+            next?: string | null;
+        };
+        /** @description A tag. */
+        TagView: {
+            /**
+             * Format: int64
+             * @description How many posts have it.
+             */
+            posts: number;
+            /** @description Lower case, without `#`. */
+            tag: string;
+        };
         /** @description A run's timeline. */
         Timeline: {
             /** @description What it cost. */
@@ -5364,6 +5836,665 @@ export interface operations {
             };
         };
     };
+    list_posts: {
+        parameters: {
+            query?: {
+                /** @description `new`, `hot` or `following`; `new` where it is left out. */
+                feed?: "new" | "hot" | "following";
+                /** @description Only with this tag. */
+                tag?: string;
+                /** @description Only of the author with this handle. */
+                author?: string;
+                /** @description Only with these words in tags, title or text; the last may be the beginning of a word. */
+                q?: string;
+                /** @description Most items, 1 to 100; 24 where it is left out. */
+                limit?: number;
+                /** @description The `next` of the page before. */
+                before?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PostList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and body: the same post */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PostBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PostView"];
+                };
+            };
+            /** @description Being published */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PostView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PostView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PostChangeBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PostView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_post_comments: {
+        parameters: {
+            query?: {
+                /** @description Most items, 1 to 100; 24 where it is left out. */
+                limit?: number;
+                /** @description The `next` of the page before. */
+                before?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommentList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_post_comment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CommentBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommentView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_post_comment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                comment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_like: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_like: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_post_media: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_post_preview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_my_profile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProfileView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_my_profile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProfileBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProfileView"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_profile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                handle: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProfileView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_avatar: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                handle: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_block: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                handle: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_block: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                handle: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_follow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                handle: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_follow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                handle: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_mute: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                handle: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_mute: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                handle: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_reviews: {
         parameters: {
             query?: {
@@ -5630,6 +6761,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Timeline"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_tags: {
+        parameters: {
+            query?: {
+                /** @description How they begin; all where it is left out. */
+                q?: string;
+                /** @description Most items, 1 to 50; 50 where it is left out. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TagList"];
                 };
             };
             default: {

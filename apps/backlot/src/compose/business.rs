@@ -1,5 +1,8 @@
-//! Tools: calls infrastructure and inference by their contracts, follows their events.
+//! Tools and the community: call infrastructure and inference by their contracts, follow their events.
 
+use std::sync::Arc;
+
+use backlot_business_social as social;
 use backlot_business_tools as tools;
 use backlot_foundation_db::Db;
 use backlot_foundation_events::EventsService;
@@ -25,13 +28,21 @@ pub(super) async fn build(context: &Context, channels: &Channels<'_>) -> anyhow:
     )
     .await?;
     tools.tasks(&context.tasks, &infrastructure, &inference);
+    let social = social::Service::new(
+        db.clone(),
+        infrastructure,
+        social::Doors { origins: Arc::new(tools.clone()) },
+        clock.clone(),
+        config.social.clone(),
+    );
+    social.tasks(&context.tasks);
     let events = EventsService::new(db.clone(), clock, backlot_business_api::events::schemas());
     let verifier = context.trust.verifier(audience::BUSINESS)?;
     let routes = tonic::service::Routes::new(events.server());
     Ok(System {
         name: audience::BUSINESS,
         rpc: Server::new(verifier.clone()).layer(routes),
-        http: tools.http(),
+        http: tools.http().merge(social.http()),
         verifier,
         db,
     })
@@ -41,5 +52,6 @@ pub(super) async fn build(context: &Context, channels: &Channels<'_>) -> anyhow:
 pub(super) async fn migrate(db: &Db) -> anyhow::Result<()> {
     db.migrate::<backlot_foundation_events::Migrator>().await?;
     db.migrate::<tools::Migrator>().await?;
+    db.migrate::<social::Migrator>().await?;
     Ok(())
 }

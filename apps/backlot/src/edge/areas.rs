@@ -9,7 +9,10 @@ const AREAS: &[(&str, &[&str])] = &[
         audience::INFRASTRUCTURE,
         &["identity", "mandates", "billing", "assets", "assets-usage", "objects", "outputs"],
     ),
-    (audience::BUSINESS, &["tools", "runs"]),
+    (
+        audience::BUSINESS,
+        &["tools", "runs", "profiles", "posts", "tags", "notifications", "reports", "moderation"],
+    ),
     (audience::INFERENCE, &["jobs", "fleet", "models"]),
     (
         audience::DATA,
@@ -83,6 +86,7 @@ pub(super) fn scope(method: &Method, path: &str) -> String {
         "runs" => "tools",
         "assets-usage" => "assets",
         "fleet" | "models" => "jobs",
+        "profiles" | "tags" | "notifications" | "reports" | "moderation" => "posts",
         other => other,
     };
     let looks = is_safe(method) || (area == "tools" && path.ends_with("/quote"));
@@ -101,6 +105,7 @@ mod tests {
         check(Method::POST, "/v1/tools/upscale/quote", "tools:read");
         check(Method::POST, "/v1/runs", "tools:write");
         check(Method::GET, "/v1/fleet", "jobs:read");
+        check(Method::PUT, "/v1/profiles/ada/follow", "posts:write");
         check(Method::DELETE, "/v1/identity/api-keys/1", "identity:write");
     }
 

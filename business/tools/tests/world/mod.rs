@@ -388,6 +388,14 @@ impl Storage for Infra {
         self.0.door("discard", When::After).await?;
         Ok(Response::new(infra::DiscardOutputsResponse {}))
     }
+
+    async fn set_public(&self, _: Request<infra::SetPublicRequest>) -> Answer<infra::SetPublicResponse> {
+        Err(Status::unimplemented("tools make nothing public"))
+    }
+
+    async fn sign_public(&self, _: Request<infra::SignPublicRequest>) -> Answer<infra::SignedUrl> {
+        Err(Status::unimplemented("tools make nothing public"))
+    }
 }
 
 fn uuid_like() -> String {

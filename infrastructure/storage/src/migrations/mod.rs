@@ -3,13 +3,14 @@
 use sea_orm_migration::prelude::*;
 
 mod m0001_assets;
+mod m0002_public;
 
 /// Brings the tables of storage up to date.
 pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_assets::Migration)]
+        vec![Box::new(m0001_assets::Migration), Box::new(m0002_public::Migration)]
     }
 
     fn migration_table_name() -> DynIden {

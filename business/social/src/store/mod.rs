@@ -1,0 +1,99 @@
+//! All SQL of the community.
+//!
+//! A counter is changed in the transaction of the row that it counts, so that after a crash at any line both
+//! are there or neither. Rows that several transactions change are taken in one order: the row that names the
+//! act, the post, its tags, words by their text, profiles by their id.
+
+mod comments;
+mod feeds;
+mod likes;
+mod posts;
+mod profiles;
+mod relations;
+
+use backlot_foundation_db::{Db, DbError, WriteTx};
+use backlot_foundation_time::Timestamp;
+use backlot_infrastructure_api::UserId;
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult, Statement, Value};
+
+pub(crate) use comments::{insert as insert_comment, remove as remove_comment};
+pub(crate) use feeds::{Order, Position, Source};
+pub(crate) use likes::{like, unlike};
+pub(crate) use posts::{
+    Counter, Edit, Inserted, Key, bump, edit as edit_post, insert as insert_post, lock as lock_post, put_off,
+    set_state as set_post_state, told, words_of,
+};
+pub(crate) use profiles::{NewProfile, Saved, of as profile_of, save as save_profile};
+pub(crate) use relations::{Hiding, Standing, follow, hidden_count, hide, is_apart, unfollow, unhide};
+
+use crate::limits::Rate;
+
+/// The community's tables. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Store {
+    db: Db,
+}
+
+impl Store {
+    pub(crate) const fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    pub(crate) const fn db(&self) -> &Db {
+        &self.db
+    }
+
+    pub(crate) async fn begin(&self) -> Result<WriteTx, DbError> {
+        self.db.begin_write().await
+    }
+
+    async fn all<T: FromQueryResult>(&self, sql: &str, values: Vec<Value>) -> Result<Vec<T>, DbError> {
+        let statement = Statement::from_sql_and_values(self.db.backend(), sql, values);
+        Ok(T::find_by_statement(statement).all(self.db.read()).await?)
+    }
+
+    async fn one<T: FromQueryResult>(&self, sql: &str, values: Vec<Value>) -> Result<Option<T>, DbError> {
+        let statement = Statement::from_sql_and_values(self.db.backend(), sql, values);
+        Ok(T::find_by_statement(statement).one(self.db.read()).await?)
+    }
+
+    async fn rows(&self, sql: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, DbError> {
+        let statement = Statement::from_sql_and_values(self.db.backend(), sql, values);
+        Ok(self.db.read().query_all_raw(statement).await?)
+    }
+}
+
+/// Counts one more act of this kind in the present window; false where that is one too many.
+pub(crate) async fn take(tx: &WriteTx, user: UserId, rate: Rate, now: Timestamp) -> Result<bool, DbError> {
+    let window = i64::try_from(rate.window.as_secs()).unwrap_or(i64::MAX).max(1);
+    let start = now.seconds() - now.seconds().rem_euclid(window);
+    let sql = "INSERT INTO social_rates (user_id, action, window_start, used) VALUES ($1, $2, $3, 1)
+               ON CONFLICT (user_id, action, window_start) DO UPDATE SET used = social_rates.used + 1
+               RETURNING used";
+    let row = query(tx, sql, vec![user.into(), rate.action.into(), start.into()]).await?;
+    let used: i64 = row.map(|row| row.try_get("", "used")).transpose()?.unwrap_or_default();
+    Ok(used <= rate.max)
+}
+
+pub(crate) async fn execute(tx: &WriteTx, sql: &str, values: Vec<Value>) -> Result<u64, DbError> {
+    let done = tx.execute_raw(Statement::from_sql_and_values(tx.backend(), sql, values)).await?;
+    Ok(done.rows_affected())
+}
+
+async fn query(tx: &WriteTx, sql: &str, values: Vec<Value>) -> Result<Option<QueryResult>, DbError> {
+    Ok(tx.query_one_raw(Statement::from_sql_and_values(tx.backend(), sql, values)).await?)
+}
+
+async fn find<T: FromQueryResult>(tx: &WriteTx, sql: &str, values: Vec<Value>) -> Result<Option<T>, DbError> {
+    let statement = Statement::from_sql_and_values(tx.backend(), sql, values);
+    Ok(T::find_by_statement(statement).one(&**tx).await?)
+}
+
+/// `$n, $n+1, …` for a list of values.
+fn places(first: usize, count: usize) -> String {
+    (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+}
+
+fn column<T: sea_orm::TryGetable>(rows: &[QueryResult], name: &str) -> Result<Vec<T>, DbError> {
+    Ok(rows.iter().map(|row| row.try_get("", name)).collect::<Result<_, DbErr>>()?)
+}

@@ -1,0 +1,267 @@
+//! The community as people see it.
+
+use std::collections::HashMap;
+
+use backlot_business_api::{CommentId, PostId};
+use backlot_foundation_time::Timestamp;
+use backlot_infrastructure_api::UserId;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::error::Error;
+use crate::rows::{Comment, Post, Profile, post_state, profile_state};
+use crate::service::{Service, Viewer};
+use crate::store::Standing;
+
+/// Somebody, beside what they made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct AuthorView {
+    /// Names the profile: `GET /v1/profiles/{handle}`.
+    pub handle: String,
+    /// As they call themselves.
+    pub name: String,
+    /// Route of their picture.
+    pub avatar_url: Option<String>,
+}
+
+impl AuthorView {
+    pub(crate) fn of(profile: &Profile) -> Self {
+        Self { handle: profile.handle.clone(), name: profile.name.clone(), avatar_url: avatar_url(profile) }
+    }
+
+    /// Of somebody whose account is gone.
+    fn gone() -> Self {
+        Self { handle: "deleted".to_owned(), name: "Deleted account".to_owned(), avatar_url: None }
+    }
+}
+
+fn avatar_url(profile: &Profile) -> Option<String> {
+    profile.avatar_asset.map(|_| format!("/v1/profiles/{}/avatar", profile.handle))
+}
+
+/// A profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct ProfileView {
+    /// Unique, and unlike every other.
+    pub handle: String,
+    /// As they call themselves.
+    pub name: String,
+    /// About themselves.
+    pub bio: String,
+    /// Route of their picture.
+    pub avatar_url: Option<String>,
+    /// `active`; of the caller's own and for staff also `suspended`, `banned` or `erased`.
+    pub state: String,
+    /// Public posts.
+    pub posts: i64,
+    /// Who follows them.
+    pub followers: i64,
+    /// Whom they follow.
+    pub following: i64,
+    /// It is the caller's own.
+    pub is_me: bool,
+    /// The caller follows them.
+    pub followed: bool,
+    /// The caller blocks them.
+    pub blocked: bool,
+    /// The caller mutes them.
+    pub muted: bool,
+    /// Since when.
+    pub created_at: Timestamp,
+}
+
+impl ProfileView {
+    pub(crate) fn of(profile: &Profile, viewer: &Viewer, standing: Standing) -> Self {
+        Self {
+            handle: profile.handle.clone(),
+            name: profile.name.clone(),
+            bio: profile.bio.clone(),
+            avatar_url: avatar_url(profile),
+            state: profile.state.clone(),
+            posts: profile.posts,
+            followers: profile.followers,
+            following: profile.following,
+            is_me: profile.user_id == viewer.user,
+            followed: standing.follows,
+            blocked: standing.blocks,
+            muted: standing.mutes,
+            created_at: profile.created_at,
+        }
+    }
+}
+
+/// Where a post's medium came from.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct ProvenanceView {
+    /// `owner/name` of the model; null where none made it, or none is known.
+    pub model: Option<String>,
+    /// Version of the model.
+    pub model_version: Option<String>,
+    /// The tool; null where it was brought as it is.
+    pub tool: Option<String>,
+    /// Version of the tool.
+    pub version: Option<String>,
+    /// The tool's input without its media, where the author shares it.
+    #[schema(value_type = Option<Object>)]
+    pub parameters: Option<Value>,
+    /// Route of the remix tree.
+    pub lineage_url: String,
+}
+
+/// A published picture or film.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct PostView {
+    /// Its id.
+    pub id: PostId,
+    /// Who published it.
+    pub author: AuthorView,
+    /// `image` or `video`.
+    pub kind: String,
+    /// `public`; to its author and staff also `publishing`, `hidden` or `removed`.
+    pub state: String,
+    /// Why it was removed, where it was: `author`, `moderation` or `asset_deleted`.
+    pub removed_because: Option<String>,
+    /// In one line.
+    pub title: String,
+    /// May be empty.
+    pub text: String,
+    /// Lower case, without `#`.
+    pub tags: Vec<String>,
+    /// Route of the medium.
+    pub media_url: String,
+    /// Route of a small picture of it.
+    pub preview_url: String,
+    /// Pixels.
+    pub width: i32,
+    /// Pixels.
+    pub height: i32,
+    /// Milliseconds; null for a picture.
+    pub duration_ms: Option<i64>,
+    /// How many like it.
+    pub likes: i64,
+    /// How many comments it has.
+    pub comments: i64,
+    /// How many boards were made from it.
+    pub remixes: i64,
+    /// Whether the caller likes it.
+    pub liked: bool,
+    /// Whether it is the caller's.
+    pub is_mine: bool,
+    /// Whether others may remix it.
+    pub remixable: bool,
+    /// Whether its author shows its parameters.
+    pub share_parameters: bool,
+    /// Where its medium came from.
+    pub provenance: ProvenanceView,
+    /// The post that it remixes.
+    pub parent_post_id: Option<PostId>,
+    /// The board that it was made on; only its author sees it.
+    pub board_id: Option<String>,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+fn post_view(post: &Post, author: Option<&Profile>, viewer: &Viewer, liked: bool) -> PostView {
+    let filled = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let own = post.author_id == viewer.user;
+    let parameters = (post.share_parameters || own).then_some(post.parameters.as_str());
+    PostView {
+        id: post.id,
+        author: author.map_or_else(AuthorView::gone, AuthorView::of),
+        kind: post.kind.clone(),
+        state: post.state.clone(),
+        removed_because: filled(&post.removed_because).filter(|_| post.state == post_state::REMOVED),
+        title: post.title.clone(),
+        text: post.text.clone(),
+        tags: post.tags(),
+        media_url: format!("/v1/posts/{}/media", post.id),
+        preview_url: format!("/v1/posts/{}/preview", post.id),
+        width: post.width_px,
+        height: post.height_px,
+        duration_ms: Some(post.duration_ms).filter(|ms| *ms > 0),
+        likes: post.likes,
+        comments: post.comments,
+        remixes: post.remixes,
+        liked,
+        is_mine: own,
+        remixable: post.remixable,
+        share_parameters: post.share_parameters,
+        provenance: ProvenanceView {
+            model: filled(&post.model),
+            model_version: filled(&post.model_version),
+            tool: filled(&post.tool),
+            version: filled(&post.tool_version),
+            parameters: parameters.and_then(|text| serde_json::from_str(text).ok()),
+            lineage_url: format!("/v1/posts/{}/lineage", post.id),
+        },
+        parent_post_id: post.parent_post_id,
+        board_id: post.board_id.clone().filter(|_| own),
+        created_at: post.created_at,
+    }
+}
+
+/// A comment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct CommentView {
+    /// Its id.
+    pub id: CommentId,
+    /// The post.
+    pub post_id: PostId,
+    /// Who wrote it.
+    pub author: AuthorView,
+    /// What they wrote.
+    pub text: String,
+    /// Whether it is the caller's.
+    pub is_mine: bool,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+impl Service {
+    /// Posts as this viewer sees them, in the same order.
+    pub(crate) async fn post_views(&self, viewer: &Viewer, posts: &[Post]) -> Result<Vec<PostView>, Error> {
+        let ids: Vec<PostId> = posts.iter().map(|post| post.id).collect();
+        let liked = self.store().liked_among(viewer.user, &ids).await?;
+        let authors = self.authors(posts.iter().map(|post| post.author_id)).await?;
+        let view =
+            |post: &Post| post_view(post, authors.get(&post.author_id), viewer, liked.contains(&post.id));
+        Ok(posts.iter().map(view).collect())
+    }
+
+    /// One post as this viewer sees it.
+    pub(crate) async fn view_of_post(&self, viewer: &Viewer, post: &Post) -> Result<PostView, Error> {
+        let views = self.post_views(viewer, std::slice::from_ref(post)).await?;
+        views.into_iter().next().ok_or_else(|| Error::PostUnknown(post.id.to_string()))
+    }
+
+    /// Comments as this viewer sees them, in the same order.
+    pub(crate) async fn comment_views(
+        &self,
+        viewer: &Viewer,
+        comments: &[Comment],
+    ) -> Result<Vec<CommentView>, Error> {
+        let authors = self.authors(comments.iter().map(|comment| comment.author_id)).await?;
+        let view = |comment: &Comment| CommentView {
+            id: comment.id,
+            post_id: comment.post_id,
+            author: authors.get(&comment.author_id).map_or_else(AuthorView::gone, AuthorView::of),
+            text: comment.text.clone(),
+            is_mine: comment.author_id == viewer.user,
+            created_at: comment.created_at,
+        };
+        Ok(comments.iter().map(view).collect())
+    }
+
+    pub(crate) async fn authors(
+        &self,
+        users: impl Iterator<Item = UserId>,
+    ) -> Result<HashMap<UserId, Profile>, Error> {
+        let mut users: Vec<UserId> = users.collect();
+        users.sort_unstable();
+        users.dedup();
+        let mut found = self.store().profiles(&users).await?;
+        found.retain(|_, profile| profile.state != profile_state::ERASED);
+        Ok(found)
+    }
+}
