@@ -3,6 +3,15 @@ import { defineConfig } from "vitest/config";
 
 // Everything that is built lands under /assets with a hash in its name, so the edge may cache it for ever.
 // Nothing is inlined: the edge's content security policy forbids inline scripts and data: fonts.
+const url = process.env.BACKLOT_URL ?? "http://127.0.0.1:8080";
+const backlot = {
+  target: url,
+  changeOrigin: true,
+  ws: true,
+  // The edge takes changes only from its own pages: in development this server is its page.
+  headers: { origin: new URL(url).origin },
+};
+
 export default defineConfig({
   plugins: [react()],
   build: {
@@ -13,9 +22,9 @@ export default defineConfig({
   },
   server: {
     proxy: {
-      "/v1": process.env.BACKLOT_URL ?? "http://127.0.0.1:8080",
-      "/docs": process.env.BACKLOT_URL ?? "http://127.0.0.1:8080",
-      "/openapi.json": process.env.BACKLOT_URL ?? "http://127.0.0.1:8080",
+      "/v1": backlot,
+      "/docs": backlot,
+      "/openapi.json": backlot,
     },
   },
   test: { include: ["src/**/*.test.ts"], environment: "node" },

@@ -23,6 +23,9 @@ export interface Post {
   id: string;
   author: Author;
   kind: "image" | "video";
+  /** `public`; to its author and to staff also `publishing`, `hidden` or `removed`. */
+  state: string;
+  removed_because: string | null;
   title: string;
   text: string;
   tags: string[];
@@ -35,8 +38,10 @@ export interface Post {
   comments: number;
   remixes: number;
   liked: boolean;
-  remixable?: boolean;
-  provenance: Provenance | null;
+  is_mine: boolean;
+  remixable: boolean;
+  share_parameters: boolean;
+  provenance: Provenance;
   parent_post_id: string | null;
   board_id?: string | null;
   created_at: string;
@@ -47,9 +52,12 @@ export interface Profile extends Author {
   posts: number;
   followers: number;
   following: number;
-  followed?: boolean;
-  blocked?: boolean;
-  muted?: boolean;
+  is_me: boolean;
+  followed: boolean;
+  blocked: boolean;
+  muted: boolean;
+  /** The picture as an asset, for whose profile it is. */
+  avatar_asset?: string | null;
   created_at: string;
 }
 

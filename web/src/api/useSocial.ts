@@ -66,7 +66,7 @@ export function useTie() {
         old && {
           ...old,
           [FLAG[tie]]: on,
-          followers: old.followers + (tie === "follow" && Boolean(old.followed) !== on ? (on ? 1 : -1) : 0),
+          followers: old.followers + (tie === "follow" && old.followed !== on ? (on ? 1 : -1) : 0),
         },
     );
   return useMutation({

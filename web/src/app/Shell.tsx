@@ -4,6 +4,7 @@ import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { Link, NavLink, Outlet, ScrollRestoration, useLocation, useNavigate } from "react-router";
 import { notificationsQuery, unreadOf } from "../api/notifications";
 import { balanceQuery } from "../api/queries";
+import { myProfileQuery } from "../api/social";
 import { credits } from "../lib/format";
 import { Bar, Dialog, Icon, Kbd, Tip, uiCss } from "../ui";
 import { Bell } from "../pages/notifications/Bell";
@@ -131,6 +132,7 @@ function OrganisationMenu({ onHelp }: { onHelp: () => void }) {
   const signOut = useSignOut();
   const switchTo = useSwitchOrganisation();
   const theme = useTheme();
+  const profile = useQuery(myProfileQuery).data;
   return (
     <Menu.Root>
       <Menu.Trigger className={css.org} aria-label={`${organisation.name}, account and organisation`}>
@@ -147,6 +149,16 @@ function OrganisationMenu({ onHelp }: { onHelp: () => void }) {
             </Menu.Item>
           ))}
           <Menu.Separator className={uiCss.menuLine} />
+          <Menu.Item className={uiCss.menuItem} asChild>
+            <Link to={profile ? `/people/${profile.handle}` : "/profile"}>
+              <Icon name="person" /> My profile
+            </Link>
+          </Menu.Item>
+          <Menu.Item className={uiCss.menuItem} asChild>
+            <Link to="/account">
+              <Icon name="shield" /> Account and sessions
+            </Link>
+          </Menu.Item>
           <Menu.Item className={uiCss.menuItem} onSelect={() => setTheme(theme === "dark" ? "light" : "dark")}>
             <Icon name={theme === "dark" ? "sun" : "moon"} /> {theme === "dark" ? "Light" : "Dark"} theme
           </Menu.Item>

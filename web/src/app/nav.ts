@@ -24,6 +24,7 @@ export const CONSOLE: readonly Place[] = [
   { to: "/billing", label: "Billing", icon: "billing", keys: "g b" },
 ];
 export const OPERATION: readonly Place[] = [
+  { to: "/moderation", label: "Moderation", icon: "shield", keys: "g m", staff: true },
   { to: "/numbers", label: "Numbers", icon: "numbers", keys: "g n", staff: true },
   { to: "/fleet", label: "Fleet", icon: "fleet", keys: "g f" },
 ];

@@ -6,21 +6,10 @@ import { ProblemError } from "../api/problem";
 import { myProfileQuery, socialKeys, type Profile } from "../api/social";
 import { Button, FieldFrame, ProblemView, TextField, uiCss } from "../ui";
 import css from "./publish.module.css";
+import { HANDLE_MAX, HANDLE_MIN, handleOf } from "./words";
 
-const HANDLE_MIN = 3;
-const HANDLE_MAX = 30;
 const NAME_MAX = 60;
 const BIO_MAX = 300;
-
-/** "Ada Oyelaran" becomes "ada_oyelaran": what a handle may be made of. */
-export function handleOf(text: string): string {
-  return text
-    .normalize("NFKD")
-    .toLowerCase()
-    .replace(/[^a-z0-9_]+/g, "_")
-    .replace(/^_+|_+$/g, "")
-    .slice(0, HANDLE_MAX);
-}
 
 /** Makes or changes the caller's profile. With `bio` it is the whole form, else only what publishing needs. */
 export function HandleForm({
@@ -49,7 +38,7 @@ export function HandleForm({
         handle,
         name: name.trim(),
         bio: about.trim(),
-        ...(avatarAsset === undefined ? {} : { avatar_asset: avatarAsset }),
+        avatar_asset: avatarAsset === undefined ? (old?.avatar_asset ?? null) : avatarAsset,
       }),
     onSuccess: (profile) => {
       client.setQueryData(socialKeys.myProfile, profile);
@@ -76,7 +65,7 @@ export function HandleForm({
         maxLength={HANDLE_MAX}
         autoComplete="off"
         spellCheck={false}
-        help="Letters, digits and underscores. It is your address here."
+        help="Begins with a letter; letters, digits and underscores. It is your address here."
         value={handle}
         fault={faultOf("handle")}
         onChange={(event) => setHandle(event.target.value.toLowerCase().replace(/[^a-z0-9_]/g, "_"))}

@@ -2,6 +2,7 @@ import { useState } from "react";
 import { ProblemError } from "../api/problem";
 import { FieldFrame, Icon, TextField, uiCss } from "../ui";
 import css from "./publish.module.css";
+import { TAG_MAX, TAG_MIN, tagOf } from "./words";
 
 export interface Words {
   title: string;
@@ -12,18 +13,6 @@ export interface Words {
 export const TITLE_MAX = 120;
 const TEXT_MAX = 2_000;
 const TAGS_MAX = 8;
-const TAG_MAX = 32;
-
-/** "Golden Hour!" becomes "golden-hour": one spelling a tag. */
-export function tagOf(text: string): string {
-  return text
-    .trim()
-    .toLowerCase()
-    .replace(/^#+/, "")
-    .replace(/[^\p{L}\p{N}]+/gu, "-")
-    .replace(/^-+|-+$/g, "")
-    .slice(0, TAG_MAX);
-}
 
 /** Title, text and tags of a post, where it is published and where it is edited. */
 export function PostWords({
@@ -79,7 +68,7 @@ function TagsField({
     const next = [...tags];
     for (const part of text.split(",")) {
       const tag = tagOf(part);
-      if (tag && !next.includes(tag) && next.length < TAGS_MAX) next.push(tag);
+      if (tag.length >= TAG_MIN && !next.includes(tag) && next.length < TAGS_MAX) next.push(tag);
     }
     setTyped("");
     if (next.length !== tags.length) onChange(next);

@@ -137,9 +137,11 @@ function PublishForm({
               </small>
             </Line>
           )}
-          <Choice on={parameters} onChange={setParameters} label="The parameters">
-            {parametersWords(run, boardId, parameters)}
-          </Choice>
+          {(run || boardId) && (
+            <Choice on={parameters} onChange={setParameters} label="The parameters">
+              {parametersWords(run, parameters)}
+            </Choice>
+          )}
           <Choice on={remixable} onChange={setRemixable} label="A copy to remix">
             {remixable
               ? "They may begin a board of their own with it; it will name this post as its parent."
@@ -165,10 +167,9 @@ function PublishForm({
   );
 }
 
-function parametersWords(run: Run | null, boardId: string | null, shared: boolean): string {
+function parametersWords(run: Run | null, shared: boolean): string {
   if (!shared) return "They see with which tool it was made, and not with which settings.";
-  if (run) return takeLabel(run.input) || "It was made with none.";
-  return boardId ? "The settings of every shot." : "There are none: it was brought in as it is.";
+  return run ? takeLabel(run.input) || "It was made with none." : "The settings with which its shots were made.";
 }
 
 /** "rocket_2x.png" reads "Rocket 2x". */

@@ -10,10 +10,11 @@ import css from "./Post.module.css";
 export function EditPostDialog({ post, onClose }: { post: Post; onClose: () => void }) {
   const client = useQueryClient();
   const [words, setWords] = useState({ title: post.title, text: post.text, tags: post.tags });
+  const [shared, setShared] = useState({ share_parameters: post.share_parameters, remixable: post.remixable });
   const save = useMutation({
-    mutationFn: () => api.patch<Post>(`/v1/posts/${post.id}`, words),
-    onSuccess: () => {
-      changePost(client, post.id, (old) => ({ ...old, ...words }));
+    mutationFn: () => api.patch<Post>(`/v1/posts/${post.id}`, { ...words, ...shared }),
+    onSuccess: (saved) => {
+      changePost(client, post.id, () => saved);
       onClose();
     },
   });
@@ -27,6 +28,25 @@ export function EditPostDialog({ post, onClose }: { post: Post; onClose: () => v
         }}
       >
         <PostWords words={words} onChange={setWords} error={save.error} />
+        <fieldset>
+          <legend className="sr-only">What is shared</legend>
+          <label>
+            <input
+              type="checkbox"
+              checked={shared.share_parameters}
+              onChange={(event) => setShared({ ...shared, share_parameters: event.target.checked })}
+            />
+            Others see the parameters
+          </label>
+          <label>
+            <input
+              type="checkbox"
+              checked={shared.remixable}
+              onChange={(event) => setShared({ ...shared, remixable: event.target.checked })}
+            />
+            Others may remix it
+          </label>
+        </fieldset>
         {save.error && <ProblemView error={save.error} />}
         <div className={uiCss.emptyActions}>
           <Button

@@ -6,8 +6,8 @@ import { Button } from "../../ui";
 export function FollowButton({ handle }: { handle: string }) {
   const profile = useQuery(profileQuery(handle)).data;
   const tie = useTie();
-  if (!profile || profile.blocked) return null;
-  const on = Boolean(profile.followed);
+  if (!profile || profile.blocked || profile.is_me) return null;
+  const on = profile.followed;
   return (
     <Button
       icon={on ? "check" : undefined}

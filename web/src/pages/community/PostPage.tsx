@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link, useParams } from "react-router";
-import { myProfileQuery, postQuery, type Post } from "../../api/social";
+import { postQuery, type Post } from "../../api/social";
 import { useLike, useRemix } from "../../api/useSocial";
 import { Page, useTitle } from "../../app/Page";
 import { useShortcuts } from "../../app/shortcuts";
@@ -50,7 +50,7 @@ function Gone() {
 
 function Shown({ post }: { post: Post }) {
   useTitle(post.title);
-  const mine = useQuery(myProfileQuery).data?.handle === post.author.handle;
+  const mine = post.is_mine;
   const [tree, setTree] = useState(false);
   const ratio = post.width && post.height ? post.width / post.height : 1;
   return (
@@ -80,6 +80,7 @@ function Shown({ post }: { post: Post }) {
           {!mine && <FollowButton handle={post.author.handle} />}
           <PostMenu post={post} mine={mine} />
         </header>
+        <Standing post={post} />
         <h1>{post.title}</h1>
         {post.text && <p className={css.text}>{post.text}</p>}
         {post.tags.length > 0 && (
@@ -109,11 +110,38 @@ function Shown({ post }: { post: Post }) {
   );
 }
 
+const PUBLISHING_POLL_MS = 1_000;
+
+const REMOVED: Record<string, string> = {
+  author: "You took it down.",
+  moderation: "Moderation took it down. You find why among your notifications.",
+  asset_deleted: "Its file was deleted, and so it came down.",
+};
+
+/** What its author sees and nobody else: that it is not on the wall yet, or no longer. */
+function Standing({ post }: { post: Post }) {
+  useQuery({
+    ...postQuery(post.id),
+    refetchInterval: post.state === "publishing" ? PUBLISHING_POLL_MS : false,
+  });
+  if (post.state === "public") return null;
+  return (
+    <p className={css.standing} role="status">
+      <Icon name={post.state === "publishing" ? "clock" : "eyeOff"} />
+      {post.state === "publishing"
+        ? "It is on its way to the wall. Nobody else sees it yet."
+        : post.state === "hidden"
+          ? "It is hidden for now. Nobody else sees it."
+          : (REMOVED[post.removed_because ?? ""] ?? "It was taken down. Nobody else sees it.")}
+    </p>
+  );
+}
+
 function Actions({ post, mine, onTree }: { post: Post; mine: boolean; onTree: () => void }) {
   const like = useLike();
   const remix = useRemix();
   const flip = () => like.mutate({ id: post.id, like: !post.liked });
-  const kept = post.remixable === false && !mine;
+  const kept = !post.remixable && !mine;
   const start = () => !remix.isPending && !kept && remix.mutate(post);
   useShortcuts({ s: flip, r: start, t: onTree });
   return (

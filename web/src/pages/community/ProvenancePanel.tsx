@@ -11,16 +11,16 @@ export function ProvenancePanel({ post, onTree }: { post: Post; onTree: () => vo
     .filter(Boolean)
     .join(" · ");
   const facts: [string, React.ReactNode][] = [];
-  if (made?.tool)
+  if (made.tool)
     facts.push([
       "Tool",
       <Link key="tool" to={`/tools/${made.tool}`}>
         {humanise(made.tool)} {made.version}
       </Link>,
     ]);
-  if (made?.model) facts.push(["Model", <code key="model">{made.model}</code>]);
+  if (made.model) facts.push(["Model", <code key="model">{made.model}</code>]);
   if (size) facts.push(["Size", size]);
-  const parameters = Object.entries(made?.parameters ?? {});
+  const parameters = Object.entries(made.parameters ?? {});
   return (
     <section className={css.provenance} aria-label="Provenance">
       <header>
@@ -37,9 +37,13 @@ export function ProvenancePanel({ post, onTree }: { post: Post; onTree: () => vo
           <Fact key={`p-${name}`} name={humanise(name)} value={shown(value)} />
         ))}
       </dl>
-      {!made?.tool && <p className={css.quiet}>It was brought in as it is: no tool of this studio made it.</p>}
-      {made?.tool && !made.parameters && <p className={css.quiet}>The author keeps the parameters.</p>}
-      {post.remixable === false && <p className={css.quiet}>The author does not offer it for remixes.</p>}
+      {!made.tool && <p className={css.quiet}>It was brought in as it is: no tool of this studio made it.</p>}
+      {made.tool && !post.share_parameters && (
+        <p className={css.quiet}>
+          {post.is_mine ? "Only you see the parameters." : "The author keeps the parameters."}
+        </p>
+      )}
+      {!post.remixable && <p className={css.quiet}>The author does not offer it for remixes.</p>}
     </section>
   );
 }

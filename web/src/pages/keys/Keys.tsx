@@ -9,6 +9,7 @@ import { date } from "../../lib/format";
 import { Button, Dialog, Empty, Loaded, ProblemView, SelectField, TextField, uiCss, useCopy, When } from "../../ui";
 import { useToasts } from "../../ui/toasts";
 import css from "./Keys.module.css";
+import { scopeList, scopeWords, ScopesField, type Scopes } from "./ScopesField";
 
 const DAY_S = 86_400;
 const EXPIRIES: [string, string][] = [
@@ -59,6 +60,7 @@ export default function Keys() {
                   <tr>
                     <th>Name</th>
                     <th>Begins with</th>
+                    <th>May</th>
                     <th>Made</th>
                     <th>Last used</th>
                     <th>Ends</th>
@@ -74,6 +76,7 @@ export default function Keys() {
                       <td>
                         <code>{one.prefix}…</code>
                       </td>
+                      <td className={css.may}>{scopeWords(one.scopes)}</td>
                       <td>
                         <When at={one.created_at} />
                       </td>
@@ -127,19 +130,28 @@ function NewKeyDialog({ open, onClose }: { open: boolean; onClose: () => void })
   const { copy } = useCopy();
   const [name, setName] = useState("");
   const [expires, setExpires] = useState("");
+  const [limited, setLimited] = useState(false);
+  const [scopes, setScopes] = useState<Scopes>({});
   const make = useMutation({
     mutationFn: () =>
-      api.post<NewApiKey>("/v1/identity/api-keys", { name, ...(expires ? { expires_in_s: Number(expires) } : {}) }),
+      api.post<NewApiKey>("/v1/identity/api-keys", {
+        name,
+        ...(expires ? { expires_in_s: Number(expires) } : {}),
+        ...(limited ? { scopes: scopeList(scopes) } : {}),
+      }),
     onSuccess: () => client.invalidateQueries({ queryKey: keys.apiKeys }),
   });
+  const nothing = limited && scopeList(scopes).length === 0;
   const close = () => {
     onClose();
     make.reset();
     setName("");
+    setLimited(false);
+    setScopes({});
   };
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    make.mutate();
+    if (!nothing) make.mutate();
   };
   const made = make.data;
   return (
@@ -185,9 +197,14 @@ function NewKeyDialog({ open, onClose }: { open: boolean; onClose: () => void })
               </option>
             ))}
           </SelectField>
+          <ScopesField limited={limited} onLimited={setLimited} scopes={scopes} onChange={setScopes} />
           {make.error && <ProblemView error={make.error} />}
           <div className={css.actions}>
-            <Button type="submit" look="primary" because={make.isPending ? "One moment" : null}>
+            <Button
+              type="submit"
+              look="primary"
+              because={nothing ? "Choose what it may, or let it do everything" : make.isPending ? "One moment" : null}
+            >
               Make the key
             </Button>
           </div>

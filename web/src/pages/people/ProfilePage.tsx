@@ -3,7 +3,7 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useParams } from "react-router";
 import { ProblemError } from "../../api/problem";
-import { myProfileQuery, postsQuery, profileQuery, type Profile } from "../../api/social";
+import { postsQuery, profileQuery, type Profile } from "../../api/social";
 import { useTie } from "../../api/useSocial";
 import { Page, useTitle } from "../../app/Page";
 import { date, plural } from "../../lib/format";
@@ -45,7 +45,7 @@ export default function ProfilePage() {
 
 function Shown({ profile }: { profile: Profile }) {
   useTitle(profile.name);
-  const mine = useQuery(myProfileQuery).data?.handle === profile.handle;
+  const mine = profile.is_me;
   const posts = useInfiniteQuery(postsQuery({ feed: "new", author: profile.handle }));
   return (
     <div className={css.page}>
