@@ -119,7 +119,7 @@ impl From<Error> for Problem {
             .with_extra("open_runs", open)
             .retry_after(10),
             Error::KeyReused(run) => Self::new(
-                &backlot_inference_api::codes::IDEMPOTENCY_KEY_REUSED,
+                &backlot_foundation_errors::codes::IDEMPOTENCY_KEY_REUSED,
                 "This key was used for another request. Use a new key for a new request. Nothing was held.",
             )
             .with_extra("run_id", run.to_string()),

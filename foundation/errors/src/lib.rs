@@ -167,6 +167,12 @@ pub mod codes {
     pub const BODY_TOO_LARGE: Code = Code::new("body_too_large", Kind::TooLarge, "The request is too large");
     /// Too many requests.
     pub const RATE_LIMITED: Code = Code::new("rate_limited", Kind::TooMany, "Too many requests");
+    /// An idempotency key came again with another body.
+    pub const IDEMPOTENCY_KEY_REUSED: Code = Code::new(
+        "idempotency_key_reused",
+        Kind::Conflict,
+        "This idempotency key was used for another request",
+    );
     /// A dependency does not answer.
     pub const UNAVAILABLE: Code = Code::new("unavailable", Kind::Unavailable, "Try again in a moment");
     /// A consumer's position in a stream of events lies before what is kept.
@@ -187,6 +193,7 @@ pub mod codes {
         &METHOD_NOT_ALLOWED,
         &BODY_TOO_LARGE,
         &RATE_LIMITED,
+        &IDEMPOTENCY_KEY_REUSED,
         &UNAVAILABLE,
         &CURSOR_EXPIRED,
         &DEADLINE_EXCEEDED,

@@ -1,5 +1,7 @@
 //! The error codes of inference. Each has a page `docs/errors/<code>.md`.
 
+/// The same mistake has the same name everywhere.
+pub use backlot_foundation_errors::codes::IDEMPOTENCY_KEY_REUSED;
 use backlot_foundation_errors::{Code, Kind};
 
 /// The input of a job is not what the model takes.
@@ -19,9 +21,6 @@ pub const MODEL_NAME_TAKEN: Code =
 /// A model's specification breaks a rule.
 pub const MODEL_INVALID: Code =
     Code::new("model_invalid", Kind::Unprocessable, "The model cannot be registered");
-/// An idempotency key came again with another body.
-pub const IDEMPOTENCY_KEY_REUSED: Code =
-    Code::new("idempotency_key_reused", Kind::Conflict, "This idempotency key was used for another request");
 /// An idempotency key came again after its job was deleted.
 pub const JOB_DELETED: Code =
     Code::new("job_deleted", Kind::Gone, "The job of this idempotency key was deleted");
@@ -45,7 +44,6 @@ pub const ALL: &[&Code] = &[
     &MODEL_IMMUTABLE,
     &MODEL_NAME_TAKEN,
     &MODEL_INVALID,
-    &IDEMPOTENCY_KEY_REUSED,
     &JOB_DELETED,
     &QUEUE_FULL,
     &QUEUE_UNAVAILABLE,

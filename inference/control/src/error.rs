@@ -115,7 +115,7 @@ impl From<Error> for Problem {
                 Self::new(&codes::MODEL_INVALID, detail).with_field(pointer, rule)
             }
             Error::KeyReused => Self::new(
-                &codes::IDEMPOTENCY_KEY_REUSED,
+                &common::IDEMPOTENCY_KEY_REUSED,
                 "Use a new key for a new request; the job of the first request is not touched.",
             ),
             Error::JobDeleted(job) => {

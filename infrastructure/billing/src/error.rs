@@ -61,6 +61,9 @@ pub enum Error {
     /// The run's hold was asked for with another body.
     #[error("run {0} holds credits on other terms")]
     HoldConflict(HoldId),
+    /// The idempotency key stands for another order.
+    #[error("the idempotency key was used for another order")]
+    KeyReused,
     /// The hold ended in another way.
     #[error("run {run} ended as {} with {settled_micro}", state.as_str())]
     HoldEnded {
@@ -208,6 +211,10 @@ impl From<Error> for Problem {
             Error::HoldConflict(run) => Self::new(
                 &codes::HOLD_CONFLICT,
                 format!("Run {run} already holds credits on other terms. The existing hold is unchanged."),
+            ),
+            Error::KeyReused => Self::new(
+                &common::IDEMPOTENCY_KEY_REUSED,
+                "Use a new key for a new order. This one changed nothing.",
             ),
             Error::HoldEnded { run, state, settled_micro } => Self::new(
                 &codes::HOLD_ENDED,

@@ -34,6 +34,9 @@ impl Service {
         if let Err(error) = self.expire_grants(SWEPT_PER_ROUND).await {
             tracing::warn!(%error, "grants that have run out could not be closed");
         }
+        if let Err(error) = self.forget_keys(SWEPT_PER_ROUND).await {
+            tracing::warn!(%error, "old idempotency keys could not be forgotten");
+        }
     }
 }
 

@@ -445,7 +445,7 @@ impl Control for Queue {
             if let Some((job, body)) = state.jobs.get(&request.idempotency_key) {
                 if *body != request.input_json {
                     return Err(Problem::new(
-                        &backlot_inference_api::codes::IDEMPOTENCY_KEY_REUSED,
+                        &backlot_foundation_errors::codes::IDEMPOTENCY_KEY_REUSED,
                         "Another body.",
                     )
                     .into());

@@ -196,18 +196,22 @@ pub(super) struct RefundBody {
     amount_micro: i64,
 }
 
-/// Give a part of a charge back to the grants that it came from. For platform staff.
+/// Give a part of a charge back to the grants that it came from. For platform staff. The same Idempotency-Key gives
+/// back once.
 #[utoipa::path(post, path = "/v1/billing/holds/{run_id}/refund", tag = "billing",
-    params(("run_id" = HoldId, Path)), request_body = RefundBody,
+    params(("run_id" = HoldId, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "Same key, run and amount: refunded once")),
+    request_body = RefundBody,
     responses((status = 200, body = HoldJson), (status = "default", body = Problem)))]
 pub(super) async fn refund(
     State(service): State<Service>,
     staff: Staff,
     Path(run_id): Path<String>,
+    IdempotencyKey(key): IdempotencyKey,
     ValidJson(body): ValidJson<RefundBody>,
 ) -> Result<Json<HoldJson>, Problem> {
     let run = HoldId::parse(&run_id).map_err(|_| nothing("hold"))?;
-    let hold = service.refund(body.organisation_id, run, body.amount_micro).await?;
+    let hold = service.refund_with_key(body.organisation_id, run, body.amount_micro, key.as_deref()).await?;
     staff.log("refunded", &run, body.amount_micro);
     Ok(Json(hold.into()))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::extract::State;
 use backlot_foundation_errors::Problem;
-use backlot_foundation_rpc::http::{Path, ValidJson};
+use backlot_foundation_rpc::http::{IdempotencyKey, Path, ValidJson};
 use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::{MandateId, OrganisationId, ProjectId, UserId};
 use backlot_infrastructure_mandates::{ActionPattern, Envelope, Period};
@@ -265,16 +265,18 @@ impl GiveBody {
     }
 }
 
-/// Give a part of a mandate that you hold. A transfer is set aside at once.
+/// Give a part of a mandate that you hold. A transfer is set aside at once. The same Idempotency-Key gives once.
 #[utoipa::path(post, path = "/v1/mandates", tag = "mandates", request_body = GiveBody,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Same key and mandate: given once")),
     responses((status = 201, body = MandateJson), (status = "default", body = Problem)))]
 pub(super) async fn give(
     State(service): State<Service>,
     member: Member,
+    IdempotencyKey(key): IdempotencyKey,
     ValidJson(body): ValidJson<GiveBody>,
 ) -> Result<(StatusCode, Json<MandateJson>), Problem> {
     let order = body.order(member.organisation, member.user)?;
-    Ok((StatusCode::CREATED, Json(service.give(&order).await?.into())))
+    Ok((StatusCode::CREATED, Json(service.give_with_key(&order, key.as_deref()).await?.into())))
 }
 
 /// Take a mandate back, with everything that was given out of it. Unspent credits return, queued runs are

@@ -1,6 +1,7 @@
 //! The tables of mandates and billing, in infrastructure's database.
 
 mod m0001_ledger;
+mod m0002_keys;
 
 use sea_orm_migration::prelude::*;
 
@@ -9,7 +10,7 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_ledger::Ledger)]
+        vec![Box::new(m0001_ledger::Ledger), Box::new(m0002_keys::Keys)]
     }
 
     fn migration_table_name() -> DynIden {

@@ -12,11 +12,12 @@ use backlot_infrastructure_mandates::{
 };
 
 use super::authority::envelope_of;
-use super::{Service, check_amount, retried};
+use super::{Service, check_amount, retried, used};
 use crate::error::Error;
 use crate::ledger::posting::moved;
 use crate::ledger::{Account, Entry, EntryKind, take};
 use crate::store;
+use crate::store::keys::Key;
 use crate::store::ledger::Ledger;
 use crate::store::mandates::MandateRow;
 
@@ -26,6 +27,8 @@ const MANDATES_MAX: i64 = 10_000;
 const PURPOSE_CHARS_MAX: usize = 200;
 /// Most patterns of actions of one mandate.
 const ACTIONS_MAX: usize = 32;
+/// The area of keys that stand for mandates.
+const GIVEN: &str = "mandate";
 /// Most tools of one mandate.
 const TOOLS_MAX: usize = 64;
 
@@ -96,6 +99,30 @@ impl GiveOrder {
         }
     }
 
+    /// What a repetition must agree in.
+    fn parts(&self) -> Vec<String> {
+        let (mode, limit, period) = store::mandates::envelope_parts(self.envelope);
+        let joined = |names: Option<&BTreeSet<String>>| {
+            names
+                .map_or_else(|| "all".to_owned(), |names| names.iter().cloned().collect::<Vec<_>>().join(" "))
+        };
+        let number = |value: Option<i64>| value.map(|value| value.to_string()).unwrap_or_default();
+        vec![
+            self.giver.to_string(),
+            self.parent.to_string(),
+            self.grantee.to_string(),
+            self.project.map(|id| id.to_string()).unwrap_or_default(),
+            self.actions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+            joined(self.tools.as_ref()),
+            number(self.max_unit_price_micro),
+            format!("{mode} {} {period}", number(limit)),
+            self.depth_max.to_string(),
+            number(self.expires_at.map(Timestamp::micros)),
+            self.share_bps.to_string(),
+            self.purpose.clone(),
+        ]
+    }
+
     fn proposal(&self, id: MandateId) -> Proposal {
         Proposal {
             id,
@@ -137,15 +164,34 @@ impl Service {
     /// # Errors
     /// A refusal, fields that break a rule, or too few credits for a transfer; nothing is given then.
     pub async fn give(&self, order: &GiveOrder) -> Result<MandateView, Error> {
-        order.validate(self.now())?;
-        let id = MandateId::generate();
-        retried(|| self.give_once(id, order)).await
+        self.give_with_key(order, None).await
     }
 
-    async fn give_once(&self, id: MandateId, order: &GiveOrder) -> Result<MandateView, Error> {
+    /// The same, once for each key: a repetition is answered with the mandate as it is now.
+    ///
+    /// # Errors
+    /// As [`Service::give`], and a key that stands for another order.
+    pub async fn give_with_key(&self, order: &GiveOrder, key: Option<&str>) -> Result<MandateView, Error> {
+        let key = key.map(|key| Key::new(GIVEN, key, &order.parts()));
+        let id = MandateId::generate();
+        retried(|| self.give_once(id, order, key.as_ref())).await
+    }
+
+    async fn give_once(
+        &self,
+        id: MandateId,
+        order: &GiveOrder,
+        key: Option<&Key>,
+    ) -> Result<MandateView, Error> {
         let tx = self.db().begin_write().await?;
         let mut ledger = store::ledger::lock(&tx, order.organisation).await?;
         let now = self.now();
+        if let Some(given) = used(&tx, order.organisation, key).await? {
+            let given = MandateId::parse(&given).map_err(|_| store::unreadable("subject", &given))?;
+            let row = store::mandates::find(&*tx, order.organisation, given).await?;
+            return view(&*tx, row.ok_or(Error::Unknown("mandate"))?, now).await;
+        }
+        order.validate(now)?;
         if !self.directory().is_member(&tx, order.organisation, order.grantee).await? {
             return Err(Error::GranteeNotMember(order.grantee));
         }
@@ -156,6 +202,9 @@ impl Service {
             return Err(Error::Invalid { pointer: "/project_id", message });
         }
         let row = give_in(&tx, &mut ledger, now, order.parent, order.giver, order.proposal(id), "").await?;
+        if let Some(key) = key {
+            store::keys::insert(&tx, order.organisation, key, &id.to_string(), now).await?;
+        }
         let view = view(&*tx, row, now).await?;
         tx.commit().await?;
         Ok(view)

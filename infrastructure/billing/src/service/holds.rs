@@ -13,8 +13,8 @@ use super::authority::{CheckOrder, authorise, envelope_of};
 use super::{Service, check_amount, retried, revoke};
 use crate::error::Error;
 use crate::ledger::posting::{absorbed, moved};
-use crate::ledger::{Account, Entry, EntryKind, GrantKind, Part, PartsError, Posting};
-use crate::ledger::{refund, settle, take};
+use crate::ledger::{Account, Entry, EntryKind, GrantKind, Part, Posting};
+use crate::ledger::{settle, take};
 use crate::store;
 use crate::store::holds::{Hold, HoldState};
 
@@ -260,60 +260,6 @@ impl Service {
         Ok(hold)
     }
 
-    /// Gives a part of a charge back to the grants that it came from, unwinding the recorded order.
-    ///
-    /// # Errors
-    /// More than is left of the charge, or a run that was not charged.
-    pub async fn refund(
-        &self,
-        organisation: OrganisationId,
-        run: HoldId,
-        amount_micro: i64,
-    ) -> Result<Hold, Error> {
-        check_amount(amount_micro, "/amount_micro")?;
-        retried(|| self.refund_once(organisation, run, amount_micro)).await
-    }
-
-    async fn refund_once(
-        &self,
-        organisation: OrganisationId,
-        run: HoldId,
-        amount_micro: i64,
-    ) -> Result<Hold, Error> {
-        let tx = self.db().begin_write().await?;
-        let mut ledger = store::ledger::lock(&tx, organisation).await?;
-        let now = self.now();
-        let mut hold = self.hold_of(&*tx, organisation, run).await?;
-        let back = refund(&hold.parts, amount_micro).map_err(|error| match error {
-            PartsError::Exceeds { most_micro } => Error::RefundExceedsCharge { most_micro },
-            PartsError::Negative => Error::AmountOutOfRange { pointer: "/amount_micro" },
-        })?;
-        let (mut lines, mut promotional_micro) = (Vec::new(), 0);
-        for (part, back_micro) in hold.parts.iter_mut().zip(back) {
-            part.refunded_micro += back_micro;
-            if part.kind == GrantKind::Promotional {
-                promotional_micro += back_micro;
-            }
-            lines.extend(give_back(&tx, organisation, Account::Earnings, part, back_micro).await?);
-        }
-        let entry = Entry::new(EntryKind::Refund, lines)?;
-        store::ledger::post(&tx, &mut ledger, now, &run.to_string(), &entry).await?;
-        store::mandates::uncount(&tx, &run.to_string(), amount_micro).await?;
-        hold.refunded_micro += amount_micro;
-        store::holds::update(&tx, &hold).await?;
-        let event = events::HoldRefunded {
-            run_id: run,
-            organisation_id: organisation,
-            project_id: hold.project,
-            refunded_micro: amount_micro,
-            refunded_promotional_micro: promotional_micro,
-            refunded_paid_micro: amount_micro - promotional_micro,
-        };
-        outbox::publish(&tx, meta(&hold, now), &event).await?;
-        tx.commit().await?;
-        Ok(hold)
-    }
-
     /// A hold of this organisation.
     ///
     /// # Errors
@@ -330,7 +276,7 @@ impl Service {
         store::holds::find(self.db().read(), run).await?.ok_or(Error::UnknownHold(run))
     }
 
-    async fn hold_of(
+    pub(super) async fn hold_of(
         &self,
         connection: &impl sea_orm::ConnectionTrait,
         organisation: OrganisationId,
@@ -403,7 +349,7 @@ async fn take_parts(
 
 /// The lines that return a part's credits to where they came from. Where that envelope has ended, they
 /// go where its unspent credits went, and its ancestors' caps count less.
-async fn give_back(
+pub(super) async fn give_back(
     tx: &WriteTx,
     organisation: OrganisationId,
     from: Account,
@@ -422,7 +368,7 @@ async fn give_back(
     Ok(moved(from, to, part.grant, amount_micro).to_vec())
 }
 
-fn meta(hold: &Hold, time: Timestamp) -> EventMeta {
+pub(super) fn meta(hold: &Hold, time: Timestamp) -> EventMeta {
     EventMeta {
         subject: hold.run.to_string(),
         organisation: hold.organisation.to_string(),

@@ -5,19 +5,24 @@ mod checks;
 pub(crate) mod give;
 mod grants;
 mod holds;
+mod refunds;
 pub(crate) mod revoke;
 pub(crate) mod subscriptions;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
-use backlot_foundation_db::Db;
+use backlot_foundation_db::{Db, WriteTx};
 use backlot_foundation_time::{SharedClock, Timestamp};
+use backlot_infrastructure_api::OrganisationId;
 
 use crate::Config;
 use crate::directory::{Directory, IdentityDirectory};
 use crate::error::Error;
 use crate::plans::{ManualProvider, PaymentProvider};
+use crate::store;
+use crate::store::keys::{Key, Used};
 
 pub use authority::{CheckOrder, CheckOutcome};
 pub use checks::LedgerReport;
@@ -28,6 +33,8 @@ pub use holds::{HoldOrder, SettleOrder};
 
 /// Largest amount of one step: 1,000,000,000 credits.
 pub(crate) const AMOUNT_MICRO_MAX: i64 = 1_000_000_000_000_000;
+/// How long an idempotency key is remembered: longer than anybody repeats an order.
+const KEYS_KEPT: Duration = Duration::from_secs(90 * 86_400);
 /// Times that a transaction is run where another one is in its way.
 const TRIES_MAX: u32 = 6;
 
@@ -102,6 +109,33 @@ where
         }
     }
     run().await
+}
+
+/// What a key's order made before; nothing where there is no key, or it is new.
+pub(crate) async fn used(
+    tx: &WriteTx,
+    organisation: OrganisationId,
+    key: Option<&Key>,
+) -> Result<Option<String>, Error> {
+    let Some(key) = key else { return Ok(None) };
+    match store::keys::find(tx, organisation, key).await? {
+        None => Ok(None),
+        Some(Used::Same(subject)) => Ok(Some(subject)),
+        Some(Used::Other) => Err(Error::KeyReused),
+    }
+}
+
+impl Service {
+    /// Forgets keys that nobody repeats any more; how many there were.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget_keys(&self, limit: i64) -> Result<u64, Error> {
+        let tx = self.db().begin_write().await?;
+        let forgotten = store::keys::delete_before(&tx, self.now().minus(KEYS_KEPT), limit).await?;
+        tx.commit().await?;
+        Ok(forgotten)
+    }
 }
 
 /// Refuses amounts below zero and absurd ones.

@@ -7,6 +7,7 @@
 pub(crate) mod checks;
 pub(crate) mod grants;
 pub(crate) mod holds;
+pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod mandates;
 pub(crate) mod plans;

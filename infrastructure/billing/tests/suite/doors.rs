@@ -43,7 +43,21 @@ impl<'a> Door<'a> {
     }
 
     async fn send(&self, token: Option<&str>, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        self.send_with_key(token, method, path, body, None).await
+    }
+
+    async fn send_with_key(
+        &self,
+        token: Option<&str>,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+        key: Option<&str>,
+    ) -> (u16, Value) {
         let mut request = Request::builder().method(method).uri(path);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
@@ -163,6 +177,54 @@ async fn scopes_staff_and_bad_input_are_refused_by_name() {
         }
         let (status, problem) = door.call(&owner, "POST", "/v1/mandates", Some(json!({"nonsense": 1}))).await;
         assert_eq!((status, &problem["code"]), (422, &json!("invalid_fields")));
+    }
+}
+
+#[tokio::test]
+async fn a_key_gives_a_mandate_and_refunds_a_charge_once() {
+    for studio in studios().await {
+        let door = Door::new(&studio);
+        let owner = door.claims(studio.owner, studio.organisation);
+        let staff = Claims { staff: true, ..owner.clone() };
+        let token = door.trust.signer.sign(&staff).unwrap();
+        let post = async |path: &str, body: &Value, key: &str| {
+            door.send_with_key(Some(&token), "POST", path, Some(body.clone()), Some(key)).await
+        };
+        let mut body = give_body(studio.root, UserId::generate());
+        body["envelope"] = json!({"mode": "transfer", "amount_micro": 20 * CREDIT});
+        let before = studio.service.mandates(studio.organisation).await.unwrap().len();
+        let (status, given) = post("/v1/mandates", &body, "k").await;
+        assert_eq!(status, 201, "{given}");
+        let (status, again) = post("/v1/mandates", &body, "k").await;
+        assert_eq!((status, &again["id"]), (201, &given["id"]));
+        assert_eq!(studio.service.mandates(studio.organisation).await.unwrap().len(), before + 1);
+        let mut other = body.clone();
+        other["envelope"]["amount_micro"] = json!(21 * CREDIT);
+        let (status, problem) = post("/v1/mandates", &other, "k").await;
+        assert_eq!((status, &problem["code"]), (409, &json!("idempotency_key_reused")));
+
+        let run = studio.hold(studio.owner, 10).await.run;
+        studio.settle(run, 10).await;
+        let path = format!("/v1/billing/holds/{run}/refund");
+        let refund =
+            |credits: i64| json!({"organisation_id": studio.organisation, "amount_micro": credits * CREDIT});
+        for _ in 0..3 {
+            // The same key as the mandate's: another kind of order.
+            let (status, hold) = post(&path, &refund(4), "k").await;
+            assert_eq!((status, &hold["refunded_micro"]), (200, &json!(4 * CREDIT)));
+        }
+        assert_eq!(post(&path, &refund(5), "k").await.1["code"], "idempotency_key_reused");
+        let (_, hold) = post(&path, &refund(4), "next").await;
+        assert_eq!(hold["refunded_micro"], json!(8 * CREDIT));
+        // A repetition after everything was given back is still the same refund.
+        post(&path, &refund(2), "last").await;
+        assert_eq!(post(&path, &refund(4), "k").await.0, 200);
+        studio.assert_sound().await;
+
+        studio.clock.advance(std::time::Duration::from_secs(89 * 86_400));
+        assert_eq!(studio.service.forget_keys(100).await.unwrap(), 0);
+        studio.clock.advance(std::time::Duration::from_secs(2 * 86_400));
+        assert_eq!(studio.service.forget_keys(100).await.unwrap(), 4);
     }
 }
 

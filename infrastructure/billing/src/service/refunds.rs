@@ -1,0 +1,94 @@
+//! Refunds: a part of a charge returns to the grants that it came from.
+
+use backlot_foundation_events::outbox;
+use backlot_infrastructure_api::events::billing as events;
+use backlot_infrastructure_api::{HoldId, OrganisationId};
+
+use super::holds::{give_back, meta};
+use super::{Service, check_amount, retried, used};
+use crate::error::Error;
+use crate::ledger::{Account, Entry, EntryKind, GrantKind, PartsError, refund};
+use crate::store;
+use crate::store::holds::Hold;
+use crate::store::keys::Key;
+
+/// The area of keys that stand for refunds.
+const REFUNDED: &str = "refund";
+
+impl Service {
+    /// Gives a part of a charge back to the grants that it came from, unwinding the recorded order.
+    ///
+    /// # Errors
+    /// More than is left of the charge, or a run that was not charged.
+    pub async fn refund(
+        &self,
+        organisation: OrganisationId,
+        run: HoldId,
+        amount_micro: i64,
+    ) -> Result<Hold, Error> {
+        self.refund_with_key(organisation, run, amount_micro, None).await
+    }
+
+    /// The same, once for each key: a repetition is answered with the hold as it is now.
+    ///
+    /// # Errors
+    /// As [`Service::refund`], and a key that stands for another refund.
+    pub async fn refund_with_key(
+        &self,
+        organisation: OrganisationId,
+        run: HoldId,
+        amount_micro: i64,
+        key: Option<&str>,
+    ) -> Result<Hold, Error> {
+        check_amount(amount_micro, "/amount_micro")?;
+        let key = key.map(|key| Key::new(REFUNDED, key, &[run.to_string(), amount_micro.to_string()]));
+        retried(|| self.refund_once(organisation, run, amount_micro, key.as_ref())).await
+    }
+
+    async fn refund_once(
+        &self,
+        organisation: OrganisationId,
+        run: HoldId,
+        amount_micro: i64,
+        key: Option<&Key>,
+    ) -> Result<Hold, Error> {
+        let tx = self.db().begin_write().await?;
+        let mut ledger = store::ledger::lock(&tx, organisation).await?;
+        let now = self.now();
+        let mut hold = self.hold_of(&*tx, organisation, run).await?;
+        if used(&tx, organisation, key).await?.is_some() {
+            return Ok(hold);
+        }
+        let back = refund(&hold.parts, amount_micro).map_err(|error| match error {
+            PartsError::Exceeds { most_micro } => Error::RefundExceedsCharge { most_micro },
+            PartsError::Negative => Error::AmountOutOfRange { pointer: "/amount_micro" },
+        })?;
+        let (mut lines, mut promotional_micro) = (Vec::new(), 0);
+        for (part, back_micro) in hold.parts.iter_mut().zip(back) {
+            part.refunded_micro += back_micro;
+            if part.kind == GrantKind::Promotional {
+                promotional_micro += back_micro;
+            }
+            lines.extend(give_back(&tx, organisation, Account::Earnings, part, back_micro).await?);
+        }
+        let entry = Entry::new(EntryKind::Refund, lines)?;
+        store::ledger::post(&tx, &mut ledger, now, &run.to_string(), &entry).await?;
+        store::mandates::uncount(&tx, &run.to_string(), amount_micro).await?;
+        hold.refunded_micro += amount_micro;
+        store::holds::update(&tx, &hold).await?;
+        if let Some(key) = key {
+            store::keys::insert(&tx, organisation, key, &run.to_string(), now).await?;
+        }
+        let event = events::HoldRefunded {
+            run_id: run,
+            organisation_id: organisation,
+            project_id: hold.project,
+            refunded_micro: amount_micro,
+            refunded_promotional_micro: promotional_micro,
+            refunded_paid_micro: amount_micro - promotional_micro,
+        };
+        outbox::publish(&tx, meta(&hold, now), &event).await?;
+        tx.commit().await?;
+        Ok(hold)
+    }
+}
