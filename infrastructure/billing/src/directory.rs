@@ -20,6 +20,12 @@ pub trait Directory: Send + Sync + 'static {
         user: UserId,
     ) -> Result<bool, Problem>;
 
+    /// Whether the organisation has closed: nobody spends in it any more.
+    ///
+    /// # Errors
+    /// Where it cannot be told; nothing is held then.
+    async fn is_closed(&self, tx: &WriteTx, organisation: OrganisationId) -> Result<bool, Problem>;
+
     /// Whether this project is the organisation's.
     ///
     /// # Errors
@@ -48,6 +54,11 @@ impl Directory for IdentityDirectory {
         found.map_err(|error| DbError::from(error).into())
     }
 
+    async fn is_closed(&self, tx: &WriteTx, organisation: OrganisationId) -> Result<bool, Problem> {
+        let closed = belonging::is_closed(&**tx, organisation).await;
+        closed.map_err(|error| DbError::from(error).into())
+    }
+
     async fn has_project(
         &self,
         tx: &WriteTx,
@@ -59,7 +70,7 @@ impl Directory for IdentityDirectory {
     }
 }
 
-/// Where identity is somebody else's: everybody belongs.
+/// Where identity is somebody else's: everybody belongs, and nothing has closed.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Everybody;
 
@@ -67,6 +78,10 @@ pub struct Everybody;
 impl Directory for Everybody {
     async fn is_member(&self, _: &WriteTx, _: OrganisationId, _: UserId) -> Result<bool, Problem> {
         Ok(true)
+    }
+
+    async fn is_closed(&self, _: &WriteTx, _: OrganisationId) -> Result<bool, Problem> {
+        Ok(false)
     }
 
     async fn has_project(&self, _: &WriteTx, _: OrganisationId, _: ProjectId) -> Result<bool, Problem> {

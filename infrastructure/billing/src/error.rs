@@ -16,6 +16,9 @@ pub enum Error {
     /// The organisation has no ledger.
     #[error("organisation {0} has no ledger")]
     UnknownOrganisation(OrganisationId),
+    /// The organisation has closed.
+    #[error("organisation {0} has closed")]
+    OrganisationClosed(OrganisationId),
     /// Not there, or another tenant's.
     #[error("there is no such {0}")]
     Unknown(&'static str),
@@ -168,6 +171,10 @@ impl From<Error> for Problem {
             Error::UnknownOrganisation(id) => Self::new(
                 &codes::ORGANISATION_UNKNOWN,
                 format!("No ledger belongs to organisation {id}. Check the id."),
+            ),
+            Error::OrganisationClosed(_) => Self::new(
+                &codes::ORGANISATION_CLOSED,
+                "The organisation has closed: nothing is spent in it any more. What ran before is still settled.",
             ),
             Error::Unknown(what) => {
                 Self::new(&common::NOT_FOUND, format!("There is no such {what} in your organisation."))

@@ -39,6 +39,18 @@ impl OrganisationObserver for Service {
         }
         Ok(place_changed(tx, change).await?)
     }
+
+    /// The ledger is locked until identity commits: a hold that comes at the same time is either before the end, or
+    /// sees it.
+    async fn closed(
+        &self,
+        tx: &WriteTx,
+        organisation: OrganisationId,
+        _owner: UserId,
+        at: Timestamp,
+    ) -> Result<(), Problem> {
+        Ok(self.organisation_closed(tx, organisation, at).await?)
+    }
 }
 
 #[async_trait]
@@ -60,6 +72,20 @@ impl AuthorityCheck for Service {
 }
 
 impl Service {
+    /// A closed organisation: nobody is asked for money any more. Its ledger and what is held stay.
+    ///
+    /// # Errors
+    /// The database's; the organisation stays open then.
+    pub async fn organisation_closed(
+        &self,
+        tx: &WriteTx,
+        organisation: OrganisationId,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        store::ledger::lock(tx, organisation).await?;
+        self.end_plan(tx, organisation, at).await
+    }
+
     /// A new organisation: its ledger, its root mandate, the free plan and its credits.
     ///
     /// # Errors

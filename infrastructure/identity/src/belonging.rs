@@ -17,6 +17,15 @@ pub async fn is_member<C: ConnectionTrait>(
     Ok(store::organisations::membership(c, organisation, user).await?.is_some())
 }
 
+/// Whether the organisation has closed, as this connection sees it.
+///
+/// # Errors
+/// The database's.
+pub async fn is_closed<C: ConnectionTrait>(c: &C, organisation: OrganisationId) -> Result<bool, DbErr> {
+    let row = store::organisations::organisation(c, organisation).await?;
+    Ok(row.is_some_and(|row| row.closed_at.is_some()))
+}
+
 /// Whether this project is the organisation's, as this connection sees it.
 ///
 /// # Errors

@@ -28,6 +28,9 @@ pub const INVOICE_NOT_OPEN: Code = Code::new("invoice_not_open", Kind::Conflict,
 /// The organisation has no ledger.
 pub const ORGANISATION_UNKNOWN: Code =
     Code::new("organisation_unknown", Kind::NotFound, "There is no such organisation");
+/// The organisation has closed, so it spends nothing any more.
+pub const ORGANISATION_CLOSED: Code =
+    Code::new("organisation_closed", Kind::Forbidden, "This organisation has closed");
 
 /// All codes of billing.
 pub const ALL: &[&Code] = &[
@@ -41,4 +44,5 @@ pub const ALL: &[&Code] = &[
     &PLAN_UNKNOWN,
     &INVOICE_NOT_OPEN,
     &ORGANISATION_UNKNOWN,
+    &ORGANISATION_CLOSED,
 ];

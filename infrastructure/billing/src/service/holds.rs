@@ -151,6 +151,9 @@ impl Service {
             let is_same = hold.body_hash == body_hash;
             return if is_same { Ok(hold) } else { Err(Error::HoldConflict(order.run)) };
         }
+        if self.directory().is_closed(&tx, order.organisation).await? {
+            return Err(Error::OrganisationClosed(order.organisation));
+        }
         let (chain, allowance) = authorise(&*tx, now, &order.check_order()).await?;
         let parts = take_parts(&tx, now, order, &allowance).await?;
         let hold = self.new_hold(order, body_hash, &chain, parts, now);

@@ -100,6 +100,21 @@ impl Service {
         Ok(subscription)
     }
 
+    /// Back to the plan without a price, with nothing left to pay.
+    pub(crate) async fn end_plan(
+        &self,
+        tx: &WriteTx,
+        organisation: OrganisationId,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        store::plans::cancel_open(tx, organisation).await?;
+        let before = store::plans::subscription(&**tx, organisation).await?;
+        if before.as_ref().is_some_and(|before| before.plan != FREE || before.pending_plan.is_some()) {
+            begin_plan(tx, organisation, before, &self.plan(FREE)?, now).await?;
+        }
+        Ok(())
+    }
+
     async fn open_invoice(
         &self,
         organisation: OrganisationId,

@@ -1,12 +1,18 @@
 //! What follows from a place in an organisation, in identity's transactions.
 
-use backlot_foundation_time::Clock as _;
-use backlot_infrastructure_api::UserId;
+use std::sync::Arc;
+
+use backlot_foundation_errors::Problem;
+use backlot_foundation_testkit::databases;
+use backlot_foundation_time::{Clock as _, SystemClock};
+use backlot_infrastructure_api::{HoldId, UserId};
+use backlot_infrastructure_billing::{Config, Deps, HoldOrder, Service};
 use backlot_infrastructure_identity::{
-    AuthorityCheck, AuthorityQuestion, MembershipChange, OrganisationObserver as _, Role, actions,
+    self as identity, AuthorityCheck, AuthorityQuestion, MembershipChange, OrganisationObserver as _,
+    PasswordCost, Role, actions,
 };
 
-use crate::common::{CREDIT, Studio, studios};
+use crate::common::{CREDIT, Studio, settle, studios};
 
 async fn change(studio: &Studio, user: UserId, from: Option<Role>, to: Option<Role>) -> Result<(), String> {
     let tx = studio.db().begin_write().await.unwrap();
@@ -85,5 +91,62 @@ async fn the_root_goes_to_another_owner_and_never_to_nobody() {
         );
         assert!(studio.service.hold(&studio.order(studio.owner, 1)).await.is_err());
         studio.assert_sound().await;
+    }
+}
+
+#[tokio::test]
+async fn who_closes_an_organisation_ends_its_spending_and_not_what_runs() {
+    for test_db in databases("infrastructure").await {
+        let db = test_db.db.clone();
+        db.migrate::<backlot_foundation_events::Migrator>().await.unwrap();
+        db.migrate::<backlot_infrastructure_identity::Migrator>().await.unwrap();
+        db.migrate::<backlot_infrastructure_billing::Migrator>().await.unwrap();
+        let clock = SystemClock::shared();
+        let billing = Service::new(db.clone(), Deps::default(), Config::default(), clock.clone());
+        let deps =
+            identity::Deps { observer: Arc::new(billing.clone()), authority: Arc::new(billing.clone()) };
+        let password_cost = PasswordCost { memory_kib: 64, passes: 1, concurrent_max: 4 };
+        let config = identity::Config { password_cost, ..identity::Config::default() };
+        let identity = identity::Service::new(db, deps, config, clock).unwrap();
+        let password = "a quiet evening walk";
+        let ada = identity::SignUp {
+            email: "ada@example.com".into(),
+            password: password.into(),
+            name: "Ada".into(),
+            organisation: None,
+        };
+        let session = identity.sign_up(ada, None).await.unwrap().session.token;
+        let ada = identity.authenticate_session(&session).await.unwrap();
+        let organisation = ada.organisation.unwrap();
+        let order = || HoldOrder {
+            run: HoldId::generate(),
+            organisation,
+            project: None,
+            actor: ada.user,
+            mandate: None,
+            action: "tools.run".to_owned(),
+            tool: "upscale".to_owned(),
+            amount_micro: CREDIT,
+            overdue_after: std::time::Duration::ZERO,
+        };
+        let before = order();
+        let open = billing.hold(&before).await.unwrap();
+        billing.subscribe(organisation, ada.user, "studio").await.unwrap();
+        let actor = identity::Actor {
+            user: ada.user,
+            organisation: ada.organisation,
+            credential: ada.credential,
+            scopes: Vec::new(),
+            staff: false,
+        };
+        identity.delete_account(&actor, password).await.unwrap();
+
+        let refused = Problem::from(billing.hold(&order()).await.unwrap_err());
+        assert_eq!((refused.code.as_str(), refused.status), ("organisation_closed", 403));
+        assert_eq!(billing.hold(&before).await.unwrap().run, open.run, "a repetition is no new hold");
+        assert_eq!(billing.settle(&settle(open.run, 1)).await.unwrap().settled_micro, CREDIT);
+        let invoices = billing.invoices(organisation).await.unwrap();
+        assert!(invoices.iter().all(|invoice| invoice.state.as_str() == "canceled"));
+        assert_eq!(billing.subscription(organisation).await.unwrap().pending_plan, None);
     }
 }
