@@ -14,6 +14,10 @@ pub struct Config {
     pub sweep_every_ms: u64,
     /// Seconds after which an open hold is overdue, where its run does not say.
     pub hold_overdue_after_s: u64,
+    /// Days before the end of a paid period at which the next one is asked for.
+    pub renew_before_days: u32,
+    /// Days after the end of a period at which a plan that was not paid for ends.
+    pub lapse_after_days: u32,
 }
 
 impl Default for Config {
@@ -23,6 +27,8 @@ impl Default for Config {
             seal_every_ms: 1_000,
             sweep_every_ms: 5_000,
             hold_overdue_after_s: 86_400,
+            renew_before_days: 7,
+            lapse_after_days: 3,
         }
     }
 }

@@ -21,7 +21,7 @@ pub use config::Config;
 pub use directory::{Directory, Everybody, IdentityDirectory};
 pub use error::Error;
 pub use migrations::Migrator;
-pub use plans::{ManualProvider, PaymentProvider, Plan, ProviderInvoice};
+pub use plans::{ManualProvider, NoSpace, PaymentProvider, Plan, ProviderInvoice, SpaceGiver};
 pub use service::{
     Balance, CheckOrder, CheckOutcome, Deps, GiveOrder, GrantOrder, GrantView, HoldOrder, LedgerReport,
     MandateView, Service, SettleOrder,

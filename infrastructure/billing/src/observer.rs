@@ -16,7 +16,7 @@ use backlot_infrastructure_mandates::{
 };
 
 use crate::error::Error;
-use crate::service::{CheckOrder, Service, authority, give, revoke, subscriptions};
+use crate::service::{CheckOrder, Service, authority, give, revoke};
 use crate::store;
 use crate::store::ledger::Ledger;
 use crate::store::mandates::MandateRow;
@@ -123,7 +123,7 @@ impl Service {
         };
         store::mandates::insert(tx, &root).await?;
         give::publish_given(tx, &root.mandate, at).await?;
-        subscriptions::begin_free(tx, &mut ledger, at, self.config().sign_up_credits_micro).await
+        self.begin_free(tx, &mut ledger, at).await
     }
 }
 

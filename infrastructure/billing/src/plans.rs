@@ -1,7 +1,9 @@
 //! Plans, and whoever takes the money for them.
 
 use async_trait::async_trait;
+use backlot_foundation_db::WriteTx;
 use backlot_foundation_errors::Problem;
+use backlot_infrastructure_api::OrganisationId;
 use serde::{Deserialize, Serialize};
 
 use crate::store::plans::InvoiceId;
@@ -25,7 +27,12 @@ pub struct Plan {
     pub sign_up_credits_micro: i64,
     /// Credits that come with each paid period.
     pub period_credits_micro: i64,
+    /// Space for media, in bytes, while the plan is in force; null: as much as everybody has.
+    pub storage_bytes: Option<i64>,
 }
+
+/// Space for media in the studio plan: 100 GiB.
+const STUDIO_STORAGE_BYTES: i64 = 100 << 30;
 
 /// The plan of everybody who pays nothing.
 pub(crate) const FREE: &str = "free";
@@ -42,16 +49,21 @@ pub(crate) fn on_offer(sign_up_credits_micro: i64) -> Vec<Plan> {
             period_days: 0,
             sign_up_credits_micro,
             period_credits_micro: 0,
+            storage_bytes: None,
         },
         Plan {
             name: "studio".to_owned(),
             label: "Studio".to_owned(),
-            description: "5,000 credits every 30 days. Credits that were paid for do not expire.".to_owned(),
+            description:
+                "5,000 credits every 30 days and 100 GiB for media. Credits that were paid for do not \
+                          expire."
+                    .to_owned(),
             price_minor: 4_900,
             currency: "USD".to_owned(),
             period_days: 30,
             sign_up_credits_micro: 0,
             period_credits_micro: 5_000_000_000,
+            storage_bytes: Some(STUDIO_STORAGE_BYTES),
         },
     ]
 }
@@ -77,6 +89,32 @@ pub trait PaymentProvider: Send + Sync + 'static {
     /// # Errors
     /// Any problem; no invoice exists then.
     async fn open_invoice(&self, id: InvoiceId, plan: &Plan) -> Result<ProviderInvoice, Problem>;
+}
+
+/// Gives an organisation the space that comes with its plan.
+#[async_trait]
+pub trait SpaceGiver: Send + Sync + 'static {
+    /// Sets the space, in bytes, in the transaction that begins the plan; none: as much as everybody has.
+    ///
+    /// # Errors
+    /// Any problem; the plan does not begin then.
+    async fn give(
+        &self,
+        tx: &WriteTx,
+        organisation: OrganisationId,
+        bytes: Option<i64>,
+    ) -> Result<(), Problem>;
+}
+
+/// Where media is somebody else's: plans give no space.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoSpace;
+
+#[async_trait]
+impl SpaceGiver for NoSpace {
+    async fn give(&self, _: &WriteTx, _: OrganisationId, _: Option<i64>) -> Result<(), Problem> {
+        Ok(())
+    }
 }
 
 /// The operator takes the money by other means and marks the invoice as paid.

@@ -1,4 +1,4 @@
-//! Background work: the sealer, and the sweeper that looks for what is overdue or has run out.
+//! Background work: the sealer, the sweeper that looks for what is overdue or has run out, and the periods of plans.
 //!
 //! Both read the state and carry out what it says; a stop between two steps loses nothing, an error is
 //! logged and the next round tries again.
@@ -11,6 +11,8 @@ use crate::service::Service;
 
 /// Things of one kind that a round of the sweeper handles.
 const SWEPT_PER_ROUND: i64 = 500;
+/// Pause between two looks at the periods of plans, which last days.
+const PLANS_EVERY: Duration = Duration::from_secs(10 * 60);
 /// Shortest pause between rounds.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
@@ -21,6 +23,18 @@ impl Service {
         tasks.spawn_loop("billing.sealer", move |stop| seal(service.clone(), stop));
         let service = self.clone();
         tasks.spawn_loop("billing.sweeper", move |stop| sweep(service.clone(), stop));
+        let service = self.clone();
+        tasks.spawn_loop("billing.plans", move |stop| keep_plans(service.clone(), stop));
+    }
+
+    /// One look at periods: those that end soon are billed, those that ended unpaid give way to the free plan.
+    pub async fn keep_plans(&self) {
+        if let Err(error) = self.renew_due(SWEPT_PER_ROUND).await {
+            tracing::warn!(%error, "periods that end could not be looked for");
+        }
+        if let Err(error) = self.lapse_due(SWEPT_PER_ROUND).await {
+            tracing::warn!(%error, "periods that ended could not be looked for");
+        }
     }
 
     /// One round of the sweeper: overdue holds, mandates and grants that have run out.
@@ -60,6 +74,13 @@ async fn seal(service: Service, stop: Stop) {
             () = stop.stopped() => return,
         }
         stop.sleep(pause).await;
+    }
+}
+
+async fn keep_plans(service: Service, stop: Stop) {
+    while !stop.is_stopped() {
+        service.keep_plans().await;
+        stop.sleep(PLANS_EVERY).await;
     }
 }
 

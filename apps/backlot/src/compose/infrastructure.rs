@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use backlot_foundation_errors::{Problem, codes};
 use backlot_infrastructure_api::{OrganisationId, ProjectId, UserId};
 
-use backlot_foundation_db::Db;
+use backlot_foundation_db::{Db, WriteTx};
 use backlot_foundation_events::EventsService;
 use backlot_foundation_rpc::Server;
 use backlot_foundation_tokens::audience;
@@ -15,6 +15,21 @@ use backlot_infrastructure_identity as identity;
 use backlot_infrastructure_storage as storage;
 
 use super::{Context, System};
+
+/// The space of a plan: what billing decides, storage keeps.
+struct PlanSpace;
+
+#[async_trait]
+impl billing::SpaceGiver for PlanSpace {
+    async fn give(
+        &self,
+        tx: &WriteTx,
+        organisation: OrganisationId,
+        bytes: Option<i64>,
+    ) -> Result<(), Problem> {
+        Ok(storage::set_quota(tx, organisation, bytes).await?)
+    }
+}
 
 /// Media under mandates: what storage asks, billing decides.
 struct Mandated(billing::Service);
@@ -64,7 +79,7 @@ impl Infrastructure {
         let clock = context.clock.clone();
         let billing = billing::Service::new(
             db.clone(),
-            billing::Deps::default(),
+            billing::Deps { space: Arc::new(PlanSpace), ..billing::Deps::default() },
             config.billing.clone(),
             clock.clone(),
         );

@@ -2,6 +2,7 @@
 
 mod m0001_ledger;
 mod m0002_keys;
+mod m0003_periods;
 
 use sea_orm_migration::prelude::*;
 
@@ -10,7 +11,7 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_ledger::Ledger), Box::new(m0002_keys::Keys)]
+        vec![Box::new(m0001_ledger::Ledger), Box::new(m0002_keys::Keys), Box::new(m0003_periods::Periods)]
     }
 
     fn migration_table_name() -> DynIden {

@@ -6,6 +6,7 @@ pub(crate) mod give;
 mod grants;
 mod holds;
 mod refunds;
+mod renewals;
 pub(crate) mod revoke;
 pub(crate) mod subscriptions;
 
@@ -20,7 +21,7 @@ use backlot_infrastructure_api::OrganisationId;
 use crate::Config;
 use crate::directory::{Directory, IdentityDirectory};
 use crate::error::Error;
-use crate::plans::{ManualProvider, PaymentProvider};
+use crate::plans::{ManualProvider, NoSpace, PaymentProvider, SpaceGiver};
 use crate::store;
 use crate::store::keys::{Key, Used};
 
@@ -58,12 +59,18 @@ pub struct Deps {
     pub directory: Arc<dyn Directory>,
     /// Takes the money for plans.
     pub provider: Arc<dyn PaymentProvider>,
+    /// Gives the space that comes with a plan.
+    pub space: Arc<dyn SpaceGiver>,
 }
 
 impl Default for Deps {
-    /// Identity in the same database, and the operator who takes the money by other means.
+    /// Identity in the same database, the operator who takes the money by other means, and media elsewhere.
     fn default() -> Self {
-        Self { directory: Arc::new(IdentityDirectory), provider: Arc::new(ManualProvider) }
+        Self {
+            directory: Arc::new(IdentityDirectory),
+            provider: Arc::new(ManualProvider),
+            space: Arc::new(NoSpace),
+        }
     }
 }
 
@@ -88,6 +95,10 @@ impl Service {
 
     pub(crate) fn directory(&self) -> &dyn Directory {
         self.inner.deps.directory.as_ref()
+    }
+
+    pub(crate) fn space(&self) -> &dyn SpaceGiver {
+        self.inner.deps.space.as_ref()
     }
 
     pub(crate) fn provider(&self) -> &dyn PaymentProvider {

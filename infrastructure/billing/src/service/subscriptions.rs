@@ -21,7 +21,7 @@ use crate::store::plans::{Invoice, InvoiceId, InvoiceState, Subscription};
 const INVOICES_SHOWN_MAX: i64 = 200;
 /// What choosing a plan is called in mandates.
 const SUBSCRIBE: &str = "billing.subscribe";
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 impl Service {
     /// The plans on offer.
@@ -30,7 +30,7 @@ impl Service {
         on_offer(self.config().sign_up_credits_micro)
     }
 
-    fn plan(&self, name: &str) -> Result<Plan, Error> {
+    pub(super) fn plan(&self, name: &str) -> Result<Plan, Error> {
         let found = self.plans().into_iter().find(|plan| plan.name == name);
         found.ok_or_else(|| Error::PlanUnknown(name.chars().take(64).collect()))
     }
@@ -95,7 +95,7 @@ impl Service {
         let now = self.now();
         let before = store::plans::subscription(&*tx, organisation).await?;
         store::plans::cancel_open(&tx, organisation).await?;
-        let subscription = begin_plan(&tx, organisation, before, plan, now).await?;
+        let subscription = self.begin_plan(&tx, organisation, before, plan, now).await?;
         tx.commit().await?;
         Ok(subscription)
     }
@@ -110,7 +110,7 @@ impl Service {
         store::plans::cancel_open(tx, organisation).await?;
         let before = store::plans::subscription(&**tx, organisation).await?;
         if before.as_ref().is_some_and(|before| before.plan != FREE || before.pending_plan.is_some()) {
-            begin_plan(tx, organisation, before, &self.plan(FREE)?, now).await?;
+            self.begin_plan(tx, organisation, before, &self.plan(FREE)?, now).await?;
         }
         Ok(())
     }
@@ -130,7 +130,25 @@ impl Service {
         if let Some(invoice) = store::plans::open_invoice(&*tx, organisation, &plan.name).await? {
             return Ok((subscription, Some(invoice)));
         }
-        let invoice = Invoice {
+        let invoice = self.invoice_for(organisation, plan, id, opened, now);
+        store::plans::cancel_open(&tx, organisation).await?;
+        store::plans::insert_invoice(&tx, &invoice).await?;
+        subscription.pending_plan = Some(plan.name.clone());
+        store::plans::put_subscription(&tx, &subscription, now).await?;
+        tx.commit().await?;
+        Ok((subscription, Some(invoice)))
+    }
+
+    /// The bill for one period.
+    pub(super) fn invoice_for(
+        &self,
+        organisation: OrganisationId,
+        plan: &Plan,
+        id: InvoiceId,
+        opened: &ProviderInvoice,
+        now: Timestamp,
+    ) -> Invoice {
+        Invoice {
             id,
             organisation,
             plan: plan.name.clone(),
@@ -143,13 +161,7 @@ impl Service {
             instructions: opened.instructions.clone(),
             created_at: now,
             paid_at: None,
-        };
-        store::plans::cancel_open(&tx, organisation).await?;
-        store::plans::insert_invoice(&tx, &invoice).await?;
-        subscription.pending_plan = Some(plan.name.clone());
-        store::plans::put_subscription(&tx, &subscription, now).await?;
-        tx.commit().await?;
-        Ok((subscription, Some(invoice)))
+        }
     }
 
     /// Says that an invoice was paid: its credits arrive and its plan begins, once.
@@ -187,73 +199,78 @@ impl Service {
             grant_in(&tx, &mut ledger, now, &order).await?;
         }
         let before = store::plans::subscription(&*tx, invoice.organisation).await?;
-        begin_plan(&tx, invoice.organisation, before, &self.plan(&invoice.plan)?, now).await?;
+        self.begin_plan(&tx, invoice.organisation, before, &self.plan(&invoice.plan)?, now).await?;
         tx.commit().await?;
         Ok(Invoice { state: InvoiceState::Paid, paid_at: Some(now), ..invoice })
     }
 }
 
-/// Begins a plan, or its next period, now.
-pub(crate) async fn begin_plan(
-    tx: &WriteTx,
-    organisation: OrganisationId,
-    before: Option<Subscription>,
-    plan: &Plan,
-    now: Timestamp,
-) -> Result<Subscription, Error> {
-    let renewed = before.as_ref().filter(|before| before.plan == plan.name);
-    let period_start = renewed.and_then(|before| before.period_end).map_or(now, |end| end.max(now));
-    let subscription = Subscription {
-        organisation,
-        plan: plan.name.clone(),
-        pending_plan: None,
-        provider: "manual".to_owned(),
-        period_start,
-        period_end: (plan.period_days > 0).then(|| period_start.plus(DAY * plan.period_days)),
-        created_at: before.as_ref().map_or(now, |before| before.created_at),
-    };
-    store::plans::put_subscription(tx, &subscription, now).await?;
-    let event = events::SubscriptionChanged {
-        organisation_id: organisation,
-        previous_plan: before.map(|before| before.plan),
-        plan: plan.name.clone(),
-        price_minor: plan.price_minor,
-        currency: plan.currency.clone(),
-        period_end_us: subscription.period_end.map(Timestamp::micros),
-    };
-    let meta = EventMeta {
-        subject: organisation.to_string(),
-        organisation: organisation.to_string(),
-        actor: String::new(),
-        time: now,
-    };
-    outbox::publish(tx, meta, &event).await?;
-    Ok(subscription)
-}
-
-/// The first plan of a new organisation, with its credits.
-pub(crate) async fn begin_free(
-    tx: &WriteTx,
-    ledger: &mut store::ledger::Ledger,
-    now: Timestamp,
-    sign_up_credits_micro: i64,
-) -> Result<(), Error> {
-    let plans = on_offer(sign_up_credits_micro);
-    let plan =
-        plans.iter().find(|plan| plan.name == FREE).ok_or_else(|| Error::PlanUnknown(FREE.to_owned()))?;
-    begin_plan(tx, ledger.organisation, None, plan, now).await?;
-    if plan.sign_up_credits_micro > 0 {
-        let order = GrantOrder {
-            organisation: ledger.organisation,
-            kind: GrantKind::Promotional,
-            source: "sign_up",
-            source_ref: ledger.organisation.to_string(),
-            priority: PRIORITY_DEFAULT,
-            amount_micro: plan.sign_up_credits_micro,
-            expires_at: None,
-            reason: "Welcome".to_owned(),
+impl Service {
+    /// Begins a plan, or its next period, now, with the space that comes with it.
+    pub(super) async fn begin_plan(
+        &self,
+        tx: &WriteTx,
+        organisation: OrganisationId,
+        before: Option<Subscription>,
+        plan: &Plan,
+        now: Timestamp,
+    ) -> Result<Subscription, Error> {
+        let renewed = before.as_ref().filter(|before| before.plan == plan.name);
+        let period_start = renewed.and_then(|before| before.period_end).map_or(now, |end| end.max(now));
+        let subscription = Subscription {
+            organisation,
+            plan: plan.name.clone(),
+            pending_plan: None,
+            provider: "manual".to_owned(),
+            period_start,
+            period_end: (plan.period_days > 0).then(|| period_start.plus(DAY * plan.period_days)),
+            created_at: before.as_ref().map_or(now, |before| before.created_at),
         };
-        grant_in(tx, ledger, now, &order).await?;
+        store::plans::put_subscription(tx, &subscription, now).await?;
+        let event = events::SubscriptionChanged {
+            organisation_id: organisation,
+            previous_plan: before.map(|before| before.plan),
+            plan: plan.name.clone(),
+            price_minor: plan.price_minor,
+            currency: plan.currency.clone(),
+            period_end_us: subscription.period_end.map(Timestamp::micros),
+        };
+        let meta = EventMeta {
+            subject: organisation.to_string(),
+            organisation: organisation.to_string(),
+            actor: String::new(),
+            time: now,
+        };
+        outbox::publish(tx, meta, &event).await?;
+        // A new organisation has what everybody has, without a word.
+        if event.previous_plan.is_some() || plan.storage_bytes.is_some() {
+            self.space().give(tx, organisation, plan.storage_bytes).await?;
+        }
+        Ok(subscription)
     }
-    Ok(())
+
+    /// The first plan of a new organisation, with its credits.
+    pub(crate) async fn begin_free(
+        &self,
+        tx: &WriteTx,
+        ledger: &mut store::ledger::Ledger,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let plan = self.plan(FREE)?;
+        self.begin_plan(tx, ledger.organisation, None, &plan, now).await?;
+        if plan.sign_up_credits_micro > 0 {
+            let order = GrantOrder {
+                organisation: ledger.organisation,
+                kind: GrantKind::Promotional,
+                source: "sign_up",
+                source_ref: ledger.organisation.to_string(),
+                priority: PRIORITY_DEFAULT,
+                amount_micro: plan.sign_up_credits_micro,
+                expires_at: None,
+                reason: "Welcome".to_owned(),
+            };
+            grant_in(tx, ledger, now, &order).await?;
+        }
+        Ok(())
+    }
 }

@@ -212,6 +212,43 @@ pub(crate) async fn open_invoice(
     one(connection, &sql, [organisation.into(), plan.into()], decode_invoice).await
 }
 
+/// Whose period ends before `soon`, without an invoice for the next one.
+pub(crate) async fn ending(
+    connection: &impl ConnectionTrait,
+    soon: Timestamp,
+    limit: i64,
+) -> Result<Vec<OrganisationId>, DbErr> {
+    let sql = "SELECT organisation_id FROM billing_subscriptions s
+               WHERE period_end IS NOT NULL AND period_end < $1
+                 AND NOT EXISTS (SELECT 1 FROM billing_invoices i
+                   WHERE i.organisation_id = s.organisation_id AND i.plan = s.plan AND i.state = 'open')
+               ORDER BY period_end, organisation_id LIMIT $2";
+    all(connection, sql, [soon.into(), limit.into()], |row| row.try_get("", "organisation_id")).await
+}
+
+/// Whose period ended before `latest`.
+pub(crate) async fn unpaid_since(
+    connection: &impl ConnectionTrait,
+    latest: Timestamp,
+    limit: i64,
+) -> Result<Vec<OrganisationId>, DbErr> {
+    let sql = "SELECT organisation_id FROM billing_subscriptions
+               WHERE period_end IS NOT NULL AND period_end < $1 ORDER BY period_end, organisation_id LIMIT $2";
+    all(connection, sql, [latest.into(), limit.into()], |row| row.try_get("", "organisation_id")).await
+}
+
+/// Asks no longer for a plan's money.
+pub(crate) async fn cancel_open_of(
+    tx: &WriteTx,
+    organisation: OrganisationId,
+    plan: &str,
+) -> Result<(), DbErr> {
+    let sql = "UPDATE billing_invoices SET state = 'canceled'
+               WHERE organisation_id = $1 AND plan = $2 AND state = 'open'";
+    execute(&**tx, sql, [organisation.into(), plan.into()]).await?;
+    Ok(())
+}
+
 /// Marks an open invoice as paid. False where it was not open.
 pub(crate) async fn mark_paid(tx: &WriteTx, id: InvoiceId, now: Timestamp, by: &str) -> Result<bool, DbErr> {
     let sql = "UPDATE billing_invoices SET state = 'paid', paid_at = $2, paid_by = $3

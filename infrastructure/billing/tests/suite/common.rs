@@ -9,8 +9,8 @@ use backlot_foundation_testkit::{TestDb, databases};
 use backlot_foundation_time::{ManualClock, Timestamp};
 use backlot_infrastructure_api::{HoldId, MandateId, OrganisationId, UserId};
 use backlot_infrastructure_billing::{
-    Config, Deps, Everybody, GiveOrder, GrantOrder, Hold, HoldOrder, ManualProvider, Service, SettleOrder,
-    ledger::GrantKind,
+    Config, Deps, Everybody, GiveOrder, GrantOrder, Hold, HoldOrder, ManualProvider, NoSpace, Service,
+    SettleOrder, SpaceGiver, ledger::GrantKind,
 };
 use backlot_infrastructure_mandates::{ActionPattern, Envelope};
 
@@ -136,7 +136,11 @@ impl Studio {
 }
 
 pub(crate) fn service(db: Db, clock: &Arc<ManualClock>) -> Service {
-    let deps = Deps { directory: Arc::new(Everybody), provider: Arc::new(ManualProvider) };
+    service_with(db, clock, Arc::new(NoSpace))
+}
+
+pub(crate) fn service_with(db: Db, clock: &Arc<ManualClock>, space: Arc<dyn SpaceGiver>) -> Service {
+    let deps = Deps { directory: Arc::new(Everybody), provider: Arc::new(ManualProvider), space };
     Service::new(db, deps, Config::default(), clock.clone())
 }
 

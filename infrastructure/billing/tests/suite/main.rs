@@ -5,4 +5,5 @@ mod doors;
 mod holds;
 mod mandates;
 mod places;
+mod plans;
 mod storms;
