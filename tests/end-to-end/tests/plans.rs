@@ -10,7 +10,7 @@ async fn a_plans_space_comes_and_goes_with_it() {
     let staff = Account::sign_up(studio.url(), "Staff").await;
     let owner = Account::sign_up(studio.url(), "Owner").await;
     let session = &owner.session;
-    let quota = async || session.get("/v1/assets-usage").await.body["quota_bytes"].clone();
+    let quota = async || session.get("/v1/assets/usage").await.body["quota_bytes"].clone();
     let everybodys = quota().await;
     let asked = session.post("/v1/billing/subscription", &json!({ "plan": "studio" })).await;
     assert_eq!(quota().await, everybodys, "not before it is paid");

@@ -199,7 +199,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Give a part of a charge back to the grants that it came from. For platform staff. */
+        /**
+         * Give a part of a charge back to the grants that it came from. For platform staff. The same Idempotency-Key gives
+         *     back once.
+         */
         post: operations["refund"];
         delete?: never;
         options?: never;
@@ -666,7 +669,7 @@ export interface paths {
         /** The organisation's mandates, those above before those given out of them. */
         get: operations["list"];
         put?: never;
-        /** Give a part of a mandate that you hold. A transfer is set aside at once. */
+        /** Give a part of a mandate that you hold. A transfer is set aside at once. The same Idempotency-Key gives once. */
         post: operations["give"];
         delete?: never;
         options?: never;
@@ -2234,6 +2237,11 @@ export interface components {
                  * @description Credits that come at sign-up.
                  */
                 sign_up_credits_micro: number;
+                /**
+                 * Format: int64
+                 * @description Space for media, in bytes, while the plan is in force; null: as much as everybody has.
+                 */
+                storage_bytes?: number | null;
             }[];
             /** @description Where the next one begins; null: this is the last. */
             next?: string | null;
@@ -2343,6 +2351,11 @@ export interface components {
              * @description Credits that come at sign-up.
              */
             sign_up_credits_micro: number;
+            /**
+             * Format: int64
+             * @description Space for media, in bytes, while the plan is in force; null: as much as everybody has.
+             */
+            storage_bytes?: number | null;
         };
         /** @description One line of a transaction. */
         PostingJson: {
@@ -4417,7 +4430,10 @@ export interface operations {
     refund: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Same key, run and amount: refunded once */
+                "Idempotency-Key"?: string | null;
+            };
             path: {
                 run_id: components["schemas"]["HoldId"];
             };
@@ -5430,7 +5446,10 @@ export interface operations {
     give: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Same key and mandate: given once */
+                "Idempotency-Key"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };
