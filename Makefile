@@ -21,8 +21,9 @@ lint: ## Formatting and clippy, as the tests run them.
 format: ## Formats all Rust code.
 	@cargo fmt --all
 
-deny: ## Licences, sources and duplicate crates.
-	@cargo deny check licenses bans sources
+deny: ## Licences, sources and duplicate crates; advisories are the pipeline's.
+	@command -v cargo-deny >/dev/null || { echo "make deny: cargo-deny is missing. Install it: cargo install cargo-deny --locked" >&2; exit 1; }
+	@cargo deny --locked check licenses bans sources
 
 bench: ## Start, memory, no-op job: the figures of docs/figures.md.
 	@scripts/bench
