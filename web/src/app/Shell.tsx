@@ -17,6 +17,9 @@ import { setTheme, useTheme } from "./theme";
 const loadPalette = () => import("./Palette");
 const Palette = lazy(loadPalette);
 
+/** Pages where the work fills the window: the rail steps back to its icons. */
+const FULL_FRAME = /^\/boards\/[^/]+$/;
+
 /** The frame of every signed-in page: the rail (tabs on a phone), the palette, the keys. */
 export function Shell() {
   const { staff } = useSession();
@@ -44,7 +47,7 @@ export function Shell() {
   }, [pathname]);
 
   return (
-    <div className={css.shell}>
+    <div className={css.shell} data-narrow={FULL_FRAME.test(pathname) || undefined}>
       <a className={css.skip} href="#main">
         Skip to the page
       </a>

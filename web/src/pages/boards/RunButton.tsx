@@ -141,7 +141,7 @@ function PlanPopover({
   return (
     <Popover.Root>
       <Popover.Trigger asChild>
-        <Button look="primary" className={css.more} aria-label="What would run, and for how much">
+        <Button look={because ? "plain" : "primary"} className={css.more} aria-label="What would run, and for how much">
           {plan && plan.problems.length > 0 ? <span className={css.problems}>{plan.problems.length}</span> : null}
           <span className={css.down}>
             <Icon name="chevron" size={14} />

@@ -6,8 +6,8 @@ import { fieldsOf, initialValues } from "../../../lib/schema";
 import { Icon, uiCss } from "../../../ui";
 import { ToolThumb } from "../../../ui/ToolMedia";
 import { toolSentence, toolTitle } from "../../studio/tools";
-import { useOpen } from "../context";
-import { landing, portsOf, type Media } from "../doc/ports";
+import { useOpen, useSelected } from "../context";
+import { inputsOf, landing, OUT, outputOf, portsOf, type Media, type Port } from "../doc/ports";
 import { SIZES, type BoardNode, type NodeKind } from "../doc/types";
 import { KIND_ICONS, KIND_WORDS } from "../words";
 import { editText } from "./NodeText";
@@ -17,9 +17,11 @@ export interface AddAt {
   at: { x: number; y: number };
   screen: { x: number; y: number };
   /** Pulled out of a port: what is added gets fed by it. */
-  from?: { node: string; media: Media | null; toolOf: (node: BoardNode) => Tool | undefined };
+  from?: { node: string; media: Media | null };
 }
 
+/** From a node's top to its first port: what was pulled meets it there. */
+const FIRST_PORT_PX = 28;
 const PALETTE_W = 340;
 const PALETTE_H = 420;
 
@@ -40,19 +42,28 @@ export function AddPalette({
   onClose: () => void;
   onAdded: (id: string) => void;
 }) {
-  const { board, tools, bring } = useOpen();
+  const { board, facts, tools, bring } = useOpen();
+  const { selected } = useSelected();
   const file = useRef<HTMLInputElement>(null);
   const media = where.from?.media ?? null;
   const fits = tools.filter((tool) => !where.from || landing(media, portsOf(tool.input), new Set()));
   const add = (kind: NodeKind, params?: Record<string, unknown>) => {
     board.step();
-    const fed = Boolean(where.from);
-    const id = board.addNode({
+    const from = where.from?.node ?? (selected.length === 1 ? selected[0] : undefined);
+    const source = from ? board.node(from) : undefined;
+    const makes = source ? outputOf(source, facts.tool(source)) : null;
+    const ports = inputsOfNew(
       kind,
-      x: where.at.x - (fed ? 0 : SIZES[kind].w / 2),
-      y: where.at.y - (fed ? 28 : SIZES[kind].h / 2),
-      ...(params ? { params } : {}),
-    });
+      tools.find((tool) => tool.name === params?.tool),
+    );
+    const port = landing(makes, ports, new Set());
+    const at = where.from
+      ? { x: where.at.x, y: where.at.y - FIRST_PORT_PX }
+      : source && port
+        ? beside(board.nodes, source, SIZES[kind])
+        : { x: where.at.x - SIZES[kind].w / 2, y: where.at.y - SIZES[kind].h / 2 };
+    const id = board.addNode({ kind, ...at, ...(params ? { params } : {}) });
+    if (source && port) board.connect(source.id, OUT, id, port.name);
     onAdded(id);
     onClose();
     if (kind === "prompt" || kind === "note") editText(id);
@@ -143,6 +154,23 @@ export function AddPalette({
       </RadixDialog.Portal>
     </RadixDialog.Root>
   );
+}
+
+function inputsOfNew(kind: NodeKind, tool: Tool | undefined): readonly Port[] {
+  return inputsOf({ id: "", kind, x: 0, y: 0, w: 0, h: 0, params: {}, chosenTake: null }, tool);
+}
+
+const APART_PX = 80;
+const BELOW_PX = 48;
+
+/** The next free place to the right of a node: the next step of it. */
+function beside(nodes: readonly BoardNode[], of: BoardNode, size: { w: number; h: number }): { x: number; y: number } {
+  const x = of.x + of.w + APART_PX;
+  let y = of.y;
+  const covers = (node: BoardNode) =>
+    node.kind !== "group" && node.x < x + size.w && x < node.x + node.w && node.y < y + size.h && y < node.y + node.h;
+  for (let hit = nodes.find(covers); hit; hit = nodes.find(covers)) y = hit.y + hit.h + BELOW_PX;
+  return { x, y };
 }
 
 /** A tool's node begins with what its form begins with, and with the version that the person saw. */

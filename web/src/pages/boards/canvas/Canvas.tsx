@@ -43,7 +43,7 @@ export default function Canvas() {
 }
 
 function Flow() {
-  const { board, canEdit, connection, select, bring } = useOpen();
+  const { canEdit, select, bring } = useOpen();
   const { arriving } = useSelected();
   const flow = useFlow();
   const view = useReactFlow<FlowNode, FlowEdge>();
@@ -53,6 +53,7 @@ function Flow() {
   const { valid, connect, dropped } = useConnecting(setAdding);
   const coarse = matchMedia("(pointer: coarse)").matches;
   useFirstFit();
+  useReveal(frame);
   useCanvasKeys({ pointer, openAdd: setAdding, selectedEdges: flow.selectedEdges });
   const group = useGroupDrag();
 
@@ -101,7 +102,7 @@ function Flow() {
           elevateNodesOnSelect={false}
           proOptions={{ hideAttribution: true }}
         >
-          <Background variant={BackgroundVariant.Dots} gap={GRID_PX} size={1} color="var(--line)" />
+          <Background variant={BackgroundVariant.Dots} gap={GRID_PX} size={1.5} color="var(--dots)" />
           <ViewportPortal>
             <ArrivingCards arriving={arriving} />
             <Cursors />
@@ -114,9 +115,6 @@ function Flow() {
             where={adding}
             onClose={() => setAdding(null)}
             onAdded={(id) => {
-              if (adding.from) {
-                connection.snapshot.loaded && connectTo(adding.from, id);
-              }
               select([id]);
             }}
           />
@@ -124,14 +122,6 @@ function Flow() {
       </div>
     </DropAnywhere>
   );
-
-  /** What was pulled out of a port and let go over nothing feeds what is put there. */
-  function connectTo(from: NonNullable<AddAt["from"]>, to: string) {
-    const node = board.node(to);
-    if (!node) return;
-    const port = landing(from.media, inputsOf(node, from.toolOf(node)), new Set());
-    if (port) board.connect(from.node, OUT, to, port.name);
-  }
 }
 
 /** Where the pointer is, for what is put "here"; told to the others as a cursor, at most so often. */
@@ -190,6 +180,37 @@ function useFirstFit() {
   }, [view, connection, count]);
 }
 
+const REVEAL_MS = 160;
+const EDGE_PX = 24;
+
+/** What is chosen is in sight: the panel that opens for it takes room, and it may be chosen from elsewhere. */
+function useReveal(frame: React.RefObject<HTMLDivElement | null>) {
+  const view = useReactFlow();
+  const { board } = useOpen();
+  const { selected } = useSelected();
+  const id = selected.length === 1 ? selected[0] : undefined;
+  useEffect(() => {
+    if (id === undefined) return;
+    const soon = setTimeout(() => {
+      const node = board.node(id);
+      const box = frame.current?.getBoundingClientRect();
+      if (!node || !box) return;
+      const { x, y, zoom } = view.getViewport();
+      const dx = into(node.x * zoom + x, node.w * zoom, box.width);
+      const dy = into(node.y * zoom + y, node.h * zoom, box.height);
+      if (dx || dy) void view.setViewport({ x: x + dx, y: y + dy, zoom }, { duration: REVEAL_MS });
+    }, REVEAL_MS / 2);
+    return () => clearTimeout(soon);
+  }, [id, board, frame, view]);
+}
+
+/** How far something must move to be inside of a window; nothing where it is larger than that. */
+function into(start: number, size: number, room: number): number {
+  if (size + EDGE_PX * 2 > room) return 0;
+  if (start < EDGE_PX) return EDGE_PX - start;
+  return Math.min(0, room - EDGE_PX - size - start);
+}
+
 /** Which port takes what is pulled, why another does not, and what happens when it is let go over nothing. */
 function useConnecting(openAdd: (at: AddAt) => void) {
   const { board, facts, canEdit } = useOpen();
@@ -245,7 +266,7 @@ function useConnecting(openAdd: (at: AddAt) => void) {
       openAdd({
         at: view.screenToFlowPosition({ x, y }),
         screen: { x, y },
-        from: { node: from, media: makes(from), toolOf: (node) => facts.tool(node) },
+        from: { node: from, media: makes(from) },
       });
     },
     [board, facts, makes, why, say, openAdd, view, canEdit],

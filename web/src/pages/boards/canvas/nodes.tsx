@@ -55,7 +55,7 @@ const BoardNodeView = memo(function BoardNodeView({ id, selected, dragging }: No
       {selected && canEdit && node.kind !== "audio" && (
         <NodeResizer
           minWidth={NODE_PX_MIN}
-          minHeight={node.kind === "tool" ? 140 : 72}
+          minHeight={node.kind === "tool" ? 120 : 72}
           keepAspectRatio={node.kind === "image" || node.kind === "video"}
           lineClassName={css.resizeLine}
           handleClassName={css.resizeHandle}

@@ -60,7 +60,7 @@ export const SIZES: Readonly<Record<NodeKind, { w: number; h: number }>> = {
   video: { w: 280, h: 188 },
   audio: { w: 280, h: 88 },
   prompt: { w: 280, h: 136 },
-  tool: { w: 280, h: 232 },
+  tool: { w: 280, h: 190 },
   shot: { w: 240, h: 168 },
   note: { w: 220, h: 140 },
   group: { w: 720, h: 420 },

@@ -43,7 +43,7 @@ export default function ExportDialog({
   const newest = made.find((run) => run.asset_id);
   const failed = made[0]?.state === "failed" ? made[0] : null;
   return (
-    <Dialog open wide onClose={onClose} title="The film">
+    <Dialog open wide={Boolean(newest)} onClose={onClose} title="The film">
       <div className={css.export}>
         {newest?.asset_id && <Made run={newest} title={title} />}
         {failed && (
