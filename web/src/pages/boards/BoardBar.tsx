@@ -70,8 +70,8 @@ export function BoardBar({
             <Button look="quiet" icon="share" aria-label="Share" onClick={() => setDialog("share")} />
           </Tip>
         )}
-        <Button icon="film" className={css.exportButton} onClick={() => setDialog("export")}>
-          Film
+        <Button icon="film" className={css.exportButton} aria-label="Film" onClick={() => setDialog("export")}>
+          <span>Film</span>
         </Button>
         {canEdit && <RunButton data={data} />}
       </div>

@@ -149,7 +149,13 @@ function PlanPopover({
         </Button>
       </Popover.Trigger>
       <Popover.Portal>
-        <Popover.Content className={css.plan} align="end" sideOffset={8} collisionPadding={8}>
+        <Popover.Content
+          className={css.plan}
+          aria-label="What would run"
+          align="end"
+          sideOffset={8}
+          collisionPadding={8}
+        >
           <h2>What would run</h2>
           {Boolean(data.plan.error) && !plan && (
             <ProblemView error={data.plan.error} onRetry={() => void data.plan.refetch()} />

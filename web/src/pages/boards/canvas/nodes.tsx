@@ -44,6 +44,7 @@ const BoardNodeView = memo(function BoardNodeView({ id, selected, dragging }: No
       {facts.makes && node.kind !== "shot" && (
         <Handle
           type="source"
+          role="img"
           id={OUT}
           position={Position.Right}
           className={css.port}
@@ -69,6 +70,7 @@ function InPort({ port, index, named }: { port: Port; index: number; named: bool
   return (
     <Handle
       type="target"
+      role="img"
       id={port.name}
       position={Position.Left}
       className={css.port}
