@@ -4,6 +4,7 @@ import type {
   ApiKey,
   Asset,
   Balance,
+  Extension,
   Fleet,
   Invitation,
   LedgerCheck,
@@ -48,6 +49,7 @@ export const meQuery = queryOptions({
   retry: false,
 });
 
+const TOOLS_FRESH_MS = 4_000;
 const CATEGORIES = ["image", "video", "audio"];
 
 function placeOf({ category }: Tool): number {
@@ -62,7 +64,17 @@ export const toolsQuery = queryOptions({
     // Pictures before films, films before sound: what is quick and cheap stands first.
     return items.sort((a, b) => placeOf(a) - placeOf(b) || a.label.localeCompare(b.label));
   },
-  staleTime: 300_000,
+  staleTime: TOOLS_FRESH_MS,
+  // Whoever writes an extension saves its file and looks here: its form follows within seconds.
+  refetchInterval: ({ state }) => (state.data?.some((tool) => tool.source === "extension") ? TOOLS_FRESH_MS : false),
+});
+
+/** The extensions whose folders are watched; an older server has none. */
+export const extensionsQuery = queryOptions({
+  queryKey: ["extensions"],
+  queryFn: ({ signal }) => api.get<Page<Extension>>("/v1/extensions", signal),
+  refetchInterval: TOOLS_FRESH_MS,
+  retry: false,
 });
 
 export const quoteQuery = (tool: string, version: string, input: Record<string, unknown>, projectId: string | null) =>

@@ -1,77 +1,23 @@
 // The community as the public API answers it: people, their posts, what others did with them.
 import { infiniteQueryOptions, queryOptions, type InfiniteData } from "@tanstack/react-query";
 import { api, query } from "./http";
-import { ProblemError } from "./problem";
-import type { Page } from "./types";
+import type { components } from "./schema";
+import type { Exactly, Page, Sent } from "./types";
 
-export interface Author {
-  handle: string;
-  name: string;
-  avatar_url: string | null;
-}
+type Schemas = components["schemas"];
 
-export interface Provenance {
-  model: string | null;
-  tool: string | null;
-  version: string | null;
-  /** Null where the author keeps them. */
-  parameters?: Record<string, unknown> | null;
-  lineage_url?: string | null;
-}
-
-export interface Post {
-  id: string;
-  author: Author;
-  kind: "image" | "video";
-  /** `public`; to its author and to staff also `publishing`, `hidden` or `removed`. */
-  state: string;
-  removed_because: string | null;
-  title: string;
-  text: string;
-  tags: string[];
-  media_url: string;
-  preview_url: string;
-  width: number | null;
-  height: number | null;
-  duration_ms: number | null;
-  likes: number;
-  comments: number;
-  remixes: number;
-  liked: boolean;
-  is_mine: boolean;
-  remixable: boolean;
-  share_parameters: boolean;
-  provenance: Provenance;
-  parent_post_id: string | null;
-  board_id?: string | null;
-  created_at: string;
-}
-
-export interface Profile extends Author {
-  bio: string;
-  posts: number;
-  followers: number;
-  following: number;
-  is_me: boolean;
-  followed: boolean;
-  blocked: boolean;
-  muted: boolean;
+export type Author = Sent<Schemas["AuthorView"]>;
+export type Provenance = Exactly<Sent<Schemas["ProvenanceView"]>, { parameters: Record<string, unknown> | null }>;
+export type Post = Exactly<
+  Sent<Schemas["PostView"]>,
+  { author: Author; kind: "image" | "video"; provenance: Provenance }
+>;
+export type Profile = Sent<Schemas["ProfileView"]> & {
   /** The picture as an asset, for whose profile it is. */
   avatar_asset?: string | null;
-  created_at: string;
-}
-
-export interface Comment {
-  id: string;
-  author: Author;
-  text: string;
-  created_at: string;
-}
-
-export interface TagCount {
-  tag: string;
-  posts: number;
-}
+};
+export type Comment = Exactly<Sent<Schemas["CommentView"]>, { author: Author }>;
+export type TagCount = Schemas["TagView"];
 
 export interface LineageNode {
   id: string;
@@ -148,14 +94,10 @@ export const profileQuery = (handle: string) =>
     queryFn: ({ signal }) => api.get<Profile>(`/v1/profiles/${encodeURIComponent(handle)}`, signal),
   });
 
-/** The caller's own profile, null where they have not made one. */
+/** The caller's own profile; before they take part it is the one that they would get. */
 export const myProfileQuery = queryOptions({
   queryKey: socialKeys.myProfile,
-  queryFn: ({ signal }) =>
-    api.get<Profile>("/v1/profiles/me", signal).catch((error: unknown) => {
-      if (error instanceof ProblemError && error.problem.status === 404) return null;
-      throw error;
-    }),
+  queryFn: ({ signal }) => api.get<Profile>("/v1/profiles/me", signal),
   staleTime: 60_000,
 });
 

@@ -5,10 +5,10 @@ import type { components } from "./schema";
 type Schemas = components["schemas"];
 
 /** The server always sends a field that it describes as nullable; the description calls such a field optional. */
-type Sent<T> = { [K in keyof T]-?: Exclude<T[K], undefined> };
+export type Sent<T> = { [K in keyof T]-?: Exclude<T[K], undefined> };
 
 /** The same with some fields said more exactly. A field that the server does not have is an error here. */
-type Exactly<T, P extends { [K in keyof P]: K extends keyof T ? unknown : never }> = Omit<T, keyof P> & P;
+export type Exactly<T, P extends { [K in keyof P]: K extends keyof T ? unknown : never }> = Omit<T, keyof P> & P;
 
 export interface Page<T> {
   items: T[];
@@ -52,11 +52,24 @@ export interface JsonSchema {
   "x-asset"?: { content_types?: string[]; max_bytes?: number; max_pixels?: number };
   "x-ui"?: { widget?: string; order?: number; unit?: string; labels?: Record<string, string> };
 }
+/** What is wrong with the files of an extension, for whoever wrote it. */
+export interface ExtensionProblem {
+  message: string;
+  file?: string | null;
+  line?: number | null;
+}
+export interface Extension {
+  name: string;
+  /** The version that runs; null where none ever could. */
+  version: string | null;
+  problem: ExtensionProblem | null;
+  updated_at: string;
+}
 export type Tool = Exactly<Schemas["ToolView"], { input: JsonSchema }> & {
-  /** `builtin`, or `extension` where a folder of the operator's brought it. */
+  /** `builtin`, or where else it comes from. */
   source?: string;
-  /** Why it cannot be used now, where its extension does not load. */
-  error?: { code?: string; title?: string; detail?: string } | null;
+  /** What is wrong with its files as they are now: this version is the last good one. */
+  problem?: ExtensionProblem | null;
 };
 export type Quote = Sent<Schemas["QuoteView"]>;
 export type RunState = Schemas["RunState"];

@@ -1,6 +1,6 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState, type ReactNode } from "react";
-import { useNavigate } from "react-router";
+import { Link, useNavigate } from "react-router";
 import { api } from "../api/http";
 import { runQuery } from "../api/queries";
 import { myProfileQuery, socialKeys, type Post, type Profile } from "../api/social";
@@ -11,7 +11,6 @@ import { isVideo, previewUrl, ratioOf } from "../lib/media";
 import { takeLabel } from "../lib/schema";
 import { Button, Dialog, Icon, Loaded, ProblemView, uiCss } from "../ui";
 import { useToasts } from "../ui/toasts";
-import { HandleForm } from "./HandleForm";
 import { PostWords, TITLE_MAX, type Words } from "./PostWords";
 import css from "./publish.module.css";
 
@@ -32,27 +31,8 @@ export function PublishDialog({
 }) {
   const profile = useQuery(myProfileQuery);
   return (
-    <Dialog
-      open
-      onClose={onClose}
-      wide={Boolean(profile.data)}
-      title={profile.data === null ? "First, who are you?" : "Publish"}
-    >
-      <Loaded of={profile}>
-        {(me) =>
-          me ? (
-            <PublishForm asset={asset} boardId={boardId} me={me} onClose={onClose} />
-          ) : (
-            <>
-              <p className={css.intro}>
-                Others see your work under a handle. It is not your e-mail, and you can change everything but the handle
-                later.
-              </p>
-              <HandleForm submit="Go on" onSaved={() => undefined} />
-            </>
-          )
-        }
-      </Loaded>
+    <Dialog open onClose={onClose} wide title="Publish">
+      <Loaded of={profile}>{(me) => <PublishForm asset={asset} boardId={boardId} me={me} onClose={onClose} />}</Loaded>
     </Dialog>
   );
 }
@@ -126,7 +106,7 @@ function PublishForm({
           <Line on>
             Your name and handle
             <small>
-              {me.name}, @{me.handle}
+              {me.name}, @{me.handle}; <Link to="/profile">call yourself otherwise</Link>
             </small>
           </Line>
           {run && (

@@ -13,14 +13,3 @@ export function tagOf(text: string): string {
     .replace(/^-+|-+$/g, "")
     .slice(0, TAG_MAX);
 }
-
-/** "Ada Oyelaran" becomes "ada_oyelaran": what a handle may be made of. */
-export function handleOf(text: string): string {
-  return text
-    .normalize("NFKD")
-    .replace(/\p{M}/gu, "")
-    .toLowerCase()
-    .replace(/[^a-z0-9_]+/g, "_")
-    .replace(/^[^a-z]+|_+$/g, "")
-    .slice(0, HANDLE_MAX);
-}

@@ -88,7 +88,6 @@ export function Comments({ post }: { post: Post }) {
 /** What one says stands there at once, greyed until the server has it; a refusal gives the words back. */
 function Composer({ post }: { post: Post }) {
   const client = useQueryClient();
-  const me = useQuery(myProfileQuery).data;
   const { sayProblem } = useToasts();
   const [text, setText] = useState("");
   const key = socialKeys.comments(post.id);
@@ -111,12 +110,6 @@ function Composer({ post }: { post: Post }) {
     const said = text.trim();
     if (said && !send.isPending) send.mutate(said);
   };
-  if (me === null)
-    return (
-      <p className={css.quiet}>
-        <Link to="/profile">Choose a handle</Link> to take part: it is the name under which others see you.
-      </p>
-    );
   return (
     <form className={css.composer} onSubmit={submit}>
       <textarea

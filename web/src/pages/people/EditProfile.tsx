@@ -7,11 +7,11 @@ import { upload } from "../../api/upload";
 import { Page } from "../../app/Page";
 import { useSession } from "../../app/session";
 import { isImage, previewUrl } from "../../lib/media";
-import { HandleForm } from "../../publish/HandleForm";
 import { Button, Loaded } from "../../ui";
 import { Avatar } from "../../ui/Avatar";
 import { useToasts } from "../../ui/toasts";
 import css from "./people.module.css";
+import { ProfileForm } from "./ProfileForm";
 
 const OFFERED_MAX = 10;
 
@@ -28,14 +28,13 @@ export default function EditProfile() {
   );
 }
 
-function Form({ me }: { me: Profile | null }) {
+function Form({ me }: { me: Profile }) {
   const navigate = useNavigate();
   const { say } = useToasts();
   const [avatar, setAvatar] = useState<string | null | undefined>(undefined);
   return (
-    <HandleForm
-      bio
-      submit={me ? "Save" : "Make the profile"}
+    <ProfileForm
+      submit="Save"
       avatarAsset={avatar}
       onSaved={(saved) => {
         say({ title: "Your profile is saved" });
@@ -43,7 +42,7 @@ function Form({ me }: { me: Profile | null }) {
       }}
     >
       <AvatarField me={me} chosen={avatar} onChoose={setAvatar} />
-    </HandleForm>
+    </ProfileForm>
   );
 }
 
@@ -52,11 +51,11 @@ function AvatarField({
   chosen,
   onChoose,
 }: {
-  me: Profile | null;
+  me: Profile;
   chosen: string | null | undefined;
   onChoose: (asset: string | null) => void;
 }) {
-  const { me: person, project } = useSession();
+  const { project } = useSession();
   const { sayProblem } = useToasts();
   const picker = useRef<HTMLInputElement>(null);
   const [sending, setSending] = useState(false);
@@ -64,7 +63,7 @@ function AvatarField({
   const offered = (assets.data?.pages[0]?.items ?? [])
     .filter((asset) => isImage(asset) && asset.state === "ready")
     .slice(0, OFFERED_MAX);
-  const shown = chosen === undefined ? (me?.avatar_url ?? null) : chosen && previewUrl(chosen);
+  const shown = chosen === undefined ? me.avatar_url : chosen && previewUrl(chosen);
   const send = (file: File | undefined) => {
     if (!file) return;
     setSending(true);
@@ -75,10 +74,7 @@ function AvatarField({
   return (
     <fieldset className={css.avatarField}>
       <legend>Picture</legend>
-      <Avatar
-        of={{ handle: me?.handle ?? person.user.email, name: me?.name ?? person.user.name, avatar_url: shown }}
-        size={72}
-      />
+      <Avatar of={{ handle: me.handle, name: me.name, avatar_url: shown }} size={72} />
       <div>
         <div className={css.avatarActions}>
           <input

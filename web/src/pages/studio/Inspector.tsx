@@ -9,7 +9,7 @@ import { useShortcuts } from "../../app/shortcuts";
 import { credits, creditWord, duration } from "../../lib/format";
 import { startEstimate } from "../../lib/phases";
 import { fieldsOf, initialValues, inputOf, mediaOf, missing, stageField, takes, type Values } from "../../lib/schema";
-import { Button, Kbd, Loaded, ProblemView } from "../../ui";
+import { Button, Icon, Kbd, Loaded, ProblemView } from "../../ui";
 import { AssetPicker } from "../../ui/AssetPicker";
 import { SchemaForm } from "../../ui/SchemaForm";
 import { ToolThumb } from "../../ui/ToolMedia";
@@ -47,7 +47,7 @@ export function Inspector({
   error: unknown;
   onRun: (order: Order) => void;
 }) {
-  const offered = (tools.data ?? []).filter((one) => !one.error);
+  const offered = tools.data ?? [];
   const tool = offered.find((one) => one.name === chosen) ?? offered[0];
   return (
     <aside className={css.inspector} aria-label="What should happen to it">
@@ -151,6 +151,12 @@ function ToolForm({
       }}
     >
       <p className={css.sentence}>{toolSentence(tool)}</p>
+      {tool.problem && (
+        <p className={css.stale} role="status">
+          <Icon name="warn" /> Its file has a fault now: this is version {tool.version}, the last good one.{" "}
+          <Link to={`/tools/${tool.name}`}>What it says</Link>
+        </p>
+      )}
       <SchemaForm
         fields={fields}
         values={values}

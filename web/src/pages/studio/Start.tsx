@@ -56,19 +56,17 @@ export function Start({
       )}
       {tools.length > 0 && (
         <ul className={css.tools} aria-label="What can be done with it">
-          {tools
-            .filter((tool) => !tool.error)
-            .map((tool) => (
-              <li key={tool.name}>
-                <Link to={needsAsset(tool.input) ? `/tools/${tool.name}` : `/studio?tool=${tool.name}`}>
-                  <span className={css.picture}>
-                    <ToolThumb tool={tool} />
-                  </span>
-                  <h3>{toolTitle(tool)}</h3>
-                  <p>{toolSentence(tool)}</p>
-                </Link>
-              </li>
-            ))}
+          {tools.map((tool) => (
+            <li key={tool.name}>
+              <Link to={needsAsset(tool.input) ? `/tools/${tool.name}` : `/studio?tool=${tool.name}`}>
+                <span className={css.picture}>
+                  <ToolThumb tool={tool} />
+                </span>
+                <h3>{toolTitle(tool)}</h3>
+                <p>{toolSentence(tool)}</p>
+              </Link>
+            </li>
+          ))}
         </ul>
       )}
     </div>

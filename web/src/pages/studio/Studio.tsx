@@ -119,6 +119,6 @@ export default function Studio() {
 /** The chosen tool, where nothing is on the stage and nothing need be. */
 function wordsTool(tools: Tool[] | undefined, name: string | null, assetId: string | null): Tool | null {
   if (assetId !== null) return null;
-  const tool = tools?.find((one) => one.name === name && !one.error);
+  const tool = tools?.find((one) => one.name === name);
   return tool && !needsAsset(tool.input) ? tool : null;
 }

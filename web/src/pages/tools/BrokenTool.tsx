@@ -1,32 +1,42 @@
-import { Link } from "react-router";
-import type { Tool } from "../../api/types";
-import { humanise } from "../../lib/format";
+import { useQuery } from "@tanstack/react-query";
+import { extensionsQuery } from "../../api/queries";
+import type { ExtensionProblem } from "../../api/types";
 import { Icon } from "../../ui";
 import css from "./tools.module.css";
 
-/** An extension that does not load: what it said, as it said it. */
-export function BrokenTool({ tool }: { tool: Tool }) {
-  const { error } = tool;
-  if (!error) return null;
+/** Extensions whose files do not load as they are now, each with what it said. */
+export function BrokenExtensions() {
+  const broken = useQuery(extensionsQuery).data?.items.filter((one) => one.problem) ?? [];
+  return broken.map((one) => (
+    <BrokenTool key={one.name} name={one.name} version={one.version} problem={one.problem ?? { message: "" }} />
+  ));
+}
+
+export function BrokenTool({
+  name,
+  version,
+  problem,
+}: {
+  name: string;
+  version: string | null;
+  problem: ExtensionProblem;
+}) {
+  const place = [problem.file, problem.line].filter(Boolean).join(":");
   return (
-    <section className={css.broken} role="alert" aria-label={`${tool.label || tool.name} does not load`}>
+    <section className={css.broken} role="alert" aria-label={`${name} does not load`}>
       <h2>
-        <Icon name="warn" /> {tool.label || humanise(tool.name)} does not load
+        <Icon name="warn" /> {name} does not load
       </h2>
       <p>
-        Save its file again, and it is tried again at once. Runs that were paid for go on with the version that they
-        began with.
+        {version
+          ? `Version ${version} goes on running until its file is right again.`
+          : "No version of it has run yet."}{" "}
+        Save the file, and it is tried again at once.
       </p>
-      {error.detail && (
-        <pre tabIndex={0} aria-label="What it said">
-          {error.detail}
-        </pre>
-      )}
-      {error.code && (
-        <Link to={`/docs/errors/${error.code}`} reloadDocument>
-          {error.code}
-        </Link>
-      )}
+      <pre tabIndex={0} aria-label="What it said">
+        {place && <b>{place} </b>}
+        {problem.message}
+      </pre>
     </section>
   );
 }

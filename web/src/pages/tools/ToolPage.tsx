@@ -36,14 +36,12 @@ function Shown({ tool }: { tool: Tool }) {
       title={tool.label || humanise(tool.name)}
       lead={tool.description}
       actions={
-        !tool.error && (
-          <ButtonLink to={`/studio?tool=${tool.name}`} look="primary" icon="studio">
-            Open in the studio
-          </ButtonLink>
-        )
+        <ButtonLink to={`/studio?tool=${tool.name}`} look="primary" icon="studio">
+          Open in the studio
+        </ButtonLink>
       }
     >
-      <BrokenTool tool={tool} />
+      {tool.problem && <BrokenTool name={tool.name} version={tool.version} problem={tool.problem} />}
       {(tool.before || tool.after || tool.examples.length > 0) && (
         <figure className={css.large}>
           <ToolExample tool={tool} />

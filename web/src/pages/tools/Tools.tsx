@@ -6,7 +6,7 @@ import { Page, Section } from "../../app/Page";
 import { humanise } from "../../lib/format";
 import { ButtonLink, Empty, Loaded, Tag } from "../../ui";
 import { ToolExample } from "../../ui/ToolMedia";
-import { BrokenTool } from "./BrokenTool";
+import { BrokenExtensions } from "./BrokenTool";
 import css from "./tools.module.css";
 
 const CATEGORIES: [string, string][] = [
@@ -39,12 +39,8 @@ export default function Tools() {
             </Empty>
           ) : (
             <>
-              {items
-                .filter((tool) => tool.error)
-                .map((tool) => (
-                  <BrokenTool key={tool.name} tool={tool} />
-                ))}
-              {grouped(items.filter((tool) => !tool.error)).map(([name, of]) => (
+              <BrokenExtensions />
+              {grouped(items).map(([name, of]) => (
                 <Section key={name} title={name}>
                   <ul className={css.catalogue}>
                     {of.map((tool) => (

@@ -1,36 +1,32 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState, type ReactNode } from "react";
-import { api } from "../api/http";
-import { meQuery } from "../api/queries";
-import { ProblemError } from "../api/problem";
-import { myProfileQuery, socialKeys, type Profile } from "../api/social";
-import { Button, FieldFrame, ProblemView, TextField, uiCss } from "../ui";
-import css from "./publish.module.css";
-import { HANDLE_MAX, HANDLE_MIN, handleOf } from "./words";
+import { api } from "../../api/http";
+import { ProblemError } from "../../api/problem";
+import { myProfileQuery, socialKeys, type Profile } from "../../api/social";
+import { Button, FieldFrame, ProblemView, TextField, uiCss } from "../../ui";
+import css from "./people.module.css";
+import { HANDLE_MAX, HANDLE_MIN } from "../../publish/words";
 
 const NAME_MAX = 60;
 const BIO_MAX = 300;
 
-/** Makes or changes the caller's profile. With `bio` it is the whole form, else only what publishing needs. */
-export function HandleForm({
+/** Changes how the caller is called and shown in the community. */
+export function ProfileForm({
   submit,
-  bio = false,
   avatarAsset,
   children,
   onSaved,
 }: {
   submit: string;
-  bio?: boolean;
   /** Undefined leaves the picture as it is. */
   avatarAsset?: string | null | undefined;
   children?: ReactNode;
   onSaved: (profile: Profile) => void;
 }) {
   const client = useQueryClient();
-  const me = useQuery(meQuery).data;
   const old = useQuery(myProfileQuery).data;
-  const [handle, setHandle] = useState(old?.handle ?? handleOf(me?.user.name ?? ""));
-  const [name, setName] = useState(old?.name ?? me?.user.name ?? "");
+  const [handle, setHandle] = useState(old?.handle ?? "");
+  const [name, setName] = useState(old?.name ?? "");
   const [about, setAbout] = useState(old?.bio ?? "");
   const save = useMutation({
     mutationFn: () =>
@@ -52,7 +48,7 @@ export function HandleForm({
   const short = handle.length < HANDLE_MIN ? `A handle has at least ${HANDLE_MIN} characters` : null;
   return (
     <form
-      className={css.handle}
+      className={css.form}
       onSubmit={(event) => {
         event.preventDefault();
         if (!short && name.trim() && !save.isPending) save.mutate();
@@ -78,20 +74,18 @@ export function HandleForm({
         fault={faultOf("name")}
         onChange={(event) => setName(event.target.value)}
       />
-      {bio && (
-        <FieldFrame label="About you" help="What you make, and with what." fault={faultOf("bio")}>
-          {({ id, describedBy }) => (
-            <textarea
-              id={id}
-              className={uiCss.input}
-              aria-describedby={describedBy}
-              maxLength={BIO_MAX}
-              value={about}
-              onChange={(event) => setAbout(event.target.value)}
-            />
-          )}
-        </FieldFrame>
-      )}
+      <FieldFrame label="About you" help="What you make, and with what." fault={faultOf("bio")}>
+        {({ id, describedBy }) => (
+          <textarea
+            id={id}
+            className={uiCss.input}
+            aria-describedby={describedBy}
+            maxLength={BIO_MAX}
+            value={about}
+            onChange={(event) => setAbout(event.target.value)}
+          />
+        )}
+      </FieldFrame>
       {save.error && <ProblemView error={save.error} />}
       <div className={uiCss.emptyActions}>
         <Button
