@@ -23,9 +23,9 @@ impl Service {
             return Err(invalid("/ttl_ms", "must be 0 to a week"));
         }
         check_target(&submission.target)?;
-        let entry =
-            self.inner.shared.find_model(&scope.namespace, &submission.model, &submission.model_version);
-        let entry = entry.ok_or_else(|| unknown(&submission.model, &submission.model_version))?;
+        let (shared, version) = (&self.inner.shared, &submission.model_version);
+        let entry = shared.find_model(&scope.namespace, &submission.model, version);
+        let entry = entry.ok_or_else(|| shared.not_found(&submission.model, version))?;
         let value = input::parse(&submission.input_json)?;
         entry.schema.check(&value)?;
 
@@ -51,12 +51,6 @@ impl Service {
         };
         Ok(NewJob { job, input: Arc::from(submission.input_json), key })
     }
-}
-
-/// No such model's version.
-pub(crate) fn unknown(name: &str, version: &str) -> Error {
-    let version = if version.is_empty() { "any version" } else { version };
-    Error::ModelUnknown(format!("{name}:{version}"))
 }
 
 /// What makes two requests the same. Signatures, predictions and traces may differ between repetitions; so may the newest

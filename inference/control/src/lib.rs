@@ -15,6 +15,7 @@ mod input;
 pub mod limits;
 mod migrations;
 pub mod model;
+mod relay;
 mod retention;
 mod rpc;
 mod service;

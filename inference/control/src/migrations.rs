@@ -7,7 +7,7 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Jobs), Box::new(Retention), Box::new(ModelOwners)]
+        vec![Box::new(Jobs), Box::new(Retention), Box::new(ModelOwners), Box::new(LeaderAddress)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -111,6 +111,23 @@ impl MigrationTrait for ModelOwners {
         for statement in OWNERS {
             manager.get_connection().execute_unprepared(statement).await?;
         }
+        Ok(())
+    }
+}
+
+struct LeaderAddress;
+
+impl MigrationName for LeaderAddress {
+    fn name(&self) -> &'static str {
+        "m0004_leader_address"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for LeaderAddress {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let sql = "ALTER TABLE leader ADD COLUMN address TEXT NOT NULL DEFAULT ''";
+        manager.get_connection().execute_unprepared(sql).await?;
         Ok(())
     }
 }

@@ -25,11 +25,12 @@ use tonic::service::Routes;
 
 use crate::{
     config::Config,
-    door::{blank, check_model, invalid, name, regions, unknown},
+    door::{blank, check_model, invalid, name, regions},
     driver::{Command, Found, Reply, job_spec},
     error::Error,
     input, limits,
     model::{EstimateView, Fleet, Job, JobState, Model, ModelSpec, Target, Tenant, Tier},
+    relay::{self, Relay},
     shared::{ModelEntry, Shared},
     store,
 };
@@ -122,6 +123,7 @@ pub(crate) struct Inner {
     pub(crate) clock: SharedClock,
     pub(crate) config: Config,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) relay: Relay,
     pub(crate) commands: mpsc::Sender<Command>,
     /// Held by the driver while it runs, so that a restarted one goes on where the last one stopped.
     pub(crate) receiver: Mutex<mpsc::Receiver<Command>>,
@@ -135,7 +137,8 @@ impl Service {
         let (commands, receiver) = mpsc::channel(limits::COMMANDS_WAITING_MAX);
         let (shared, sessions) = (Arc::default(), AtomicU64::new(1));
         let receiver = Mutex::new(receiver);
-        Self { inner: Arc::new(Inner { db, clock, config, shared, commands, receiver, sessions }) }
+        let relay = Relay::default();
+        Self { inner: Arc::new(Inner { db, clock, config, shared, relay, commands, receiver, sessions }) }
     }
 
     /// Brings the database's tables up to date, those of the outbox included.
@@ -156,11 +159,14 @@ impl Service {
     }
 
     /// The contract's services, to be added to a system's routes: `Control`, `Agents` and `Events`.
+    ///
+    /// Where another replica leads, calls of `Control` and `Agents` go there. Events are in the rows that all share.
     #[must_use]
     pub fn rpc_routes(&self) -> Routes {
-        Routes::new(ControlServer::new(self.clone()))
-            .add_service(AgentsServer::new(self.clone()))
-            .add_service(self.events().server())
+        let led = Routes::new(ControlServer::new(self.clone())).add_service(AgentsServer::new(self.clone()));
+        let led = led.prepare().into_axum_router().reset_fallback();
+        let pass_on = axum::middleware::from_fn_with_state(self.inner.clone(), relay::pass_on);
+        Routes::from(led.layer(pass_on)).add_service(self.events().server())
     }
 
     pub(crate) fn next_session(&self) -> u64 {
@@ -283,8 +289,9 @@ impl Service {
     /// What would happen to such a job now. Promises nothing.
     pub async fn estimate(&self, scope: &Scope, question: Question) -> Result<EstimateView, Error> {
         let tenant = scope.tenant.clone().unwrap_or(question.tenant);
-        let entry = self.inner.shared.find_model(&scope.namespace, &question.model, &question.model_version);
-        let entry = entry.ok_or_else(|| unknown(&question.model, &question.model_version))?;
+        let (shared, version) = (&self.inner.shared, &question.model_version);
+        let entry = shared.find_model(&scope.namespace, &question.model, version);
+        let entry = entry.ok_or_else(|| shared.not_found(&question.model, version))?;
         let mut job = blank(&scope.namespace, &tenant, &question.model, &entry.model.spec.version);
         (job.tier, job.predicted_ms) = (question.tier, question.predicted_ms.clamp(0, limits::TTL_MS_MAX));
         (job.created_at, job.queued_at) = (self.inner.clock.now(), self.inner.clock.now());

@@ -14,6 +14,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use crate::{
+    error::Error,
     input::Schema,
     model::{Job, Model, model_key},
 };
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     models: RwLock<BTreeMap<ModelKey, Arc<ModelEntry>>>,
     live: RwLock<HashMap<JobId, watch::Sender<Arc<Job>>>>,
     stopped: AtomicBool,
+    /// Another process leads: what is known of models may be old.
+    follows: AtomicBool,
 }
 
 impl Shared {
@@ -100,6 +103,20 @@ impl Shared {
             return;
         }
         self.live.write().insert(job.id, watch::Sender::new(shown));
+    }
+
+    /// Whether another process leads.
+    pub(crate) fn set_follows(&self, follows: bool) {
+        self.follows.store(follows, Ordering::SeqCst);
+    }
+
+    /// Why a model is not found: it is not registered, or somebody else would know.
+    pub(crate) fn not_found(&self, name: &str, version: &str) -> Error {
+        if self.follows.load(Ordering::SeqCst) {
+            return Error::Unavailable;
+        }
+        let version = if version.is_empty() { "any version" } else { version };
+        Error::ModelUnknown(format!("{name}:{version}"))
     }
 
     /// The process is stopping: watchers' streams end for good.

@@ -32,8 +32,13 @@ async fn lead(inner: Arc<Inner>, stop: Stop) {
 
 async fn lead_until(inner: &Inner, stop: &Stop, commands: &mut mpsc::Receiver<Command>) {
     while !stop.is_stopped() {
-        let driver = match Driver::recover(&inner.db, &inner.clock, &inner.shared).await {
-            Ok(driver) => driver,
+        let advertise = &inner.config.advertise;
+        let driver = match Driver::recover(&inner.db, &inner.clock, &inner.shared, advertise).await {
+            Ok(driver) => {
+                inner.relay.stop();
+                inner.shared.set_follows(false);
+                driver
+            }
             Err(error) => {
                 tracing::error!(%error, "the queue cannot be read; it is tried again");
                 refuse_for(commands, stop, RESTART_PAUSE).await;
@@ -45,8 +50,9 @@ async fn lead_until(inner: &Inner, stop: &Stop, commands: &mut mpsc::Receiver<Co
             Err(Failed::Deposed) => {
                 tracing::error!("another process leads this queue now; this one stands by");
                 inner.shared.clear_jobs();
+                inner.shared.set_follows(true);
                 tokio::select! {
-                    _ = stand_by(&inner.db, &inner.clock, stop) => {}
+                    _ = stand_by(&inner.db, &inner.clock, &inner.relay, stop) => {}
                     () = refuse(commands) => return,
                 }
             }

@@ -14,6 +14,7 @@ use crate::{
     input::Schema,
     limits,
     model::{Job, JobState, Tenant, model_key, tenant_key},
+    relay::Relay,
     shared::{ModelEntry, Shared},
     store,
 };
@@ -23,15 +24,15 @@ const STANDBY_PAUSE: Duration = Duration::from_secs(2);
 
 /// Waits until nobody else leads. `false` where the stop signal came first. On SQLite whoever else leads is in this very
 /// process, and nothing is silent there: a driver that was deposed stays so.
-pub(crate) async fn stand_by(db: &Db, clock: &SharedClock, stop: &Stop) -> bool {
-    if db.backend() == sea_orm::DatabaseBackend::Sqlite {
-        stop.stopped().await;
-        return false;
-    }
+pub(crate) async fn stand_by(db: &Db, clock: &SharedClock, relay: &Relay, stop: &Stop) -> bool {
+    let may_lead_again = db.backend() != sea_orm::DatabaseBackend::Sqlite;
     loop {
-        match store::leader_silent_ms(db, clock.now()).await {
-            Ok(silent_ms) if silent_ms > limits::LEADER_LOST_MS => return true,
-            Ok(_) => {}
+        match store::leader(db, clock.now()).await {
+            Ok(leader) if may_lead_again && leader.silent_ms > limits::LEADER_LOST_MS => {
+                relay.stop();
+                return true;
+            }
+            Ok(leader) => relay.follow(&leader.address),
             Err(error) => tracing::warn!(%error, "the leader's row cannot be read"),
         }
         if !stop.sleep(STANDBY_PAUSE).await {
@@ -42,10 +43,16 @@ pub(crate) async fn stand_by(db: &Db, clock: &SharedClock, stop: &Stop) -> bool 
 
 impl Driver {
     /// Takes the lead with a new epoch and reads everything that lives.
-    pub(crate) async fn recover(db: &Db, clock: &SharedClock, shared: &Arc<Shared>) -> Result<Self, Failed> {
+    /// `advertise`: where the others reach it.
+    pub(crate) async fn recover(
+        db: &Db,
+        clock: &SharedClock,
+        shared: &Arc<Shared>,
+        advertise: &str,
+    ) -> Result<Self, Failed> {
         let now = clock.now();
         let tx = db.begin_write().await?;
-        let epoch = store::take_lead(&tx, now).await?;
+        let epoch = store::take_lead(&tx, advertise, now).await?;
         tx.commit().await?;
 
         let snapshot = store::snapshot(db).await?;

@@ -54,12 +54,11 @@ fn database_time(backend: DatabaseBackend) -> &'static str {
     }
 }
 
-/// Takes the lead: the epoch that nobody had before.
-pub(crate) async fn take_lead(tx: &WriteTx, now: Timestamp) -> Result<u64, Error> {
-    let sql = format!(
-        "UPDATE leader SET epoch = epoch + 1, renewed_at = {} WHERE id = 1",
-        database_time(tx.backend())
-    );
+/// Takes the lead: the epoch that nobody had before. `address` tells the others where the leader is.
+pub(crate) async fn take_lead(tx: &WriteTx, address: &str, now: Timestamp) -> Result<u64, Error> {
+    let sql = "UPDATE leader SET epoch = epoch + 1, address = $1 WHERE id = 1";
+    execute(tx, sql, vec![address.into()]).await?;
+    let sql = format!("UPDATE leader SET renewed_at = {} WHERE id = 1", database_time(tx.backend()));
     let values = if tx.backend() == DatabaseBackend::Postgres { Vec::new() } else { vec![now.into()] };
     execute(tx, &sql, values).await?;
     let row = tx.query_one_raw(Statement::from_string(tx.backend(), "SELECT epoch FROM leader WHERE id = 1"));
@@ -83,13 +82,26 @@ pub(crate) async fn still_leads(tx: &WriteTx, epoch: u64) -> Result<bool, Error>
     Ok(row.is_some())
 }
 
-/// Milliseconds since the leader last renewed its epoch.
-pub(crate) async fn leader_silent_ms(db: &Db, now: Timestamp) -> Result<i64, Error> {
-    let sql =
-        format!("SELECT {} - renewed_at AS silent_us FROM leader WHERE id = 1", database_time(db.backend()));
+/// Whoever leads now.
+pub(crate) struct Leader {
+    /// Milliseconds since it last renewed its epoch.
+    pub(crate) silent_ms: i64,
+    /// Where it is; empty where it does not say.
+    pub(crate) address: String,
+}
+
+/// Reads the leader's row.
+pub(crate) async fn leader(db: &Db, now: Timestamp) -> Result<Leader, Error> {
+    let sql = format!(
+        "SELECT {} - renewed_at AS silent_us, address FROM leader WHERE id = 1",
+        database_time(db.backend())
+    );
     let values = if db.backend() == DatabaseBackend::Postgres { Vec::new() } else { vec![now.into()] };
     let row = rows(db, &sql, values).await?.pop().ok_or_else(|| broken("no leader row"))?;
-    Ok(row.try_get::<i64>("", "silent_us")? / 1000)
+    Ok(Leader {
+        silent_ms: row.try_get::<i64>("", "silent_us")? / 1000,
+        address: row.try_get("", "address")?,
+    })
 }
 
 /// All tenants that were ever put.
