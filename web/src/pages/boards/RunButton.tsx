@@ -1,13 +1,14 @@
 import * as Popover from "@radix-ui/react-popover";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useRef } from "react";
+import { useMemo, useRef } from "react";
 import { Link } from "react-router";
 import { boardCalls, boardKeys, isOverBoardRun, type BoardPlan, type BoardRun } from "../../api/boards";
 import { balanceQuery, keys } from "../../api/queries";
 import { count, credits, creditWord, duration } from "../../lib/format";
 import { Button, Icon, Kbd, ProblemView } from "../../ui";
 import { useToasts } from "../../ui/toasts";
-import { useOpen } from "./context";
+import { useEdges, useOpen } from "./context";
+import { runnable, type Runnable } from "./doc/plan";
 import type { useBoardData } from "./useBoardData";
 import { useBoardKeys } from "./useBoardKeys";
 import { nodeTitle } from "./words";
@@ -20,9 +21,13 @@ export function RunButton({ data }: { data: Data }) {
   const run = useRunBoard();
   const going = data.runs.data?.find((one) => !isOverBoardRun(one) && one.kind !== "film");
   const plan = data.plan.data;
-  const because = blocked(data, run.isPending);
+  const edges = useEdges();
+  const ready = useMemo(() => (plan ? runnable(plan, edges) : null), [plan, edges]);
+  const because = blocked(data, ready, run.isPending);
   const start = () => {
-    if (!because && plan) run.mutate({ max_price_micro: plan.price_micro });
+    if (because || !ready) return;
+    const only = ready.some ? { nodes: ready.nodes.map((one) => one.node) } : {};
+    run.mutate({ ...only, max_price_micro: ready.price_micro });
   };
   useBoardKeys({ "mod+enter": start });
   if (going) return <Going run={going} />;
@@ -30,36 +35,35 @@ export function RunButton({ data }: { data: Data }) {
     <div className={css.split}>
       <Button look="primary" because={because} onClick={start} data-testid="run-board" className={css.run}>
         <Icon name="play" />
-        {label(plan)}
+        {label(plan, ready)}
       </Button>
-      <PlanPopover data={data} plan={plan} error={run.error} onRun={start} because={because} />
+      <PlanPopover data={data} plan={plan} ready={ready} error={run.error} onRun={start} because={because} />
     </div>
   );
 }
 
-function label(plan: BoardPlan | undefined): React.ReactNode {
-  if (!plan) return <span>Run</span>;
-  const ready = plan.stale.length;
-  if (ready === 0) return <span>{plan.problems.length ? "Cannot run yet" : "All up to date"}</span>;
+function label(plan: BoardPlan | undefined, ready: Runnable | null): React.ReactNode {
+  if (!plan || !ready) return <span>Run</span>;
+  if (ready.nodes.length === 0) return <span>{plan.problems.length ? "Cannot run yet" : "All up to date"}</span>;
   return (
     <>
       <span>
-        Run {count(ready)} <span className={css.wide}>stale</span>
+        Run {count(ready.nodes.length)} <span className={css.wide}>stale</span>
       </span>
       <span className={css.price}>
-        {credits(plan.price_micro)} {creditWord(plan.price_micro)}
+        {credits(ready.price_micro)} {creditWord(ready.price_micro)}
       </span>
-      <span className={css.time}>about {duration(plan.run_ms)}</span>
+      <span className={css.time}>about {duration(ready.run_ms)}</span>
     </>
   );
 }
 
-function blocked(data: Data, starting: boolean): string | null {
+function blocked(data: Data, ready: Runnable | null, starting: boolean): string | null {
   const plan = data.plan.data;
   if (starting) return "It is being started";
-  if (!plan) return data.plan.error ? "The plan could not be made" : "Asking what would run";
-  if (plan.problems.length > 0) return problemText(plan.problems[0]);
-  if (plan.stale.length === 0) return "Every tool has a take of what it would make now";
+  if (!plan || !ready) return data.plan.error ? "The plan could not be made" : "Asking what would run";
+  if (ready.nodes.length === 0)
+    return plan.problems.length > 0 ? problemText(plan.problems[0]) : "Every tool has a take of what it would make now";
   if (data.plan.asking) return "Asking for the price of what changed";
   return null;
 }
@@ -124,12 +128,14 @@ function Going({ run }: { run: BoardRun }) {
 function PlanPopover({
   data,
   plan,
+  ready,
   error,
   because,
   onRun,
 }: {
   data: Data;
   plan: BoardPlan | undefined;
+  ready: Runnable | null;
   error: unknown;
   because: string | null;
   onRun: () => void;
@@ -137,7 +143,7 @@ function PlanPopover({
   const { board, facts, select } = useOpen();
   const balance = useQuery(balanceQuery);
   const title = (id: string) => nodeTitle(board.node(id), facts.tool(board.node(id)));
-  const left = balance.data && plan ? balance.data.available_micro - plan.price_micro : null;
+  const left = balance.data && ready ? balance.data.available_micro - ready.price_micro : null;
   return (
     <Popover.Root>
       <Popover.Trigger asChild>
@@ -167,7 +173,7 @@ function PlanPopover({
             </p>
           )}
           <ul className={css.lines}>
-            {plan?.stale.map((one) => (
+            {ready?.nodes.map((one) => (
               <li key={one.node}>
                 <Popover.Close asChild>
                   <button type="button" onClick={() => select([one.node])}>
@@ -198,12 +204,12 @@ function PlanPopover({
               ))}
             </ul>
           )}
-          {plan && plan.stale.length > 0 && (
+          {ready && ready.nodes.length > 0 && (
             <>
               <dl className={css.sum}>
                 <dt>Together, at most</dt>
                 <dd>
-                  {credits(plan.price_micro)} {creditWord(plan.price_micro)}
+                  {credits(ready.price_micro)} {creditWord(ready.price_micro)}
                 </dd>
                 {left !== null && (
                   <>

@@ -7,7 +7,7 @@ import { Icon, uiCss } from "../../../ui";
 import { ToolThumb } from "../../../ui/ToolMedia";
 import { toolSentence, toolTitle } from "../../studio/tools";
 import { useOpen, useSelected } from "../context";
-import { inputsOf, landing, OUT, outputOf, portsOf, type Media, type Port } from "../doc/ports";
+import { inputsOf, landing, OUT, portsOf, type Media, type Port } from "../doc/ports";
 import { SIZES, type BoardNode, type NodeKind } from "../doc/types";
 import { KIND_ICONS, KIND_WORDS } from "../words";
 import { editText } from "./NodeText";
@@ -51,7 +51,7 @@ export function AddPalette({
     board.step();
     const from = where.from?.node ?? (selected.length === 1 ? selected[0] : undefined);
     const source = from ? board.node(from) : undefined;
-    const makes = source ? outputOf(source, facts.tool(source)) : null;
+    const makes = source ? facts.of(source.id).makes : null;
     const ports = inputsOfNew(
       kind,
       tools.find((tool) => tool.name === params?.tool),

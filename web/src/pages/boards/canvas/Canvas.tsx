@@ -15,7 +15,7 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import { useToasts } from "../../../ui/toasts";
 import { DropAnywhere } from "../../studio/DropAnywhere";
 import { useNodes, useOpen, useSelected } from "../context";
-import { inputsOf, landing, OUT, outputOf, refusal, type Media } from "../doc/ports";
+import { inputsOf, landing, OUT, refusal, type Media } from "../doc/ports";
 import { AddPalette, type AddAt } from "./AddPalette";
 import { ArrivingCards, Cursors } from "./overlays";
 import { Dock } from "./Dock";
@@ -216,13 +216,7 @@ function useConnecting(openAdd: (at: AddAt) => void) {
   const { board, facts, canEdit } = useOpen();
   const { say } = useToasts();
   const view = useReactFlow();
-  const makes = useCallback(
-    (id: string): Media | null => {
-      const node = board.node(id);
-      return node ? outputOf(node, facts.tool(node)) : null;
-    },
-    [board, facts],
-  );
+  const makes = useCallback((id: string): Media | null => facts.of(id).makes, [facts]);
   const why = useCallback(
     (source: string, target: string, portName: string | null | undefined): string | null => {
       const node = board.node(target);

@@ -1,7 +1,7 @@
 import { Position, type Edge, type Node, type NodeHandle } from "@xyflow/react";
 import type { Tool } from "../../../api/types";
 import type { Facts } from "../doc/facts";
-import { inputsOf, OUT, outputOf } from "../doc/ports";
+import { hasOutput, inputsOf, OUT } from "../doc/ports";
 import type { BoardEdge, BoardNode } from "../doc/types";
 import { nodeTitle } from "../words";
 
@@ -27,7 +27,7 @@ export function handlesOf(node: BoardNode, tool: Tool | undefined): NodeHandle[]
     width: PORT_PX,
     height: PORT_PX,
   }));
-  if (outputOf(node, tool))
+  if (hasOutput(node, tool))
     handles.push({
       id: OUT,
       type: "source",
@@ -89,7 +89,7 @@ export function toFlowEdges(
   const next = new Map<BoardEdge, FlowEdge>();
   for (const edge of edges) {
     const from = board.node(edge.from);
-    const media = from ? outputOf(from, facts.tool(from)) : null;
+    const media = facts.of(edge.from).makes;
     const className = media ?? "unknown";
     const old = before.get(edge);
     const isSelected = selected.has(edge.id);

@@ -6,7 +6,7 @@ import { Icon } from "../../../ui";
 import { ToolThumb } from "../../../ui/ToolMedia";
 import { useFacts, useNode, useOpen, usePeerAt } from "../context";
 import type { NodeFacts } from "../doc/facts";
-import { inputsOf, mediaWord, OUT, type Port } from "../doc/ports";
+import { hasOutput, inputsOf, mediaWord, OUT, type Port } from "../doc/ports";
 import { NODE_PX_MIN, type BoardNode, type NodeKind } from "../doc/types";
 import { KIND_ICONS, nodeTitle, workWords } from "../words";
 import { PORT_STEP_PX, PORT_TOP_PX, type FlowNode } from "./flow";
@@ -41,16 +41,16 @@ const BoardNodeView = memo(function BoardNodeView({ id, selected, dragging }: No
       {inputs.map((port, index) => (
         <InPort key={port.name} port={port} index={index} named={selected || inputs.length > 1} />
       ))}
-      {facts.makes && node.kind !== "shot" && (
+      {hasOutput(node, tool) && (
         <Handle
           type="source"
           role="img"
           id={OUT}
           position={Position.Right}
           className={css.port}
-          data-media={facts.makes}
+          data-media={facts.makes ?? undefined}
           style={{ top: PORT_TOP_PX }}
-          aria-label={`Gives a ${mediaWord([facts.makes])}`}
+          aria-label={facts.makes ? `Gives a ${mediaWord([facts.makes])}` : "Gives what comes in"}
         />
       )}
       {selected && canEdit && node.kind !== "audio" && (

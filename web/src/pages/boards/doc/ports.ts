@@ -60,7 +60,12 @@ function takesOf(property: JsonSchema & { "x-asset"?: { content_types?: string[]
   return isText ? ["text"] : [];
 }
 
-/** What comes out of a node; null where nothing does, or where nobody knows yet. */
+/** Whether something can be led out of a node, also before anyone knows what. */
+export function hasOutput(node: BoardNode, tool: Tool | undefined): boolean {
+  return node.kind === "shot" || outputOf(node, tool) !== null;
+}
+
+/** What comes out of a node by its own kind; null where nothing does. A shot passes on what comes in. */
 export function outputOf(node: BoardNode, tool: Tool | undefined): Media | null {
   switch (node.kind) {
     case "image":

@@ -140,7 +140,7 @@ function Feeder({
   const { board, facts, canEdit } = useOpen();
   const fits = board.nodes.filter((one) => {
     const { makes } = facts.of(one.id);
-    return one.kind !== "shot" && makes !== null && takes.includes(makes) && !board.wouldCircle(one.id, node.id);
+    return one.id !== node.id && makes !== null && takes.includes(makes) && !board.wouldCircle(one.id, node.id);
   });
   if (!canEdit || fits.length === 0)
     return (
