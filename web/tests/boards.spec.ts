@@ -29,7 +29,7 @@ test("from an empty board to a film", async ({ page }) => {
   });
 
   await test.step("a change makes it stale; the second take stands beside the first", async () => {
-    await page.getByText("Pan left").click();
+    await page.getByRole("radio", { name: "Pan left" }).check();
     const run = page.getByTestId("run-board");
     await expect(run).toHaveText(/Run 1 stale/);
     await expect(node(page, "Animate")).toContainText("Stale");

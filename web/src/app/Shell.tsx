@@ -231,6 +231,11 @@ function KeysHelp({ open, onClose, places }: { open: boolean; onClose: () => voi
     ["Studio: previous or next take", "← →"],
     ["Studio: compare with the take before", "c"],
     ["Studio: download", "d"],
+    ["Board: add, a prompt", "a t"],
+    ["Board: run what is stale", "⌘↵"],
+    ["Board: undo, duplicate, group", "⌘Z ⌘D ⌘G"],
+    ["Board: all in sight, full size, what is chosen", "1 0 2"],
+    ["Board’s film: play, a second, captions", "k → c"],
     ["This list", "?"],
   ];
   return (

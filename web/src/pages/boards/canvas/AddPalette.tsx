@@ -26,6 +26,9 @@ const PALETTE_W = 340;
 const PALETTE_H = 420;
 
 const PIECES: { kind: NodeKind; text: string; takes: readonly Media[] }[] = [
+  { kind: "image", text: "Of the library", takes: [] },
+  { kind: "video", text: "Of the library", takes: [] },
+  { kind: "audio", text: "Of the library", takes: [] },
   { kind: "shot", text: "A place in the film", takes: ["image", "video", "audio"] },
   { kind: "prompt", text: "Words for a tool", takes: [] },
   { kind: "note", text: "For whoever comes here", takes: [] },

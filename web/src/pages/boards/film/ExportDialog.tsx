@@ -1,11 +1,14 @@
-import { useMutation, useQueryClient, type UseQueryResult } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient, type UseQueryResult } from "@tanstack/react-query";
 import { useRef, useState } from "react";
 import { boardCalls, boardKeys, isOverBoardRun, type BoardRun } from "../../../api/boards";
-import { keys } from "../../../api/queries";
+import { assetQuery, keys } from "../../../api/queries";
+import type { Asset } from "../../../api/types";
 import { ago, credits, creditWord, duration } from "../../../lib/format";
 import { contentUrl } from "../../../lib/media";
 import { Button, ButtonAnchor, ButtonLink, Dialog, Icon, ProblemView, SelectField, useNow } from "../../../ui";
+import { Player } from "../../../ui/Player";
 import { useToasts } from "../../../ui/toasts";
+import { PublishDialog } from "../../../publish/PublishDialog";
 import { useOpen } from "../context";
 import { filmClock } from "../doc/film";
 import { useFilm } from "./useFilm";
@@ -37,15 +40,17 @@ export default function ExportDialog({
   onClose: () => void;
 }) {
   const film = useFilm();
-  const { canEdit } = useOpen();
+  const { id, canEdit } = useOpen();
   const made = (runs.data ?? []).filter((run) => run.kind === "film");
   const going = made.find((run) => !isOverBoardRun(run));
   const newest = made.find((run) => run.asset_id);
   const failed = made[0]?.state === "failed" ? made[0] : null;
+  const [publishing, setPublishing] = useState<Asset | null>(null);
+  if (publishing) return <PublishDialog asset={publishing} boardId={id} onClose={onClose} />;
   return (
     <Dialog open wide={Boolean(newest)} onClose={onClose} title="The film">
       <div className={css.export}>
-        {newest?.asset_id && <Made run={newest} title={title} />}
+        {newest?.asset_id && <Made run={newest} title={title} onPublish={setPublishing} />}
         {failed && (
           <p className={css.faults} role="alert">
             <span className={css.row}>
@@ -66,11 +71,14 @@ export default function ExportDialog({
   );
 }
 
-function Made({ run, title }: { run: BoardRun; title: string }) {
+function Made({ run, title, onPublish }: { run: BoardRun; title: string; onPublish: (film: Asset) => void }) {
+  const asset = useQuery(assetQuery(run.asset_id ?? ""));
   const now = useNow(NOW_MS);
   return (
     <div className={css.result}>
-      <video src={contentUrl(run.asset_id ?? "")} controls playsInline preload="metadata" data-testid="film" />
+      <div className={css.made}>
+        <Player src={contentUrl(run.asset_id ?? "")} label={title || "The film"} />
+      </div>
       <div className={css.row}>
         <p>
           {run.seconds ? `${run.seconds.toFixed(1)} s · ` : ""}
@@ -85,6 +93,13 @@ function Made({ run, title }: { run: BoardRun; title: string }) {
           </ButtonAnchor>
         )}
         <ButtonLink to={`/library/${run.asset_id}`}>In the library</ButtonLink>
+        <Button
+          icon="publish"
+          because={asset.data ? null : "Asking what became of it"}
+          onClick={() => asset.data && onPublish(asset.data)}
+        >
+          Publish
+        </Button>
       </div>
     </div>
   );

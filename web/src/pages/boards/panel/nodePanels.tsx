@@ -1,4 +1,4 @@
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { Link } from "react-router";
 import { assetQuery } from "../../../api/queries";
@@ -7,7 +7,9 @@ import { bytes, credits, creditWord, dimensions, duration } from "../../../lib/f
 import { contentUrl, previewUrl, ratioOf } from "../../../lib/media";
 import { fieldsOf, type Values } from "../../../lib/schema";
 import { Button, ButtonLink, Icon } from "../../../ui";
+import { AssetPicker } from "../../../ui/AssetPicker";
 import { SchemaForm } from "../../../ui/SchemaForm";
+import { Sound } from "../../../ui/Sound";
 import { toolSentence } from "../../studio/tools";
 import { SharedTextarea } from "../canvas/NodeText";
 import { useEdges, useOpen } from "../context";
@@ -170,6 +172,7 @@ function Feeder({
 
 /** A picture, clip or sound: large, with its facts. A shot shows what feeds it. */
 export function MediaPanel({ node, facts }: { node: BoardNode; facts: NodeFacts }) {
+  const { canEdit } = useOpen();
   const asset = useQuery({ ...assetQuery(facts.asset ?? ""), enabled: facts.asset !== null, retry: false });
   const { makes } = facts;
   return (
@@ -178,9 +181,12 @@ export function MediaPanel({ node, facts }: { node: BoardNode; facts: NodeFacts 
         <div className={css.large} style={{ aspectRatio: asset.data ? ratioOf(asset.data) : undefined }}>
           {makes === "image" && <img src={previewUrl(facts.asset)} alt="" />}
           {makes === "video" && <video src={contentUrl(facts.asset)} controls playsInline preload="metadata" />}
-          {makes === "audio" && <audio src={contentUrl(facts.asset)} controls preload="none" />}
+          {makes === "audio" && asset.data && (
+            <Sound src={contentUrl(facts.asset)} label={asset.data.name} size_bytes={asset.data.size_bytes} />
+          )}
         </div>
       )}
+      {canEdit && node.kind !== "shot" && <ChooseMedia node={node} />}
       {asset.error ? (
         <p className={css.fault}>
           <Icon name="warn" /> It was deleted from the library. What uses it here cannot run.
@@ -209,6 +215,39 @@ export function MediaPanel({ node, facts }: { node: BoardNode; facts: NodeFacts 
         </div>
       )}
     </>
+  );
+}
+
+const ACCEPTED: Record<"image" | "video" | "audio", { label: string; accepts: string[] }> = {
+  image: { label: "Picture", accepts: ["image/png", "image/jpeg", "image/webp", "image/gif"] },
+  video: { label: "Clip", accepts: ["video/mp4", "video/webm", "video/quicktime"] },
+  audio: {
+    label: "Sound",
+    accepts: ["audio/wav", "audio/x-wav", "audio/mpeg", "audio/ogg", "audio/flac", "audio/mp4"],
+  },
+};
+
+/** What a source is: something of the library, or brought in now. */
+function ChooseMedia({ node }: { node: BoardNode }) {
+  const { board } = useOpen();
+  const client = useQueryClient();
+  const kind = node.kind as keyof typeof ACCEPTED;
+  const { asset } = node.params;
+  return (
+    <AssetPicker
+      field={{ kind: "asset", name: "asset", help: "", required: true, ...ACCEPTED[kind] }}
+      value={typeof asset === "string" && asset ? asset : null}
+      onChange={(id) => {
+        board.step();
+        board.setParam(node.id, "asset", id);
+        if (!id) return;
+        // Its name is for people only: without it the node is called by its kind.
+        client.fetchQuery(assetQuery(id)).then(
+          (chosen) => board.setParam(node.id, "name", chosen.name),
+          () => undefined,
+        );
+      }}
+    />
   );
 }
 
