@@ -1,0 +1,54 @@
+//! What decides: our scheduler and everything that it is compared with, behind one interface.
+
+use backlot_inference_scheduler::{Effect, Event, Scheduler, TimeUs};
+
+/// A policy under test. It sees what the durable driver's scheduler would see, and nothing else: no compute time
+/// before completion, no arrival before its time.
+pub trait Policy {
+    /// Its name on the command line and in results.
+    fn name(&self) -> &'static str;
+    /// Takes one event and appends what it decides.
+    fn apply(&mut self, now: TimeUs, event: Event, effects: &mut Vec<Effect>);
+    /// When it wants [`Event::Tick`], if nothing else happens before.
+    fn next_wakeup(&self) -> Option<TimeUs>;
+    /// Its own invariants, where it has any; what is wrong as text.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// The scheduler that the durable driver runs.
+#[derive(Clone, Debug)]
+pub struct Backlot(Scheduler);
+
+impl Backlot {
+    /// A scheduler that knows nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Scheduler::new(1))
+    }
+}
+
+impl Default for Backlot {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Policy for Backlot {
+    fn name(&self) -> &'static str {
+        "backlot"
+    }
+
+    fn apply(&mut self, now: TimeUs, event: Event, effects: &mut Vec<Effect>) {
+        self.0.apply(now, event, effects);
+    }
+
+    fn next_wakeup(&self) -> Option<TimeUs> {
+        self.0.next_wakeup()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.0.check().map_err(|violation| format!("{violation:?}"))
+    }
+}
