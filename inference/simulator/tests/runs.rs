@@ -46,14 +46,14 @@ fn workload(requests: usize) -> Workload {
 
 #[test]
 fn every_policy_finishes_every_job() {
-    let (workload, loads) = (workload(400), loads());
+    let (workload, loads) = (workload(120), loads());
     for name in baselines::NAMES {
         for slots in [1, 2] {
             let mut policy = baselines::policy(name, 1).expect("the policy exists");
             let setup = Setup::uniform(1, 6, slots, false);
             let run = engine::run(&setup, &workload, &loads, policy.as_mut()).expect(name);
             let figures = measure::figures(&run, &workload, SLO);
-            assert_eq!(run.ended().filter(|(_, job)| job.ending == Ending::Succeeded).count(), 400, "{name}");
+            assert_eq!(run.ended().filter(|(_, job)| job.ending == Ending::Succeeded).count(), 120, "{name}");
             assert!((0.0..=1.0).contains(&figures.jain), "{name}: {figures:?}");
             assert!(figures.busy_gpu_hours <= figures.billed_gpu_hours, "{name}: {figures:?}");
         }
@@ -62,7 +62,7 @@ fn every_policy_finishes_every_job() {
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    let (workload, loads) = (workload(300), loads());
+    let (workload, loads) = (workload(80), loads());
     for name in baselines::NAMES {
         let run = || {
             let mut setup = Setup::uniform(5, 4, 2, false);
