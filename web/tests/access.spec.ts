@@ -1,8 +1,14 @@
 import AxeBuilder from "@axe-core/playwright";
 import { expect, test, type Page } from "@playwright/test";
+import { bring, publish, word } from "./community";
 import { bringPhoto, pricedButton, signUp } from "./studio";
 
-const PAGES = ["/studio", "/library", "/runs", "/team", "/keys", "/billing", "/fleet", "/numbers", "/nowhere"];
+const PAGES = [
+  ...["/studio", "/studio?tool=narrate", "/library", "/library?publish=1", "/runs", "/tools", "/tools/upscale"],
+  ...["/community", "/community?q=nothinghasthisname", "/community?feed=following", "/people/nobody_here", "/profile"],
+  ...["/community/01935f2e-7c1a-7c3b-9b7e-2f6f0c9b51aa", "/notifications", "/account", "/moderation"],
+  ...["/team", "/keys", "/keys?new=1", "/billing", "/fleet", "/numbers", "/nowhere"],
+];
 const WIDTHS = [
   { width: 390, height: 844 },
   { width: 1024, height: 768 },
@@ -19,6 +25,13 @@ async function violations(page: Page) {
   return found.map((one) => `${page.url()} ${one.id}: ${one.nodes.map((node) => node.target.join(" ")).join(" | ")}`);
 }
 
+/** A post of a name and a title of great length, and its author's page. */
+async function published(page: Page): Promise<string[]> {
+  const title = `${word()} and then once more with feeling so that the collar reads as cloth`;
+  const post = await publish(page, await bring(page), title, ["night", "a-tag-of-quite-some-length"]);
+  return [`/community/${post.id}`, `/people/${post.author.handle}`, "/community?feed=new"];
+}
+
 for (const theme of ["dark", "light"]) {
   test(`axe finds nothing, ${theme}`, async ({ page }) => {
     await page.emulateMedia({ reducedMotion: "reduce" });
@@ -30,11 +43,14 @@ for (const theme of ["dark", "light"]) {
     await bringPhoto(page);
     await pricedButton(page, "Upscale");
     expect(await violations(page)).toEqual([]);
-    for (const path of PAGES) {
+    for (const path of [...PAGES, ...(await published(page))]) {
       await page.goto(path);
       await settled(page);
       expect.soft(await violations(page)).toEqual([]);
     }
+    await page.getByRole("button", { name: "Notifications" }).first().click();
+    expect.soft(await violations(page)).toEqual([]);
+    await page.keyboard.press("Escape");
     await page.keyboard.press("Control+k");
     await expect(page.getByRole("dialog")).toBeVisible();
     expect.soft(await violations(page)).toEqual([]);
@@ -45,9 +61,10 @@ test("no page scrolls sideways, at any width", async ({ page }) => {
   await signUp(page, "Maximiliane Konstantinopolitanskaya-Featherstonehaugh");
   await bringPhoto(page);
   const studio = new URL(page.url());
+  const community = await published(page);
   for (const size of WIDTHS) {
     await page.setViewportSize(size);
-    for (const path of [...PAGES, studio.pathname + studio.search]) {
+    for (const path of [...PAGES, ...community, studio.pathname + studio.search]) {
       await page.goto(path);
       await settled(page);
       const over = await page.evaluate(

@@ -42,8 +42,9 @@ export async function bringPhoto(page: Page): Promise<void> {
   await expect(page.getByRole("navigation", { name: "Takes" })).toContainText("rocket.jpg");
 }
 
-/** The run button carries its price before anything is spent. */
+/** Chooses a tool. The run button carries its price before anything is spent. */
 export async function pricedButton(page: Page, tool: string) {
+  await page.getByRole("radio", { name: tool, exact: true }).check();
   const button = page.getByTestId("run");
   await expect(button).toContainText(new RegExp(`${tool}.*[\\d.]+ credits?`));
   await expect(button).not.toHaveAttribute("aria-disabled", "true");

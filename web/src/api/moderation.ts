@@ -19,7 +19,12 @@ export interface Case {
   post_id?: string | null;
   comment?: Comment | null;
   author: Author | null;
+  /** What its author says about themselves. */
+  author_bio?: string | null;
+  /** The newest of them. */
   reports: CaseReport[];
+  /** How many people reported it. */
+  report_count?: number;
   created_at: string;
 }
 

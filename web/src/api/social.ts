@@ -1,6 +1,7 @@
 // The community as the public API answers it: people, their posts, what others did with them.
 import { infiniteQueryOptions, queryOptions, type InfiniteData } from "@tanstack/react-query";
 import { api, query } from "./http";
+import { ProblemError } from "./problem";
 import type { components } from "./schema";
 import type { Exactly, Page, Sent } from "./types";
 
@@ -94,12 +95,31 @@ export const profileQuery = (handle: string) =>
     queryFn: ({ signal }) => api.get<Profile>(`/v1/profiles/${encodeURIComponent(handle)}`, signal),
   });
 
-/** The caller's own profile; before they take part it is the one that they would get. */
+/** The caller's own profile; before they take part it is the one that they would get, and `made` is false. */
+export type MyProfile = Profile & { made: boolean };
+
 export const myProfileQuery = queryOptions({
   queryKey: socialKeys.myProfile,
-  queryFn: ({ signal }) => api.get<Profile>("/v1/profiles/me", signal),
+  queryFn: ({ signal }) =>
+    api.get<Profile>("/v1/profiles/me", signal).then((profile): MyProfile => ({ ...profile, made: true }), suggested),
   staleTime: 60_000,
+  // Nobody waits for it: a page that shows it says so itself.
+  retry: 1,
 });
+
+function suggested(error: unknown): MyProfile {
+  const offered = error instanceof ProblemError ? error.problem.suggested : undefined;
+  if (!isOffer(offered)) throw error;
+  return {
+    ...offered,
+    ...{ made: false, bio: "", avatar_url: null, state: "active", posts: 0, followers: 0, following: 0 },
+    ...{ is_me: true, followed: false, blocked: false, muted: false, created_at: new Date().toISOString() },
+  };
+}
+
+function isOffer(value: unknown): value is { handle: string; name: string } {
+  return typeof value === "object" && value !== null && "handle" in value && "name" in value;
+}
 
 export const tagsQuery = queryOptions({
   queryKey: socialKeys.tags,

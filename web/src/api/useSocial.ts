@@ -1,5 +1,6 @@
 import { useMutation, useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { useNavigate } from "react-router";
+import { idempotencyKey } from "../lib/keys";
 import { useToasts } from "../ui/toasts";
 import { api } from "./http";
 import { socialKeys, type Post, type Posts, type Profile } from "./social";
@@ -92,7 +93,8 @@ export function useRemix() {
   const navigate = useNavigate();
   const { sayProblem } = useToasts();
   return useMutation({
-    mutationFn: (post: Post) => api.post<{ board_id: string }>(`/v1/posts/${post.id}/remix`),
+    mutationFn: (post: Post) =>
+      api.post<{ board_id: string }>(`/v1/posts/${post.id}/remix`, {}, { "idempotency-key": idempotencyKey() }),
     onSuccess: ({ board_id }, post) => {
       changePost(client, post.id, (old) => ({ ...old, remixes: old.remixes + 1 }));
       void client.invalidateQueries({ queryKey: socialKeys.lineage(post.id) });

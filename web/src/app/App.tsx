@@ -8,9 +8,12 @@ import { PageFault, NotFound } from "./faults";
 import { Guest, SignedIn } from "./session";
 import { Shell } from "./Shell";
 
+/** A wrong password is refused with the same status, and ends no session. */
+const SIGNED_OUT = new Set(["unauthenticated", "session_ended"]);
+
 /** Signed out elsewhere, or the session ended: ask again who this is, and the guard shows the door. */
 function onError(error: unknown) {
-  if (error instanceof ProblemError && error.problem.status === 401) client.setQueryData(keys.me, null);
+  if (error instanceof ProblemError && SIGNED_OUT.has(error.code)) client.setQueryData(keys.me, null);
 }
 
 const RETRIES_MAX = 2;

@@ -153,7 +153,7 @@ function OrganisationMenu({ onHelp }: { onHelp: () => void }) {
           ))}
           <Menu.Separator className={uiCss.menuLine} />
           <Menu.Item className={uiCss.menuItem} asChild>
-            <Link to={profile ? `/people/${profile.handle}` : "/profile"}>
+            <Link to={profile?.made ? `/people/${profile.handle}` : "/profile"}>
               <Icon name="person" /> My profile
             </Link>
           </Menu.Item>

@@ -52,7 +52,7 @@ function usePlaces(go: Go): Group {
     entries: [
       ...places,
       entry("/notifications", "Notifications", "bell", go("/notifications"), { keys: "g i" }),
-      entry("/me", "My profile", "person", go(me ? `/people/${me.handle}` : "/profile")),
+      entry("/me", "My profile", "person", go(me?.made ? `/people/${me.handle}` : "/profile")),
       entry("/account", "Account and sessions", "shield", go("/account"), { also: "password export my data delete" }),
     ],
   };

@@ -72,6 +72,7 @@ function PublishForm({
         { "idempotency-key": key },
       ),
     onSuccess: (post) => {
+      void client.invalidateQueries({ queryKey: socialKeys.myProfile });
       client.setQueryData(socialKeys.post(post.id), post);
       void client.invalidateQueries({ queryKey: socialKeys.posts });
       say({ title: "It is on the wall", text: `${post.title}, by @${me.handle}` });

@@ -49,7 +49,7 @@ export default function Account() {
         <Avatar of={profile ?? { handle: me.user.email, name: me.user.name, avatar_url: null }} size={56} />
         <div>
           <b>{profile?.name ?? me.user.name}</b>
-          {profile && (
+          {profile?.made && (
             <p>
               <Link to={`/people/${profile.handle}`}>@{profile.handle}</Link>
             </p>

@@ -95,6 +95,7 @@ function Composer({ post }: { post: Post }) {
     mutationFn: (said: string) => api.post<Comment>(`/v1/posts/${post.id}/comments`, { text: said }),
     onSuccess: (comment) => {
       setText("");
+      void client.invalidateQueries({ queryKey: socialKeys.myProfile });
       client.setQueryData<List>(key, (old) => {
         const first = old?.pages[0];
         return old && first

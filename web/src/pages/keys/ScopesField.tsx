@@ -31,7 +31,7 @@ export function ScopesField({
         <input type="radio" name={group} checked={!limited} onChange={() => onLimited(false)} /> everything that you may
       </label>
       <label>
-        <input type="radio" name={group} checked={limited} onChange={() => onLimited(true)} /> only what you name here
+        <input type="radio" name={group} checked={limited} onChange={() => onLimited(true)} /> only what is chosen here
       </label>
       {limited && (
         <div className={css.areas}>

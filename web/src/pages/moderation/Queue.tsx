@@ -49,8 +49,8 @@ export function Queue() {
                     <span>
                       <b>{nameOf(item)}</b>
                       <small>
-                        {plural(item.reports.length, "report", "reports")} · {humanise(item.subject)} ·{" "}
-                        <When at={item.created_at} />
+                        {plural(item.report_count ?? item.reports.length, "report", "reports")} ·{" "}
+                        {humanise(item.subject)} · <When at={item.created_at} />
                       </small>
                     </span>
                   </button>
@@ -130,6 +130,7 @@ function Subject({ item }: { item: Case }) {
         </div>
       </header>
       {comment && <blockquote>{comment.text}</blockquote>}
+      {item.subject === "profile" && item.author_bio && <blockquote>{item.author_bio}</blockquote>}
       {post?.text && <p className={css.text}>{post.text}</p>}
     </>
   );

@@ -37,7 +37,7 @@ export function ProfileForm({
         avatar_asset: avatarAsset === undefined ? (old?.avatar_asset ?? null) : avatarAsset,
       }),
     onSuccess: (profile) => {
-      client.setQueryData(socialKeys.myProfile, profile);
+      client.setQueryData(socialKeys.myProfile, { ...profile, made: true });
       void client.invalidateQueries({ queryKey: ["profile"] });
       void client.invalidateQueries({ queryKey: socialKeys.posts });
       onSaved(profile);

@@ -82,7 +82,7 @@ export function Stage(props: Props) {
   ) : open && !isOver(open) ? (
     <RunProgress run={open} onCancel={props.onCancel} />
   ) : open ? (
-    <Ended run={open} onSource={props.onSource} />
+    <Ended run={open} onSource={source ? props.onSource : null} />
   ) : source ? (
     <Facts asset={source} />
   ) : undefined;
@@ -148,7 +148,7 @@ function Facts({ asset }: { asset: Asset }) {
   );
 }
 
-function Ended({ run, onSource }: { run: Run; onSource: () => void }) {
+function Ended({ run, onSource }: { run: Run; onSource: (() => void) | null }) {
   return (
     <div className={css.ended} role="status">
       <p>
@@ -159,7 +159,7 @@ function Ended({ run, onSource }: { run: Run; onSource: () => void }) {
       </p>
       {run.failure?.detail && <p>{run.failure.detail}</p>}
       <div className={css.actions}>
-        <Button onClick={onSource}>Back to the photograph</Button>
+        {onSource && <Button onClick={onSource}>Back to the photograph</Button>}
         <ButtonLink to={`/runs/${run.id}`}>What happened when</ButtonLink>
       </div>
     </div>
