@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// What is left of the grace period after the jobs have drained.
 const GRACE_AFTER_DRAIN: Duration = Duration::from_secs(10);
 /// Variables after the prefix that are flags of the command line, not keys.
-const RESERVED: &[&str] = &["DATA", "PORT", "CONFIG"];
+const RESERVED: &[&str] = &["DATA", "PORT", "CONFIG", "EXTENSIONS"];
 
 /// Options of an agent's process.
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use backlot_foundation_tokens::TrustedIssuer;
 use serde::{Deserialize, Serialize};
 
 /// Variables after the prefix that are flags of the command line, not keys.
-pub(crate) const RESERVED: &[&str] = &["DATA", "PORT", "CONFIG", "URL"];
+pub(crate) const RESERVED: &[&str] = &["DATA", "PORT", "CONFIG", "URL", "EXTENSIONS"];
 
 /// Everything that can be configured. Every key has a default that works on one machine.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -162,6 +162,19 @@ impl Config {
         if self.agent.join_token.is_empty() {
             self.agent.join_token = self.inference.control.join_token.clone();
         }
+    }
+
+    /// Business and agent of one process share the folder in which extensions are published.
+    pub(crate) fn watch_extensions(&mut self, folder: &Path, data: &Path) {
+        let extensions = &mut self.business.tools.extensions;
+        if extensions.folder.as_os_str().is_empty() {
+            extensions.folder = folder.to_owned();
+        }
+        if extensions.published.as_os_str().is_empty() {
+            extensions.published = data.join("extensions");
+        }
+        extensions.python.clone_from(&self.agent.python);
+        self.agent.extensions_dir.clone_from(&extensions.published);
     }
 
     /// Fills what is left open with places in the data folder.

@@ -29,6 +29,8 @@ enum Command {
     Agent(backlot_agent::AgentArgs),
     /// Brings the databases' schemas up to date, and ends.
     Migrate(commands::migrate::MigrateArgs),
+    /// What writers of tools do.
+    Tool(commands::tool::ToolArgs),
     /// What operators do by hand.
     Admin(commands::admin::AdminArgs),
     /// Drives one real job through a running studio over its public API.
@@ -100,6 +102,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve(args) => commands::serve::run(&args).await,
         Command::Agent(args) => backlot_agent::run(&args).await,
         Command::Migrate(args) => commands::migrate::run(&args).await,
+        Command::Tool(args) => commands::tool::run(&args),
         Command::Admin(args) => commands::admin::run(&args).await,
         Command::Demo(args) => commands::demo::run(&args).await,
         Command::Openapi => commands::openapi::run().await,

@@ -45,6 +45,15 @@ impl Catalogue {
         Ok(Self { tools: Arc::new(catalogue) })
     }
 
+    /// The same catalogue with one more version.
+    #[must_use]
+    pub fn with(&self, tool: Arc<Tool>) -> Self {
+        let mut tools = (*self.tools).clone();
+        let key = version_key(&tool.manifest.version).unwrap_or_default();
+        tools.entry(tool.manifest.name.clone()).or_default().insert(key, tool);
+        Self { tools: Arc::new(tools) }
+    }
+
     /// The newest version of every tool that everyone may find, by name.
     pub fn listed(&self) -> impl Iterator<Item = &Arc<Tool>> {
         self.tools

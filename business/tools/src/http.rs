@@ -24,7 +24,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::examples::example;
-use crate::manifest::{Example, Tool, Visibility};
+use crate::extensions::ExtensionProblem;
+use crate::manifest::{Example, Source, Tool, Visibility};
 use crate::price::QuoteLine;
 use crate::service::{Actor, Order, Service};
 use crate::timeline::Timeline;
@@ -60,6 +61,7 @@ impl Service {
             .routes(routes!(run_events))
             .routes(routes!(run_timeline))
             .merge(crate::moderation::routes())
+            .merge(crate::extensions::routes())
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .with_state(self.clone())
     }
@@ -108,6 +110,10 @@ struct ToolView {
     category: String,
     /// Who finds it.
     visibility: Visibility,
+    /// Where it comes from.
+    source: Source,
+    /// What is wrong with an extension's files as they are now: this version is the last good one.
+    problem: Option<ExtensionProblem>,
     /// `owner/name` of the model.
     model: String,
     /// Version of the model.
@@ -145,6 +151,8 @@ impl ToolView {
             description: manifest.description.clone(),
             category: manifest.category.clone(),
             visibility: manifest.visibility,
+            source: manifest.source,
+            problem: service.extensions().get(&manifest.name).and_then(|extension| extension.problem),
             model: manifest.model.name.clone(),
             model_version: manifest.model.version.clone(),
             input: manifest.input.clone(),
@@ -172,7 +180,7 @@ struct ToolList {
 #[utoipa::path(get, path = "/v1/tools", tag = "tools",
     responses((status = 200, body = ToolList), (status = "default", body = Problem)))]
 async fn list_tools(State(service): State<Service>, _person: Person) -> Json<ToolList> {
-    let items = service.catalogue().listed().map(|tool| ToolView::of(&service, tool)).collect();
+    let items = service.listed().iter().map(|tool| ToolView::of(&service, tool)).collect();
     Json(ToolList { items, next: None })
 }
 

@@ -6,6 +6,7 @@ mod convert;
 mod driver;
 mod error;
 mod examples;
+pub mod extensions;
 mod facts;
 mod http;
 pub mod input;

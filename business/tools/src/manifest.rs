@@ -37,6 +37,9 @@ pub struct Manifest {
     /// Who finds and may run it.
     #[serde(default)]
     pub visibility: Visibility,
+    /// Where it comes from.
+    #[serde(default, skip_serializing_if = "Source::ships")]
+    pub source: Source,
     /// The model version that does the work.
     pub model: ModelRef,
     /// JSON Schema of the input (draft 2020-12), with `format: asset`, `x-asset` and `x-ui`.
@@ -72,6 +75,24 @@ pub enum Visibility {
     Everyone,
     /// Not listed: for the operator's measurements.
     Operator,
+}
+
+/// Where a tool comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// It ships.
+    #[default]
+    Builtin,
+    /// A folder of Python (`src/extensions`).
+    Extension,
+}
+
+impl Source {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    fn ships(&self) -> bool {
+        *self == Self::Builtin
+    }
 }
 
 /// The model that a tool runs, as inference registers it.

@@ -11,7 +11,7 @@ use backlot_foundation_rpc::Channel;
 use backlot_foundation_runtime::Stop;
 use backlot_foundation_time::{SharedClock, Timestamp};
 use backlot_infrastructure_api::{AssetId, MandateId, OrganisationId, ProjectId};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -20,14 +20,15 @@ use tokio::sync::{Notify, broadcast};
 use crate::busy::Busy;
 use crate::catalogue::Catalogue;
 use crate::error::Error;
+use crate::extensions::{ExtensionView, Extensions};
 use crate::facts::{Estimate, Job, Permission};
 use crate::input::Fault;
 use crate::machine::Stage;
-use crate::manifest::{OutputTarget, Tool, canonical_json};
+use crate::manifest::{OutputTarget, Source, Tool, canonical_json};
 use crate::moderation::is_seen;
 use crate::moderation::prompts::PromptList;
 use crate::price::{AssetFacts, QuoteLine};
-use crate::publish::publish;
+use crate::publish::{publish, publish_one};
 use crate::row::Model as Row;
 use crate::store::{Change, Inserted, Key, NewLine, Store};
 use crate::systems::Systems;
@@ -58,6 +59,8 @@ pub struct Config {
     pub open_runs_max: u64,
     /// What is looked at before anything is delivered.
     pub moderation: crate::moderation::Config,
+    /// Folders of Python that become tools.
+    pub extensions: crate::extensions::Config,
 }
 
 impl Default for Config {
@@ -69,6 +72,7 @@ impl Default for Config {
             drivers_max: 16,
             open_runs_max: 1_000,
             moderation: crate::moderation::Config::default(),
+            extensions: crate::extensions::Config::default(),
         }
     }
 }
@@ -162,7 +166,8 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     store: Store,
     systems: Systems,
-    catalogue: Catalogue,
+    catalogue: RwLock<Catalogue>,
+    extensions: Extensions,
     who_pays: WhoPays,
     prompts: PromptList,
     clock: SharedClock,
@@ -189,7 +194,8 @@ impl Service {
         Ok(Self(Arc::new(Inner {
             store,
             systems: Systems::new(infrastructure, inference),
-            catalogue,
+            catalogue: RwLock::new(catalogue),
+            extensions: Extensions::default(),
             who_pays: WhoPays::shipped()?,
             prompts: PromptList::shipped()?,
             clock,
@@ -223,10 +229,37 @@ impl Service {
         &self.0.who_pays
     }
 
-    /// Every published version of every tool.
+    /// Every published version of every tool, as it is now.
     #[must_use]
-    pub fn catalogue(&self) -> &Catalogue {
-        &self.0.catalogue
+    pub fn catalogue(&self) -> Catalogue {
+        self.0.catalogue.read().clone()
+    }
+
+    /// The tools that people find: those that ship, and the extensions whose folder is there.
+    #[must_use]
+    pub fn listed(&self) -> Vec<Arc<Tool>> {
+        let is_there = |tool: &&Arc<Tool>| {
+            tool.manifest.source != Source::Extension || self.extensions().get(&tool.manifest.name).is_some()
+        };
+        self.catalogue().listed().filter(is_there).cloned().collect()
+    }
+
+    /// The extensions whose folders are there, with what is wrong with them.
+    #[must_use]
+    pub fn extension_views(&self) -> Vec<ExtensionView> {
+        self.extensions().all()
+    }
+
+    pub(crate) fn extensions(&self) -> &Extensions {
+        &self.0.extensions
+    }
+
+    /// Records a version and offers it from now on.
+    pub(crate) async fn publish_live(&self, tool: Tool) -> Result<(), Error> {
+        let tool = Arc::new(publish_one(self.store(), &tool, self.now()).await?);
+        let mut catalogue = self.0.catalogue.write();
+        *catalogue = catalogue.with(tool);
+        Ok(())
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -234,7 +267,8 @@ impl Service {
     }
 
     pub(crate) fn overrides(&self, row: &Row) -> Overrides {
-        let tool = self.catalogue().version(&row.tool, &row.tool_version);
+        let catalogue = self.catalogue();
+        let tool = catalogue.version(&row.tool, &row.tool_version);
         tool.map(|tool| tool.manifest.who_pays.clone()).unwrap_or_default()
     }
 
@@ -281,9 +315,10 @@ impl Service {
 
     /// The tool in this version, or in the newest.
     pub fn tool(&self, name: &str, version: Option<&str>) -> Result<Arc<Tool>, Error> {
+        let catalogue = self.catalogue();
         let tool = match version {
-            Some(version) => self.catalogue().version(name, version),
-            None => self.catalogue().newest(name),
+            Some(version) => catalogue.version(name, version),
+            None => catalogue.newest(name),
         };
         let named = || version.map_or_else(|| name.to_owned(), |version| format!("{name} {version}"));
         tool.cloned().ok_or_else(|| Error::ToolUnknown(named().chars().take(100).collect()))

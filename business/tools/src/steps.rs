@@ -98,7 +98,8 @@ impl Service {
     }
 
     fn tool_of(&self, row: &Row) -> Result<Arc<Tool>, StepError> {
-        let tool = self.catalogue().version(&row.tool, &row.tool_version);
+        let catalogue = self.catalogue();
+        let tool = catalogue.version(&row.tool, &row.tool_version);
         tool.cloned().ok_or_else(|| StepError::NoTool(row.tool.clone(), row.tool_version.clone()))
     }
 

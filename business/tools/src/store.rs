@@ -301,6 +301,13 @@ impl Store {
         Ok(rows.iter().map(|row| row.try_get("", "id")).collect::<Result<_, DbErr>>()?)
     }
 
+    /// Every published manifest, as JSON.
+    pub(crate) async fn published(&self) -> Result<Vec<String>, DbError> {
+        let sql = "SELECT manifest FROM tool_versions ORDER BY name, version";
+        let rows = self.db.read().query_all_raw(Statement::from_string(self.db.backend(), sql)).await?;
+        Ok(rows.iter().map(|row| row.try_get("", "manifest")).collect::<Result<_, DbErr>>()?)
+    }
+
     /// Records a version the first time that it is seen, and answers what is recorded.
     pub(crate) async fn publish(
         &self,

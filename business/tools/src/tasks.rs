@@ -45,6 +45,8 @@ impl Service {
         let service = self.clone();
         tasks.spawn_loop("tools-keys", move |stop| crate::retention::hourly(service.clone(), stop));
         let service = self.clone();
+        tasks.spawn_loop("tools-extensions", move |stop| crate::extensions::watch(service.clone(), stop));
+        let service = self.clone();
         tasks.spawn_loop("tools-streams", move |stop| {
             let service = service.clone();
             async move {

@@ -10,7 +10,7 @@ use backlot_foundation_runtime::{Stop, Tasks};
 use backlot_inference_api::v1::{ModelSpec, WorkerSpec};
 use backlot_inference_runtimes::{Environment, Supervisor};
 
-use crate::models::{Maker, discover_models, echo_model};
+use crate::models::{Maker, echo_model};
 use crate::run::Run;
 use crate::spool::Spool;
 use crate::{Config, Error};
@@ -68,16 +68,21 @@ impl Agent {
             .redirect(reqwest::redirect::Policy::limited(REDIRECTS_MAX))
             .build()
             .map_err(Error::Http)?;
-        let models = discover_models(&config.workers_dir);
+        let models = config.models();
         let workers = workers(&config, &models)?;
-        let workers_dir = config.workers_dir.canonicalize().unwrap_or_else(|_| config.workers_dir.clone());
+        let absolute = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        let mut folders = vec![absolute(&config.workers_dir)];
+        if config.watches_extensions() {
+            fs::create_dir_all(&config.extensions_dir).map_err(failed(&config.extensions_dir))?;
+            folders.push(absolute(&config.extensions_dir));
+        }
         let environment = Environment { python: config.python.clone() };
         Ok(Self {
             id,
             boot_id: uuid::Uuid::new_v4().to_string(),
             channel: channel.with_bearer(&config.join_token),
             workers,
-            maker: Maker { workers_dir, environment, supervisor, homes },
+            maker: Maker { folders, environment, supervisor, homes },
             spool,
             http,
             attempts,
@@ -135,7 +140,8 @@ fn kept_id(folder: &Path) -> std::io::Result<String> {
     }
 }
 
-fn workers(config: &Config, models: &[ModelSpec]) -> Result<Vec<WorkerSpec>, Error> {
+/// What control is told of each worker, for the models that are here.
+pub(crate) fn workers(config: &Config, models: &[ModelSpec]) -> Result<Vec<WorkerSpec>, Error> {
     let discovered: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
     let mut workers: Vec<WorkerSpec> = Vec::with_capacity(config.workers.len());
     for (n, worker) in config.workers.iter().enumerate() {

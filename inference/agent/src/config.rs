@@ -27,6 +27,8 @@ pub struct Config {
     pub join_token: String,
     /// The folder with a folder for each model (workers/README.md).
     pub workers_dir: PathBuf,
+    /// A second folder of models, in which more may appear while the agent runs; empty: none.
+    pub extensions_dir: PathBuf,
     /// The Python that runs them; `scripts/setup-workers` makes it.
     pub python: PathBuf,
     /// What it can run on.
@@ -96,6 +98,7 @@ impl Default for Config {
             region: "local".to_owned(),
             join_token: String::new(),
             workers_dir: PathBuf::from("workers"),
+            extensions_dir: PathBuf::new(),
             python: PathBuf::from("python3"),
             workers: vec![cpu, checks, echo],
             drain_ms: 8_000,

@@ -132,6 +132,13 @@ impl Link {
         sent.is_ok()
     }
 
+    /// Greets control again, at once: what this agent offers has changed.
+    pub(crate) fn greet_again(&mut self) {
+        if matches!(self.state, State::Up(_)) {
+            self.state = State::Waiting { until: Instant::now() };
+        }
+    }
+
     fn lost(&mut self, why: &str) -> Happened {
         let pause = self.backoff.pause(rand::random());
         if self.is_welcome() {

@@ -9,6 +9,8 @@ use backlot_inference_runtimes::{
 };
 use serde_json::json;
 
+use crate::config::Config;
+
 /// The name of the built-in model that gives its input back.
 pub const ECHO_MODEL: &str = "backlot/echo";
 const ECHO_TIMEOUT_MS: i64 = 600_000;
@@ -28,6 +30,22 @@ pub fn discover_models(workers_dir: &Path) -> Vec<ModelSpec> {
             }
         })
         .collect()
+}
+
+impl Config {
+    /// Whether a second folder of models is looked at while the agent runs.
+    pub(crate) fn watches_extensions(&self) -> bool {
+        !self.extensions_dir.as_os_str().is_empty()
+    }
+
+    /// The models of both folders, as they are now.
+    pub(crate) fn models(&self) -> Vec<ModelSpec> {
+        let mut models = discover_models(&self.workers_dir);
+        if self.watches_extensions() && self.extensions_dir.is_dir() {
+            models.extend(discover_models(&self.extensions_dir));
+        }
+        models
+    }
 }
 
 /// The built-in echo, which every agent has.
@@ -75,7 +93,8 @@ pub(crate) fn key(spec: &ModelSpec) -> String {
 /// Makes runtimes of models.
 #[derive(Debug, Clone)]
 pub(crate) struct Maker {
-    pub(crate) workers_dir: PathBuf,
+    /// Where models are looked for, in this order.
+    pub(crate) folders: Vec<PathBuf>,
     pub(crate) environment: Environment,
     pub(crate) supervisor: Arc<Supervisor>,
     /// Homes of models that stay in memory.
@@ -92,8 +111,10 @@ impl Maker {
         if Path::new(&spec.worker).components().count() != 1 || spec.worker.starts_with('.') {
             return Err(format!("\"{}\" is no worker's folder", spec.worker));
         }
-        let manifest =
-            Manifest::read(&self.workers_dir.join(&spec.worker)).map_err(|error| error.to_string())?;
+        let mut places = self.folders.iter().map(|folder| folder.join(&spec.worker));
+        let place = places.find(|place| place.is_dir());
+        let place = place.ok_or_else(|| format!("this agent has no worker \"{}\"", spec.worker))?;
+        let manifest = Manifest::read(&place).map_err(|error| error.to_string())?;
         if (&manifest.model, &manifest.version) != (&spec.name, &spec.version) {
             let here = format!("{}:{}", manifest.model, manifest.version);
             return Err(format!("this agent has {here} and not {}", key(spec)));

@@ -9,7 +9,7 @@ use backlot_inference_api::v1::agent_message::Message as FromAgent;
 use backlot_inference_api::v1::control_message::Message as FromControl;
 use backlot_inference_api::v1::{
     AgentMessage, Assign, AttemptFinished, AttemptPhase, CancelAttempt, Draining, Evict, FailureClass,
-    Heartbeat, Hello, LoadFinished, Prefetch, ResidencyReport, RunningAttempt, Welcome,
+    Heartbeat, Hello, LoadFinished, Prefetch, ResidencyReport, RunningAttempt, Welcome, WorkerSpec,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, workers};
 use crate::attempt::{Attempt, refusal};
 use crate::link::{Happened, Link};
 use crate::models::key;
@@ -36,6 +36,9 @@ const HAND_OVER_MAX: Duration = Duration::from_secs(2);
 /// Attempts that one message names; control takes no more. At about 70 bytes each they fit into a message
 /// beside the reports of a greeting.
 const NAMED_MAX: usize = 16_384;
+
+/// How often the folder of extensions is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(300);
 
 /// What attempts and loads tell the loop.
 pub(crate) enum Event {
@@ -68,6 +71,10 @@ pub(crate) struct Run<'a> {
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
     is_draining: bool,
+    /// What control was told of each worker.
+    offered: Vec<WorkerSpec>,
+    /// When the folder of extensions is looked at.
+    looks: tokio::time::Interval,
 }
 
 impl<'a> Run<'a> {
@@ -84,6 +91,8 @@ impl<'a> Run<'a> {
             events,
             sender,
             is_draining: false,
+            offered: agent.workers.clone(),
+            looks: tokio::time::interval(LOOK_INTERVAL),
         }
     }
 
@@ -110,6 +119,7 @@ impl<'a> Run<'a> {
             () = tokio::time::sleep_until(write_at.unwrap_or_else(Instant::now)), if write_at.is_some() => {
                 self.reports.write_overdue(Instant::now());
             }
+            _ = self.looks.tick(), if self.agent.config.watches_extensions() => self.look_for_models(),
         }
     }
 
@@ -141,6 +151,25 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Offers what has appeared in the folder of extensions.
+    fn look_for_models(&mut self) {
+        let models = self.agent.config.models();
+        let offered = match workers(&self.agent.config, &models) {
+            Ok(offered) if offered != self.offered => offered,
+            Ok(_) => return,
+            Err(error) => return tracing::error!(%error, "the workers are left as they are"),
+        };
+        for spec in &offered {
+            match self.workers.get_mut(&spec.id) {
+                Some(worker) => worker.spec = spec.clone(),
+                None => drop(self.workers.insert(spec.id.clone(), Worker::new(spec.clone()))),
+            }
+        }
+        tracing::info!(models = models.len(), "this agent offers other models than before");
+        self.offered = offered;
+        self.link.greet_again();
+    }
+
     fn hello(&mut self) -> AgentMessage {
         // Before the names: what the greeting carries whole it does not name as well.
         let spooled = self.reports.first_portion();
@@ -149,7 +178,7 @@ impl<'a> Run<'a> {
             boot_id: self.agent.boot_id.clone(),
             name: self.agent.config.name.clone(),
             region: self.agent.config.region.clone(),
-            workers: self.agent.workers.clone(),
+            workers: self.offered.clone(),
             running: self.running(),
             spooled,
         };

@@ -211,9 +211,15 @@ pub fn discover(folder: &Path) -> Vec<Result<Manifest, ManifestError>> {
         Err(source) => return vec![Err(ManifestError::Read { path: folder.to_owned(), source })],
     };
     let mut folders: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| path.join(FILE).is_file()).collect();
+        entries.flatten().map(|entry| entry.path()).filter(|path| is_worker(path)).collect();
     folders.sort();
     folders.iter().map(|folder| Manifest::read(folder)).collect()
+}
+
+/// A hidden folder is one that is still being written.
+fn is_worker(folder: &Path) -> bool {
+    let is_hidden = folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    !is_hidden && folder.join(FILE).is_file()
 }
 
 fn is_model_name(name: &str) -> bool {

@@ -1,7 +1,7 @@
 //! `backlot serve [SYSTEM…]`: builds, listens, says where, and stops in order.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,15 +32,23 @@ pub(crate) struct ServeArgs {
     /// Makes a demo account with a known password. Only for a machine of one's own.
     #[arg(long)]
     demo_account: bool,
+    /// Folder of extensions, which become tools while the studio runs. Only where this process serves business and
+    /// is an agent, too.
+    #[arg(long, env = "BACKLOT_EXTENSIONS", default_value = "extensions")]
+    extensions: PathBuf,
 }
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let began = Instant::now();
-    let config = args.common.load()?;
+    let mut config = args.common.load()?;
     let telemetry = Telemetry::install(&config.telemetry, "backlot")?;
     let handle = telemetry.prometheus();
     let roles = if args.roles.is_empty() { Role::ALL.to_vec() } else { args.roles.clone() };
+
+    if roles.contains(&Role::Business) && roles.contains(&Role::Agent) {
+        config.watch_extensions(&args.extensions, &args.common.data);
+    }
 
     // Bound before anything is built: signed URLs carry the real port.
     let http = TcpListener::bind((config.http.host, config.http.port)).await.with_context(|| {

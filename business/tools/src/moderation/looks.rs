@@ -96,7 +96,8 @@ impl Service {
     }
 
     fn rules_of(&self, row: &Row) -> manifest::Moderation {
-        let tool = self.catalogue().version(&row.tool, &row.tool_version);
+        let catalogue = self.catalogue();
+        let tool = catalogue.version(&row.tool, &row.tool_version);
         tool.map(|tool| tool.manifest.moderation.clone()).unwrap_or_default()
     }
 
@@ -241,7 +242,7 @@ pub(crate) fn phase_of(row: &Row, stage: Stage) -> Option<crate::view::Phase> {
 }
 
 fn gone(problem: &Problem) -> bool {
-    matches!(problem.kind, Kind::NotFound | Kind::Gone | Kind::FailedPrecondition)
+    matches!(problem.kind, Kind::NotFound | Kind::Gone | Kind::FailedPrecondition | Kind::Conflict)
 }
 
 fn score_of(job: &Job) -> Option<i64> {

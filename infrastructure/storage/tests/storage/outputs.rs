@@ -342,6 +342,6 @@ async fn an_output_can_be_looked_at_until_its_job_is_finalised() {
         let discard = v1::DiscardOutputsRequest { job_id: job.id.clone() };
         world.rpc().discard_outputs(discard).await.unwrap();
         let ended = world.rpc().sign_output(ask(&written.object_key)).await.unwrap_err();
-        assert_eq!(ended.code(), tonic::Code::FailedPrecondition);
+        assert_eq!(ended.code(), tonic::Code::AlreadyExists);
     }
 }

@@ -1,0 +1,420 @@
+"""A tool for Backlot in a dozen lines of Python.
+
+    from backlot import Number, Picture, preview, progress, tool
+    from PIL import Image, ImageOps
+
+    @tool(label="Sepia", price=20_000)
+    def sepia(picture: Picture(), strength: Number(0, 1) = 0.8):
+        "Makes a photograph look old."
+        photo = Image.open(picture).convert("RGB")
+        old = ImageOps.colorize(ImageOps.grayscale(photo), "#2b1a0c", "#f5e6c8")
+        progress(0.5, "toning")
+        preview(old)
+        return Image.blend(photo, old, strength)
+
+    if __name__ == "__main__":
+        sepia.main()
+
+The annotations are the form, the price is what a person pays, and the returned picture or path is the result.
+`python sepia.py --picture photo.jpg --strength 0.5` runs it here; saved in a studio's extensions folder, the same
+file is a tool of the studio. Nothing but the standard library is needed, and Pillow where pictures are returned.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import inspect
+import io
+import json
+import mimetypes
+import os
+import pathlib
+import shutil
+import sys
+import traceback
+import typing
+
+__all__ = [
+    "Asset", "Choice", "Clip", "InvalidInput", "Number", "Picture", "Sound", "Switch", "Text", "Tool", "Whole",
+    "preview", "progress", "tool",
+]  # fmt: skip
+__version__ = "0.1.0"
+
+# Longest side of a preview and its largest size: it travels with the progress of a job.
+PREVIEW_SIDE_PX = 256
+PREVIEW_BYTES_MAX = 24_000
+PICTURES = ("image/png", "image/jpeg", "image/webp")
+CLIPS = ("video/mp4", "video/webm", "video/quicktime")
+SOUNDS = ("audio/wav", "audio/mpeg", "audio/ogg", "audio/flac", "audio/mp4")
+
+
+class InvalidInput(ValueError):
+    """The caller's mistake: the message is shown to them, and nothing is charged."""
+
+
+class Parameter:
+    """One field of the form."""
+
+    def __init__(self, title: str = "", help: str = ""):
+        self.title, self.help = title, help
+
+    def schema(self) -> dict:
+        raise NotImplementedError
+
+    def read(self, text: str):
+        """The value from a word of the command line."""
+        return text
+
+
+class Text(Parameter):
+    """Free text."""
+
+    def __init__(self, max: int = 2_000, min: int = 0, lines: bool = False, title: str = "", help: str = ""):
+        super().__init__(title, help)
+        self.min, self.max, self.lines = min, max, lines
+
+    def schema(self) -> dict:
+        limits = {"minLength": self.min} if self.min else {}
+        widget = "textarea" if self.lines else "text"
+        return {"type": "string", **limits, "maxLength": self.max, "x-ui": {"widget": widget}}
+
+
+class Number(Parameter):
+    """A number in a range."""
+
+    kind, convert = "number", float
+
+    def __init__(self, min=None, max=None, step=None, unit: str = "", title: str = "", help: str = ""):
+        super().__init__(title, help)
+        self.min, self.max, self.step, self.unit = min, max, step, unit
+
+    def schema(self) -> dict:
+        limits = {"minimum": self.min, "maximum": self.max, "multipleOf": self.step}
+        limits = {name: value for name, value in limits.items() if value is not None}
+        bounded = self.min is not None and self.max is not None
+        ui = {"widget": "slider" if bounded else "number", **({"unit": self.unit} if self.unit else {})}
+        return {"type": self.kind, **limits, "x-ui": ui}
+
+    def read(self, text: str):
+        return self.convert(text)
+
+
+class Whole(Number):
+    """A whole number in a range."""
+
+    kind, convert = "integer", int
+
+
+class Switch(Parameter):
+    """Yes or no."""
+
+    def schema(self) -> dict:
+        return {"type": "boolean", "x-ui": {"widget": "switch"}}
+
+    def read(self, text: str):
+        return text.lower() in ("1", "true", "yes", "on")
+
+
+class Choice(Parameter):
+    """One of several words."""
+
+    def __init__(self, *options: str, title: str = "", help: str = ""):
+        super().__init__(title, help)
+        if not options:
+            raise TypeError("a Choice has at least one option")
+        self.options = [str(option) for option in options]
+
+    def schema(self) -> dict:
+        return {"type": "string", "enum": self.options, "x-ui": {"widget": "choice"}}
+
+
+class Asset(Parameter):
+    """A file of the studio; the function gets its path."""
+
+    def __init__(self, *types: str, max_mb: int = 100, max_pixels: int | None = None, title: str = "", help: str = ""):
+        super().__init__(title, help)
+        self.types, self.max_mb, self.max_pixels = types, max_mb, max_pixels
+
+    def schema(self) -> dict:
+        limits = {"content_types": list(self.types), "max_bytes": self.max_mb * 1_000_000}
+        if self.max_pixels:
+            limits["max_pixels"] = self.max_pixels
+        return {"type": "string", "format": "asset", "x-asset": limits, "x-ui": {"widget": "asset"}}
+
+
+class Picture(Asset):
+    """A picture: PNG, JPEG or WebP."""
+
+    def __init__(self, max_mb: int = 40, max_pixels: int = 24_000_000, title: str = "", help: str = ""):
+        super().__init__(*PICTURES, max_mb=max_mb, max_pixels=max_pixels, title=title, help=help)
+
+
+class Clip(Asset):
+    """A film clip."""
+
+    def __init__(self, max_mb: int = 500, title: str = "", help: str = ""):
+        super().__init__(*CLIPS, max_mb=max_mb, title=title, help=help)
+
+
+class Sound(Asset):
+    """A sound."""
+
+    def __init__(self, max_mb: int = 100, title: str = "", help: str = ""):
+        super().__init__(*SOUNDS, max_mb=max_mb, title=title, help=help)
+
+
+PLAIN = {str: Text, float: Number, int: Whole, bool: Switch}
+
+
+def parameter_of(name: str, annotation) -> Parameter:
+    """The field of an annotation: a Parameter, its class, a plain type or a Literal."""
+    if isinstance(annotation, Parameter):
+        return annotation
+    if inspect.isclass(annotation) and issubclass(annotation, Parameter):
+        return annotation()
+    if annotation in PLAIN:
+        return PLAIN[annotation]()
+    if typing.get_origin(annotation) is typing.Literal:
+        return Choice(*typing.get_args(annotation))
+    raise TypeError(f'parameter "{name}" needs a type, such as {name}: Picture() or {name}: Number(0, 1)')
+
+
+class Tool:
+    """A function that is a tool."""
+
+    def __init__(self, function, **facts):
+        self.function, self.facts = function, facts
+        self.name = function.__name__.replace("_", "-")
+        self.parameters: dict[str, Parameter] = {}
+        self.defaults: dict[str, object] = {}
+        signature = inspect.signature(function, eval_str=True)
+        for name, parameter in signature.parameters.items():
+            if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                raise TypeError(f'parameter "{name}": a tool takes named parameters only')
+            self.parameters[name] = parameter_of(name, parameter.annotation)
+            if parameter.default is not parameter.empty:
+                self.defaults[name] = parameter.default
+
+    def __call__(self, *arguments, **named):
+        return self.function(*arguments, **named)
+
+    def schema(self) -> dict:
+        """JSON Schema of the input, with the form's hints."""
+        properties = {}
+        for order, (name, parameter) in enumerate(self.parameters.items(), 1):
+            schema = parameter.schema()
+            schema["x-ui"]["order"] = order
+            schema["title"] = parameter.title or name.replace("_", " ").capitalize()
+            if parameter.help:
+                schema["description"] = parameter.help
+            if name in self.defaults:
+                schema["default"] = self.defaults[name]
+            properties[name] = schema
+        required = [name for name in self.parameters if name not in self.defaults]
+        return {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "type": "object",
+            "additionalProperties": False,
+            "required": required,
+            "properties": properties,
+        }
+
+    def manifest(self) -> dict:
+        """What a studio needs to know about it."""
+        facts = dict(self.facts)
+        price = facts.pop("price")
+        lines = [{"label": "Run", "amount": price}] if isinstance(price, int) else price
+        makes = facts.pop("makes")
+        return {
+            "name": self.name,
+            "label": facts.pop("label") or self.name.replace("-", " ").capitalize(),
+            "description": inspect.getdoc(self.function) or "",
+            "category": facts.pop("category") or makes[0].split("/")[0],
+            "input": self.schema(),
+            "makes": makes,
+            "price": lines,
+            **facts,
+        }
+
+    def main(self) -> None:
+        """Runs it on this machine, with its parameters as options."""
+        parser = argparse.ArgumentParser(description=inspect.getdoc(self.function))
+        parser.add_argument("--out", default=".", help="folder for the result (default: here)")
+        parser.add_argument("--manifest", action="store_true", help="print the manifest and end")
+        for name, parameter in self.parameters.items():
+            parser.add_argument(f"--{name.replace('_', '-')}", dest=name, type=parameter.read, help=parameter.help or None)
+        options = vars(parser.parse_args())
+        if options.pop("manifest"):
+            print(json.dumps(self.manifest(), indent=2))
+            return
+        out = pathlib.Path(options.pop("out"))
+        out.mkdir(parents=True, exist_ok=True)
+        given = {name: value for name, value in options.items() if value is not None}
+        missing = [name for name in self.parameters if name not in given and name not in self.defaults]
+        if missing:
+            parser.error(f"needs {', '.join('--' + name.replace('_', '-') for name in missing)}")
+        for output in collect(self.function(**given), out, self.name):
+            print(output["path"])
+
+
+def tool(
+    label: str = "",
+    price=10_000,
+    makes="image/png",
+    category: str = "",
+    seconds: float = 2.0,
+    timeout: int = 600,
+    memory_mib: int = 500,
+    gpus: int = 0,
+    max_outputs: int = 1,
+):
+    """Makes a function a tool.
+
+    price: micro-credits of a run, or lines such as [{"label": "Pixels", "amount": 10000,
+    "times": [{"megapixels": "picture"}]}]. makes: media type of the result, or several. seconds: how long a typical
+    run takes; the studio learns the real time. timeout: seconds after which a run is stopped.
+    """
+
+    def decorate(function) -> Tool:
+        return Tool(
+            function,
+            label=label,
+            price=price,
+            makes=[makes] if isinstance(makes, str) else list(makes),
+            category=category,
+            seconds=float(seconds),
+            timeout=int(timeout),
+            memory_mib=int(memory_mib),
+            gpus=int(gpus),
+            max_outputs=int(max_outputs),
+        )
+
+    return decorate
+
+
+# Where progress goes: JSON lines for a studio, words for a person.
+_speaks_json = False
+
+
+def _say(message: dict) -> None:
+    print(json.dumps(message), file=_stdout, flush=True)
+
+
+_stdout = sys.stdout
+
+
+def progress(fraction: float, note: str = "") -> None:
+    """Says how much is done, from 0 to 1, and what is being done."""
+    if _speaks_json:
+        _say({"progress": float(fraction), "note": str(note)})
+    else:
+        print(f"{float(fraction):4.0%} {note}", file=sys.stderr)
+
+
+def preview(picture) -> None:
+    """Shows how the picture looks so far: a Pillow picture, small enough to travel with the progress."""
+    if not _speaks_json:
+        print(f"     preview of {picture.width}x{picture.height}", file=sys.stderr)
+        return
+    small = picture.convert("RGB")
+    small.thumbnail((PREVIEW_SIDE_PX, PREVIEW_SIDE_PX))
+    for quality in (75, 50, 25):
+        buffer = io.BytesIO()
+        small.save(buffer, format="JPEG", quality=quality)
+        if buffer.tell() <= PREVIEW_BYTES_MAX:
+            encoded = base64.b64encode(buffer.getvalue()).decode()
+            _say({"preview": f"data:image/jpeg;base64,{encoded}"})
+            return
+
+
+def collect(result, folder: pathlib.Path, name: str) -> list[dict]:
+    """The files of a result: a Pillow picture, a path, or a list of them."""
+    results = list(result) if isinstance(result, (list, tuple)) else [result]
+    if not results or any(one is None for one in results):
+        raise TypeError("the tool returned nothing; return a picture or the path of a file")
+    outputs = []
+    for n, one in enumerate(results):
+        suffix = f"-{n + 1}" if len(results) > 1 else ""
+        if hasattr(one, "save") and hasattr(one, "size"):
+            path = folder / f"{name}{suffix}.png"
+            one.save(path)
+        elif isinstance(one, (str, os.PathLike)):
+            source = pathlib.Path(one)
+            path = folder / f"{name}{suffix}{source.suffix}"
+            if source.resolve() != path.resolve():
+                shutil.copyfile(source, path)
+        else:
+            raise TypeError(f"the tool returned {type(one).__name__}; return a picture or the path of a file")
+        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        outputs.append({"name": path.name, "path": str(path), "content_type": kind})
+    return outputs
+
+
+def load(file: str) -> Tool:
+    """The one tool of a Python file."""
+    import importlib.util
+
+    path = pathlib.Path(file).resolve()
+    sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(f"backlot_tool_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    tools = {id(value): value for value in vars(module).values() if isinstance(value, Tool)}
+    if len(tools) != 1:
+        raise TypeError(f"{path.name} has {len(tools)} functions with @tool; it needs exactly one")
+    return next(iter(tools.values()))
+
+
+def describe(file: str) -> int:
+    """Prints the manifest of a file's tool as JSON, or what is wrong with the file and in which line."""
+    try:
+        # What the file prints while it is loaded is not the manifest.
+        sys.stdout = sys.stderr
+        manifest = load(file).manifest()
+        text = json.dumps({"manifest": manifest})
+    except BaseException as error:  # noqa: BLE001 - whatever a person's file raises is theirs to read
+        print(json.dumps({"error": words(error), "line": line_of(error, file)}), file=_stdout)
+        return 1
+    print(text, file=_stdout)
+    return 0
+
+
+def words(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}"
+    return f"{type(error).__name__}: {error}"
+
+
+def line_of(error: BaseException, file: str):
+    """The last line of the person's own file that the error passed through."""
+    path = pathlib.Path(file).resolve()
+    if isinstance(error, SyntaxError) and error.filename and pathlib.Path(error.filename).resolve() == path:
+        return error.lineno
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if pathlib.Path(frame.filename) == path]
+    return lines[-1] if lines else None
+
+
+def serve(file: str) -> int:
+    """Runs one job by the command protocol of a studio's workers: JSON on standard input, JSON lines back."""
+    global _speaks_json
+    _speaks_json = True
+    # What the tool prints is its log, not the protocol.
+    sys.stdout = sys.stderr
+    try:
+        request = json.load(sys.stdin)
+        one = load(file)
+        given = {name: value for name, value in (request.get("input") or {}).items() if name in one.parameters}
+        outputs = collect(one.function(**given), pathlib.Path(request["output_dir"]), one.name)
+    except InvalidInput as error:
+        _say({"error": str(error), "class": "invalid_input"})
+        return 1
+    except Exception as error:  # noqa: BLE001 - the job fails with what the tool raised
+        traceback.print_exc()
+        line = line_of(error, file)
+        where = f" ({pathlib.Path(file).name}, line {line})" if line else ""
+        _say({"error": words(error) + where, "class": "model_error"})
+        return 1
+    _say({"output": outputs})
+    return 0
