@@ -15,7 +15,8 @@ impl RunOrigins for Service {
         let Ok(organisation) = OrganisationId::parse(organisation) else { return Ok(None) };
         let Some(row) = self.store().run_of(organisation, run).await? else { return Ok(None) };
         let mut parameters = row.input();
-        let tool = self.catalogue().version(&row.tool, &row.tool_version);
+        let catalogue = self.catalogue();
+        let tool = catalogue.version(&row.tool, &row.tool_version);
         // Without the manifest nobody knows which properties name media: then none is told.
         let (model, model_version) = match tool {
             Some(tool) => (tool.manifest.model.name.clone(), tool.manifest.model.version.clone()),

@@ -1,5 +1,6 @@
 //! The agent as others see it.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -142,7 +143,9 @@ fn kept_id(folder: &Path) -> std::io::Result<String> {
 
 /// What control is told of each worker, for the models that are here.
 pub(crate) fn workers(config: &Config, models: &[ModelSpec]) -> Result<Vec<WorkerSpec>, Error> {
-    let discovered: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
+    // By name: of an extension there are several versions.
+    let names: BTreeSet<&String> = models.iter().map(|model| &model.name).collect();
+    let discovered: Vec<String> = names.into_iter().cloned().collect();
     let mut workers: Vec<WorkerSpec> = Vec::with_capacity(config.workers.len());
     for (n, worker) in config.workers.iter().enumerate() {
         if config.workers[..n].iter().any(|other| other.id == worker.id) {

@@ -834,6 +834,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/extensions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The extensions that this studio watches, each with the version that runs and what is wrong with its files. */
+        get: operations["list_extensions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/posts": {
         parameters: {
             query?: never;
@@ -2940,6 +2957,35 @@ export interface components {
             /** @description Why. */
             note?: string;
         };
+        /** @description Extensions. */
+        ExtensionList: {
+            /** @description By name. */
+            items: components["schemas"]["ExtensionView"][];
+            /** @description Always null: the list is one page. */
+            next?: string | null;
+        };
+        /** @description What is wrong with an extension. */
+        ExtensionProblem: {
+            /** @description In which file of its folder; null where it is in none. */
+            file?: string | null;
+            /**
+             * Format: int32
+             * @description In which line of that file.
+             */
+            line?: number | null;
+            /** @description For whoever wrote it. */
+            message: string;
+        };
+        /** @description An extension, as it was last seen. */
+        ExtensionView: {
+            /** @description Name of its folder and of its tool. */
+            name: string;
+            problem?: components["schemas"]["ExtensionProblem"] | null;
+            /** @description When its files last changed. */
+            updated_at: components["schemas"]["Timestamp"];
+            /** @description The version that runs; null where none ever could. */
+            version?: string | null;
+        };
         /**
          * @description Who finds and may run a tool.
          * @enum {string}
@@ -3404,6 +3450,11 @@ export interface components {
          * @enum {string}
          */
         Side: "input" | "output";
+        /**
+         * @description Where a tool comes from.
+         * @enum {string}
+         */
+        Source: "builtin" | "extension";
         /** @description Tags. */
         TagList: {
             /** @description Those of most posts first, 50 at most. */
@@ -3516,6 +3567,9 @@ export interface components {
             output: Record<string, never>;
             /** @description The price formula: amounts in micro-credits. */
             price: Record<string, never>;
+            problem?: components["schemas"]["ExtensionProblem"] | null;
+            /** @description Where it comes from. */
+            source: components["schemas"]["Source"];
             /**
              * Format: int32
              * @description Seconds that a run may wait to start.
@@ -5846,6 +5900,33 @@ export interface operations {
                 };
             };
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_extensions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExtensionList"];
+                };
+            };
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
