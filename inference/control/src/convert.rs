@@ -329,6 +329,9 @@ fn name(pointer: &str, text: String) -> Result<String, Error> {
     }
 }
 
+/// Workers do not say how fast they are yet: all count as the reference.
+const SPEED_MILLI: u32 = 1_000;
+
 pub(crate) fn hello(message: v1::Hello) -> Result<Hello, Error> {
     let id = name("/agent_id", message.agent_id)?;
     if message.workers.len() > limits::WORKERS_MAX || message.spooled.len() > limits::RUNNING_MAX {
@@ -348,6 +351,9 @@ pub(crate) fn hello(message: v1::Hello) -> Result<Hello, Error> {
             slots: room(worker.slots),
             concurrency: room(worker.concurrency),
             models: worker.models.into_iter().map(Arc::from).collect(),
+            speed_milli: SPEED_MILLI,
+            overlap: false,
+            pool: None,
         });
     }
     Ok(Hello {

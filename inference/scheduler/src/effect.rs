@@ -1,6 +1,6 @@
 //! What the scheduler decides. The driver makes each effect durable first and then carries it out.
 
-use crate::types::{AgentKey, FailureClass, Fence, JobKey, ModelKey, TimeUs, WorkerKey};
+use crate::types::{AgentKey, FailureClass, Fence, JobKey, ModelKey, PoolKey, TimeUs, WorkerKey};
 
 /// One decision. The order matters: an eviction comes before the assignment that needs its room, and an attempt's
 /// end before what follows for its job.
@@ -89,6 +89,13 @@ pub enum Effect {
     Expired {
         /// The job.
         job: JobKey,
+    },
+    /// The pool should have this many workers, those that boot counted; it stops idle ones first.
+    Scale {
+        /// The pool.
+        pool: PoolKey,
+        /// How many.
+        workers: u32,
     },
     /// The agent has been away for so long that it is no longer part of the fleet.
     AgentForgotten {

@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::types::{
-    AgentKey, FailureClass, Fence, JobKey, ModelKey, Phase, RegionKey, TenantKey, Tier, TimeUs, WorkerKey,
+    AgentKey, FailureClass, Fence, JobKey, ModelKey, Phase, PoolKey, RegionKey, TenantKey, Tier, TimeUs,
+    WorkerKey,
 };
 
 /// One thing that happened. The driver applies them one by one, in the order in which they become durable.
@@ -62,6 +63,8 @@ pub enum Event {
         /// What an hour of it costs, in micro-dollars.
         price_micro_per_hour: i64,
     },
+    /// A pool is new, or its bounds, price or capacity changed. `max` 0 ends it.
+    PoolChanged(PoolSpec),
     /// An attempt began to compute.
     AttemptStarted {
         /// The job.
@@ -155,6 +158,25 @@ pub struct JobSpec {
     pub predicted_ms: i64,
     /// Where it may run; empty: anywhere.
     pub regions: BTreeSet<RegionKey>,
+    /// What of its input tells how long it computes.
+    pub features: Features,
+    /// Adapters that must be merged into the model's base, in their order; empty: none.
+    pub adapters: Arc<[Arc<str>]>,
+    /// Where its input lies; `None`: everywhere alike.
+    pub data_region: Option<RegionKey>,
+}
+
+/// What of a job's input tells how long it computes. Zero where it is not known or does not apply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Features {
+    /// The kind of task within the model, a number that the caller chooses.
+    pub task: u16,
+    /// Steps of denoising.
+    pub steps: u16,
+    /// Pictures or frames.
+    pub count: u16,
+    /// Size of one picture, in thousandths of a megapixel.
+    pub size: u16,
 }
 
 /// A job read again after the driver's restart.
@@ -217,6 +239,35 @@ pub struct WorkerSpec {
     pub concurrency: u32,
     /// Names ("owner/name", any version) of models that it can run; empty: any.
     pub models: BTreeSet<Arc<str>>,
+    /// Its speed against the one that predictions are made for, in thousandths: a worker of 2000 needs half the time.
+    pub speed_milli: u32,
+    /// Whether it can load one model while it computes with another.
+    pub overlap: bool,
+    /// The pool that it belongs to; `None`: somebody else decides how long it lives.
+    pub pool: Option<PoolKey>,
+}
+
+/// Workers that can be started and stopped: one kind of machine in one region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolSpec {
+    /// The pool.
+    pub pool: PoolKey,
+    /// Where its workers are.
+    pub region: RegionKey,
+    /// Workers that it always has: warm spares.
+    pub min: u32,
+    /// Workers that it may have; for spot, what the market gives now.
+    pub max: u32,
+    /// From the order of a worker to its agent's first message, milliseconds.
+    pub boot_ms: i64,
+    /// What an hour of one worker costs, in micro-dollars.
+    pub price_micro_per_hour: i64,
+    /// Whether its workers may be taken away at any time.
+    pub spot: bool,
+    /// Attempts that one worker runs at once.
+    pub concurrency: u32,
+    /// Speed of its workers, in thousandths of the reference.
+    pub speed_milli: u32,
 }
 
 /// An attempt that an agent says it runs.

@@ -29,12 +29,12 @@ mod types;
 pub use effect::{Assignment, AttemptEnd, Effect, StopReason};
 pub use estimate::{Estimate, Impossible};
 pub use event::{
-    AgentSpec, AttemptOutcome, Event, JobSpec, ModelProfile, Restored, RestoredState, RunningAttempt,
-    TenantSpec, WorkerSpec,
+    AgentSpec, AttemptOutcome, Event, Features, JobSpec, ModelProfile, PoolSpec, Restored, RestoredState,
+    RunningAttempt, TenantSpec, WorkerSpec,
 };
 pub use invariants::Violation;
 pub use scheduler::{Refusal, Scheduler, WorkerLoad};
 pub use types::{
-    AgentKey, FailureClass, Fence, FenceError, JobKey, ModelKey, Phase, RegionKey, TenantKey, Tier, TimeUs,
-    WorkerKey,
+    AgentKey, FailureClass, Fence, FenceError, JobKey, ModelKey, Phase, PoolKey, RegionKey, TenantKey, Tier,
+    TimeUs, WorkerKey,
 };

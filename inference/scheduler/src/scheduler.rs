@@ -135,6 +135,8 @@ impl Scheduler {
             Event::CapacityChanged { worker, concurrency, slots, price_micro_per_hour } => {
                 self.capacity_changed(&worker, concurrency, slots, price_micro_per_hour);
             }
+            // Nothing is scaled yet: pools.rs is to come.
+            Event::PoolChanged(_) => {}
             Event::AttemptStarted { job, fence } => self.attempt_started(now, job, fence),
             Event::Progress { job, fence, phase, done_permille } => {
                 self.progress(job, fence, phase, done_permille)

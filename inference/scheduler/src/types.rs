@@ -102,6 +102,10 @@ text_key!(
     AgentKey
 );
 text_key!(
+    /// A pool of workers.
+    PoolKey
+);
+text_key!(
     /// A region's name.
     RegionKey
 );

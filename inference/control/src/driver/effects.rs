@@ -49,6 +49,8 @@ impl Driver {
             Effect::Failed { job, class } => self.failed(now, job, class, report, batch),
             Effect::Canceled { job } => self.canceled(now, job, batch),
             Effect::Expired { job } => self.expired(now, job, batch),
+            // No pool is announced to the scheduler yet, so it scales none.
+            Effect::Scale { .. } => {}
             Effect::AgentForgotten { agent } => {
                 self.agents.remove(&agent);
             }

@@ -6,7 +6,7 @@ use backlot_foundation_db::Db;
 use backlot_foundation_runtime::Stop;
 use backlot_foundation_time::{SharedClock, Timestamp};
 use backlot_inference_scheduler::{
-    AgentKey, Event, JobSpec, RegionKey, Restored, RestoredState, Scheduler, TenantSpec, WorkerKey,
+    AgentKey, Event, Features, JobSpec, RegionKey, Restored, RestoredState, Scheduler, TenantSpec, WorkerKey,
 };
 
 use super::{Driver, Failed, Live, plus_ms, time_us};
@@ -115,6 +115,9 @@ pub(crate) fn job_spec(job: &Job) -> JobSpec {
         ttl_ms: job.ttl_ms,
         predicted_ms: job.predicted_ms,
         regions: job.regions.iter().map(|region| RegionKey::from(region.as_str())).collect(),
+        features: Features::default(),
+        adapters: Arc::from([]),
+        data_region: None,
     }
 }
 

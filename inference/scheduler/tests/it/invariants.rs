@@ -91,6 +91,7 @@ impl World {
                 | Effect::Keep { .. }
                 | Effect::StopAttempt { .. }
                 | Effect::Requeue { .. }
+                | Effect::Scale { .. }
                 | Effect::AgentForgotten { .. } => {}
             }
         }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use backlot_inference_scheduler::{
-    AgentKey, AgentSpec, AttemptOutcome, Effect, Event, Fence, JobKey, JobSpec, ModelKey, ModelProfile,
-    RegionKey, RunningAttempt, Scheduler, TenantKey, Tier, TimeUs, WorkerSpec,
+    AgentKey, AgentSpec, AttemptOutcome, Effect, Event, Features, Fence, JobKey, JobSpec, ModelKey,
+    ModelProfile, RegionKey, RunningAttempt, Scheduler, TenantKey, Tier, TimeUs, WorkerSpec,
 };
 use expect_test::Expect;
 
@@ -23,6 +23,9 @@ pub(crate) fn job(n: u128) -> JobSpec {
         ttl_ms: 3_600_000,
         predicted_ms: 0,
         regions: BTreeSet::new(),
+        features: Features::default(),
+        adapters: Arc::from([]),
+        data_region: None,
     }
 }
 
@@ -33,7 +36,17 @@ fn model(name: &str, load_ms: i64) -> ModelProfile {
 
 pub(crate) fn worker(name: &str) -> WorkerSpec {
     let worker = Arc::from(name);
-    WorkerSpec { worker, gpus: 0, memory_mib: 0, slots: 1, concurrency: 1, models: BTreeSet::new() }
+    WorkerSpec {
+        worker,
+        gpus: 0,
+        memory_mib: 0,
+        slots: 1,
+        concurrency: 1,
+        models: BTreeSet::new(),
+        speed_milli: 1_000,
+        overlap: false,
+        pool: None,
+    }
 }
 
 pub(crate) fn agent(name: &str, workers: Vec<WorkerSpec>, running: Vec<RunningAttempt>) -> Event {
@@ -96,6 +109,7 @@ fn text(effects: &[Effect]) -> String {
         Effect::Failed { job, class } => format!("failed {} {class:?}", job.0),
         Effect::Canceled { job } => format!("canceled {}", job.0),
         Effect::Expired { job } => format!("expired {}", job.0),
+        Effect::Scale { pool, workers } => format!("scale {pool} to {workers}"),
         Effect::AgentForgotten { agent } => format!("forgotten {agent}"),
     };
     effects.iter().map(line).collect::<Vec<_>>().join("; ")
