@@ -10,6 +10,7 @@ const SHIPPED: &[(&str, &str)] = &[
     ("animate-1.0.0.yaml", include_str!("../catalogue/animate-1.0.0.yaml")),
     ("cutout-1.0.0.yaml", include_str!("../catalogue/cutout-1.0.0.yaml")),
     ("echo-1.0.0.yaml", include_str!("../catalogue/echo-1.0.0.yaml")),
+    ("film-1.0.0.yaml", include_str!("../catalogue/film-1.0.0.yaml")),
     ("moderate-1.0.0.yaml", include_str!("../catalogue/moderate-1.0.0.yaml")),
     ("narrate-1.0.0.yaml", include_str!("../catalogue/narrate-1.0.0.yaml")),
     ("upscale-1.0.0.yaml", include_str!("../catalogue/upscale-1.0.0.yaml")),

@@ -1,8 +1,8 @@
 //! A tool's input: JSON Schema with assets.
 //!
 //! The schema is of an object whose properties are flat. A property with `"format": "asset"` holds an
-//! asset's id; its `x-asset` says which media it takes. Everything is checked at the door, and every
-//! fault names its field by JSON pointer.
+//! asset's id; its `x-asset` says which media it takes. An array whose items have that format holds several.
+//! Everything is checked at the door, and every fault names its field by JSON pointer.
 
 use backlot_infrastructure_api::AssetId;
 use jsonschema::{Validator, error::ValidationErrorKind};
@@ -32,6 +32,8 @@ pub struct AssetField {
     pub property: String,
     /// What it takes.
     pub limits: AssetLimits,
+    /// Whether it holds a list of them.
+    pub is_list: bool,
 }
 
 /// What a property with `format: asset` takes; `None` or empty: anything.
@@ -127,6 +129,24 @@ impl InputSchema {
         &self.texts
     }
 
+    /// The assets that this input names: which of [`Self::assets`], the JSON pointer without its first slash, and
+    /// the id.
+    #[must_use]
+    pub fn named_assets(&self, input: &Value) -> Vec<(usize, String, String)> {
+        let mut named = Vec::new();
+        for (n, field) in self.assets.iter().enumerate() {
+            match input.get(&field.property) {
+                Some(Value::String(id)) => named.push((n, field.property.clone(), id.clone())),
+                Some(Value::Array(items)) if field.is_list => {
+                    let ids = items.iter().enumerate().filter_map(|(at, id)| Some((at, id.as_str()?)));
+                    named.extend(ids.map(|(at, id)| (n, format!("{}/{at}", field.property), id.to_owned())));
+                }
+                _ => (),
+            }
+        }
+        named
+    }
+
     /// The input with its defaults filled in, or its faults.
     pub fn validate(&self, input: &Value) -> Result<Value, Vec<Fault>> {
         let root = |message: &str| vec![Fault { pointer: String::new(), message: message.to_owned() }];
@@ -168,7 +188,9 @@ fn is_free_text(schema: &Value) -> bool {
 fn asset_fields(properties: &Map<String, Value>) -> Result<Vec<AssetField>, InputError> {
     let mut fields = Vec::new();
     for (property, schema) in properties {
-        if schema.get("format").and_then(Value::as_str) != Some("asset") {
+        let is_asset = |schema: &Value| schema.get("format").and_then(Value::as_str) == Some("asset");
+        let is_list = schema.get("items").is_some_and(is_asset);
+        if !is_list && !is_asset(schema) {
             continue;
         }
         let limits = match schema.get("x-asset") {
@@ -176,7 +198,7 @@ fn asset_fields(properties: &Map<String, Value>) -> Result<Vec<AssetField>, Inpu
             Some(limits) => AssetLimits::deserialize(limits)
                 .map_err(|source| InputError::AssetLimits { property: property.clone(), source })?,
         };
-        fields.push(AssetField { property: property.clone(), limits });
+        fields.push(AssetField { property: property.clone(), limits, is_list });
     }
     if fields.len() > ASSETS_MAX { Err(InputError::TooManyAssets) } else { Ok(fields) }
 }

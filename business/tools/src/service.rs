@@ -499,13 +499,13 @@ impl Service {
         let mut facts = BTreeMap::new();
         let mut assets = Vec::new();
         let mut faults = Vec::new();
-        for field in tool.input.assets() {
-            let Some(id) = input.get(&field.property).and_then(Value::as_str) else { continue };
+        for (n, place, id) in tool.input.named_assets(&input) {
+            let field = &tool.input.assets()[n];
             let unknown = || Fault {
-                pointer: format!("/{}", field.property),
+                pointer: format!("/{place}"),
                 message: "is not an asset of your organisation".to_owned(),
             };
-            let Ok(id) = AssetId::parse(id) else {
+            let Ok(id) = AssetId::parse(&id) else {
                 faults.push(unknown());
                 continue;
             };
@@ -513,17 +513,17 @@ impl Service {
                 faults.push(unknown());
                 continue;
             };
-            faults.extend(field.fault(&asset.view()));
-            has_media |= is_seen(&asset.content_type);
-            facts.insert(
-                field.property.clone(),
-                AssetFacts {
-                    width_px: asset.width_px,
-                    height_px: asset.height_px,
-                    duration_ms: asset.duration_ms,
-                },
+            faults.extend(
+                field.fault(&asset.view()).map(|fault| Fault { pointer: format!("/{place}"), ..fault }),
             );
-            assets.push((field.property.clone(), id));
+            has_media |= is_seen(&asset.content_type);
+            let known = AssetFacts {
+                width_px: asset.width_px,
+                height_px: asset.height_px,
+                duration_ms: asset.duration_ms,
+            };
+            facts.insert(place.clone(), known);
+            assets.push((place, id));
         }
         if !faults.is_empty() {
             return Err(Error::Input(faults));

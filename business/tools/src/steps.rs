@@ -201,7 +201,9 @@ impl Service {
         let mut input = row.input();
         for (property, asset_id) in row.input_assets() {
             let Some(file) = self.file_of(row, asset_id, life_s).await? else { return Ok(None) };
-            input[&property] = file;
+            // A property, or a place in a list of one.
+            let Some(place) = input.pointer_mut(&format!("/{property}")) else { return Ok(None) };
+            *place = file;
         }
         Ok(Some(input))
     }
