@@ -9,6 +9,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use backlot_foundation_errors::{Problem, codes};
+use backlot_foundation_runtime::Stop;
 use backlot_foundation_tokens::{Claims, Verifier};
 use garde::Validate;
 use serde::de::DeserializeOwned;
@@ -42,6 +43,45 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
                 "Sign in, or send an API key as \"Authorization: Bearer blk_…\".",
             )
         })
+    }
+}
+
+/// How long a connection that outlives its request may go on: the edge sets it on requests that upgrade, and
+/// gives the signal when the credential ends or now speaks for another.
+#[derive(Debug, Clone)]
+pub struct Lease(Arc<Stop>);
+
+/// The edge's end of a [`Lease`].
+#[derive(Debug, Clone)]
+pub struct LeaseWatch(std::sync::Weak<Stop>);
+
+impl Lease {
+    /// A lease and the end that may end it. The watch does not keep it alive.
+    #[must_use]
+    pub fn new() -> (Self, LeaseWatch) {
+        let stop = Arc::new(Stop::new());
+        let watch = LeaseWatch(Arc::downgrade(&stop));
+        (Self(stop), watch)
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&self) {
+        self.0.stopped().await;
+    }
+}
+
+impl LeaseWatch {
+    /// Whether the connection is still there.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
+    /// Ends it.
+    pub fn end(&self) {
+        if let Some(stop) = self.0.upgrade() {
+            stop.stop();
+        }
     }
 }
 

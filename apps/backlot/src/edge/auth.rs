@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use backlot_foundation_errors::{Problem, codes};
+use backlot_foundation_rpc::http::Lease;
 use backlot_foundation_tokens::audience;
 use backlot_infrastructure_api::codes::identity as own;
 use backlot_infrastructure_identity::{API_KEY_MARK, CLIENT_ADDRESS_HEADER, SESSION_COOKIE};
@@ -59,12 +60,24 @@ pub(super) async fn swap(State(door): State<Door>, mut request: Request, next: N
         Ok(admitted) => admitted,
         Err(problem) => return problem.into_response(),
     };
-    let request = match limited(auth, request, &path) {
+    let mut request = match limited(auth, request, &path) {
         Ok(request) => request,
         Err(problem) => return problem.into_response(),
     };
+    let watch = request.headers().contains_key(header::UPGRADE).then(|| {
+        let (lease, watch) = Lease::new();
+        request.extensions_mut().insert(lease);
+        watch
+    });
     let response = problem_where_too_long(next.run(request).await);
     let Some((presented, known)) = admitted else { return response };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS
+        && let Some(watch) = watch
+    {
+        let opened = streams::Opened { view: auth.view.clone(), presented, known, changes };
+        streams::lease(opened, watch);
+        return response;
+    }
     if is_change && areas::area(&path) == Some("identity") {
         auth.view.forget_user(&known.principal.user_id);
     }
@@ -91,14 +104,20 @@ async fn admit(
     let address = client_address(request, auth.proxies_in_front);
     let method = request.method().clone();
     let headers = request.headers_mut();
+    let is_upgrade = super::proxy::is_web_socket(headers);
     // Before anything of ours goes in: a client must not be able to name our headers as its connection's own.
     super::proxy::strip(headers);
+    if is_upgrade {
+        super::proxy::mark_upgrade(headers);
+    }
     let presented = presented(headers);
     let foreign = foreign_token(headers, door.audience);
     let is_capability = areas::is_capability(&method, path);
     let write_key = areas::is_tracking(&method, path).then(|| basic(headers)).flatten();
     let from_browser = !matches!(presented, Some(Presented::ApiKey(_)));
-    if from_browser && !areas::is_safe(&method) && !is_capability && foreign.is_none() {
+    // A page of another site could open a live connection with the person's cookie, too.
+    let acts = is_upgrade || !areas::is_safe(&method);
+    if from_browser && acts && !is_capability && foreign.is_none() {
         check_origin(headers, &auth.origins)?;
     }
     headers.remove(header::AUTHORIZATION);

@@ -5,12 +5,14 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::uri::{Authority, PathAndQuery, Scheme};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use backlot_foundation_errors::{Problem, codes};
+use backlot_foundation_rpc::http::Lease;
 use http_body_util::LengthLimitError;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -76,9 +78,22 @@ impl Upstream {
             .build();
         *request.uri_mut() = uri.map_err(|error| Problem::internal(&error))?;
         *request.version_mut() = axum::http::Version::HTTP_11;
+        let is_upgrade = is_web_socket(request.headers());
         prepare(request.headers_mut());
+        if is_upgrade {
+            mark_upgrade(request.headers_mut());
+        }
+        let lease = request.extensions_mut().remove::<Lease>();
+        let client = request.extensions_mut().remove::<OnUpgrade>();
         let answer = tokio::time::timeout(self.client.timeout, self.client.http.request(request)).await;
         match answer {
+            Ok(Ok(mut response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                let Some(client) = client.filter(|_| is_upgrade) else {
+                    return Err(Problem::internal(&"a system switched protocols unasked"));
+                };
+                tunnel(client, hyper::upgrade::on(&mut response), lease);
+                Ok(response.map(Body::new))
+            }
             Ok(Ok(response)) => {
                 let mut response = response.map(Body::new);
                 strip(response.headers_mut());
@@ -100,6 +115,44 @@ impl Upstream {
             }
         }
     }
+}
+
+/// Carries bytes both ways until one side ends or the lease does. The task belongs to the connection.
+fn tunnel(client: OnUpgrade, system: OnUpgrade, lease: Option<Lease>) {
+    tokio::spawn(async move {
+        let both = tokio::time::timeout(CONNECT_TIMEOUT, async { tokio::try_join!(client, system) }).await;
+        let (client, system) = match both {
+            Ok(Ok(both)) => both,
+            Ok(Err(error)) => return tracing::debug!(%error, "a connection was not upgraded"),
+            Err(_) => return tracing::debug!("a connection took too long to be upgraded"),
+        };
+        let (mut client, mut system) = (TokioIo::new(client), TokioIo::new(system));
+        let ended = async {
+            match &lease {
+                Some(lease) => lease.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut client, &mut system) => (),
+            () = ended => (),
+        }
+    });
+}
+
+/// Whether the request asks for a WebSocket. Nothing else is upgraded.
+pub(super) fn is_web_socket(headers: &HeaderMap) -> bool {
+    let upgrade = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok());
+    let connection = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let mut named = connection.flat_map(|value| value.split(','));
+    upgrade.is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
+        && named.any(|name| name.trim().eq_ignore_ascii_case("upgrade"))
+}
+
+/// Says again, after stripping, that this request is a WebSocket's.
+pub(super) fn mark_upgrade(headers: &mut HeaderMap) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
 }
 
 /// Whether sending stopped because the client's body went over the edge's limit.
@@ -164,6 +217,21 @@ mod tests {
                 && !check("http://business/api")
                 && !check("")
         );
+    }
+
+    #[test]
+    fn only_a_whole_handshake_is_a_web_socket() {
+        let check = |pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            is_web_socket(&headers)
+        };
+        assert!(check(&[("upgrade", "websocket"), ("connection", "Upgrade")]));
+        assert!(check(&[("upgrade", "WebSocket"), ("connection", "keep-alive, Upgrade")]));
+        assert!(!check(&[("upgrade", "websocket")]) && !check(&[("connection", "upgrade")]));
+        assert!(!check(&[("upgrade", "h2c"), ("connection", "upgrade")]));
     }
 
     #[test]

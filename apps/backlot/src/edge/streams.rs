@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::header;
 use axum::response::Response;
+use backlot_foundation_rpc::http::LeaseWatch;
 use backlot_infrastructure_api::v1::Principal;
 use futures::StreamExt as _;
 use tokio::sync::watch;
@@ -68,6 +69,25 @@ fn guarded(
             }
         }
     }
+}
+
+/// Guards a connection that became something else than HTTP, such as a WebSocket: its lease ends with the
+/// authority that opened it. The task belongs to the connection and ends with it.
+pub(super) fn lease(mut opened: Opened, watch: LeaseWatch) {
+    tokio::spawn(async move {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while watch.is_used() {
+            let changed = tokio::select! {
+                changed = opened.changes.changed() => changed,
+                _ = look.tick() => Ok(()),
+            };
+            if changed.is_err() || !opened.holds().await {
+                watch.end();
+                return;
+            }
+        }
+    });
 }
 
 impl Opened {
