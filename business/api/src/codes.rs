@@ -47,6 +47,57 @@ pub const REMIX_NOT_ALLOWED: Code =
     Code::new("remix_not_allowed", Kind::Forbidden, "This post may not be remixed");
 /// No case of moderation has this id.
 pub const CASE_UNKNOWN: Code = Code::new("case_unknown", Kind::NotFound, "There is no such case");
+/// No board has this id, or none that the caller may see.
+pub const BOARD_UNKNOWN: Code = Code::new("board_unknown", Kind::NotFound, "There is no such board");
+/// The caller's role on the board does not allow this.
+pub const BOARD_ROLE_MISSING: Code =
+    Code::new("board_role_missing", Kind::Forbidden, "Your role on this board does not allow this");
+/// A command cannot be applied to the board as it is.
+pub const BOARD_COMMAND_INVALID: Code =
+    Code::new("board_command_invalid", Kind::Unprocessable, "A command cannot be applied");
+/// An update of the document is no update, or has parts missing.
+pub const BOARD_UPDATE_INVALID: Code =
+    Code::new("board_update_invalid", Kind::Unprocessable, "The change cannot be read");
+/// An update or the document is larger than a board may be.
+pub const BOARD_TOO_LARGE: Code = Code::new("board_too_large", Kind::TooLarge, "The board is too large");
+/// A prompt is longer than a prompt may be.
+pub const BOARD_PROMPT_TOO_LONG: Code =
+    Code::new("board_prompt_too_long", Kind::Unprocessable, "A prompt is too long");
+/// The organisation has as many boards as it may.
+pub const TOO_MANY_BOARDS: Code = Code::new("too_many_boards", Kind::TooMany, "Too many boards");
+/// The share link is unknown, withdrawn or has run out.
+pub const BOARD_SHARE_UNKNOWN: Code =
+    Code::new("board_share_unknown", Kind::NotFound, "This share link opens nothing");
+/// No comment of this board has this id.
+pub const BOARD_COMMENT_UNKNOWN: Code =
+    Code::new("board_comment_unknown", Kind::NotFound, "There is no such comment");
+/// The address takes a WebSocket and nothing else.
+pub const WEBSOCKET_EXPECTED: Code =
+    Code::new("websocket_expected", Kind::BadRequest, "This address takes a WebSocket");
+
+/// The nodes that are to run depend on each other in a circle.
+pub const BOARD_CYCLIC: Code = Code::new("board_cyclic", Kind::Unprocessable, "The board runs in a circle");
+/// An edge brings something that the input at its end does not take, or brings it twice.
+pub const BOARD_TYPE_MISMATCH: Code =
+    Code::new("board_type_mismatch", Kind::Unprocessable, "A connection does not fit");
+/// A tool on the board lacks an input that it must have.
+pub const BOARD_INPUT_MISSING: Code =
+    Code::new("board_input_missing", Kind::Unprocessable, "An input is missing");
+/// A node uses a file that was deleted or was never yours.
+pub const BOARD_ASSET_MISSING: Code =
+    Code::new("board_asset_missing", Kind::Unprocessable, "A file that the board uses is not there");
+/// Every node shows what it would make.
+pub const BOARD_NOTHING_TO_RUN: Code =
+    Code::new("board_nothing_to_run", Kind::FailedPrecondition, "Nothing is stale");
+/// No run of a board has this id, or none that the caller may see.
+pub const BOARD_RUN_UNKNOWN: Code =
+    Code::new("board_run_unknown", Kind::NotFound, "There is no such run of a board");
+/// The run of a tool in a run of a board ended without success.
+pub const BOARD_CHILD_FAILED: Code =
+    Code::new("board_child_failed", Kind::FailedPrecondition, "A run of a tool on the board did not succeed");
+/// The film to export has no clip with something to show.
+pub const BOARD_FILM_EMPTY: Code =
+    Code::new("board_film_empty", Kind::FailedPrecondition, "The film has nothing to show");
 
 /// All of the above.
 pub const ALL: &[&Code] = &[
@@ -67,4 +118,22 @@ pub const ALL: &[&Code] = &[
     &COMMUNITY_BANNED,
     &REMIX_NOT_ALLOWED,
     &CASE_UNKNOWN,
+    &BOARD_UNKNOWN,
+    &BOARD_ROLE_MISSING,
+    &BOARD_COMMAND_INVALID,
+    &BOARD_UPDATE_INVALID,
+    &BOARD_TOO_LARGE,
+    &BOARD_PROMPT_TOO_LONG,
+    &TOO_MANY_BOARDS,
+    &BOARD_SHARE_UNKNOWN,
+    &BOARD_COMMENT_UNKNOWN,
+    &WEBSOCKET_EXPECTED,
+    &BOARD_CYCLIC,
+    &BOARD_TYPE_MISMATCH,
+    &BOARD_INPUT_MISSING,
+    &BOARD_ASSET_MISSING,
+    &BOARD_NOTHING_TO_RUN,
+    &BOARD_RUN_UNKNOWN,
+    &BOARD_CHILD_FAILED,
+    &BOARD_FILM_EMPTY,
 ];

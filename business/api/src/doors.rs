@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use backlot_foundation_errors::Problem;
 use serde_json::Value;
 
-use crate::RunId;
+use crate::{BoardId, RunId};
 
 /// Where a run's output came from, as far as its author may show it.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,4 +30,38 @@ pub trait RunOrigins: Send + Sync + 'static {
     /// # Errors
     /// A fault of the database.
     async fn origin(&self, organisation: &str, run: RunId) -> Result<Option<RunOrigin>, Problem>;
+}
+
+/// A board to make from what somebody published.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Remix {
+    /// For people.
+    pub title: String,
+    /// What [`Boards::snapshot`] answered when it was published; null: an empty board.
+    pub snapshot: Value,
+    /// The board that it was made from, where one is known.
+    pub parent_board: Option<BoardId>,
+    /// The post that it was made from.
+    pub parent_post: String,
+}
+
+/// Canvas answers, the community asks.
+#[async_trait]
+pub trait Boards: Send + Sync + 'static {
+    /// A board's content as plain data, without takes and history, for somebody who may at least edit it.
+    ///
+    /// # Errors
+    /// `board_unknown` and `board_role_missing`, or a fault of the database.
+    async fn snapshot(&self, organisation: &str, user: &str, board: BoardId) -> Result<Value, Problem>;
+
+    /// Makes a board that names its parents; the user owns it.
+    ///
+    /// # Errors
+    /// `too_many_boards`, a snapshot that cannot be read, or a fault of the database.
+    async fn create_from_post(
+        &self,
+        organisation: &str,
+        user: &str,
+        remix: Remix,
+    ) -> Result<BoardId, Problem>;
 }

@@ -41,3 +41,28 @@ backlot_foundation_ids::typed_id!(
     /// Names a case of moderation: one reported thing, with all reports of it.
     CaseId
 );
+
+backlot_foundation_ids::typed_id!(
+    /// Names a board of the canvas.
+    BoardId
+);
+
+backlot_foundation_ids::typed_id!(
+    /// Names a run of a board: one price, with runs of tools as its children.
+    BoardRunId
+);
+
+backlot_foundation_ids::typed_id!(
+    /// Names a take: what one run made for one node. It never changes.
+    TakeId
+);
+
+backlot_foundation_ids::typed_id!(
+    /// Names a comment on a board.
+    BoardCommentId
+);
+
+backlot_foundation_ids::typed_id!(
+    /// Names a share link of a board.
+    BoardShareId
+);

@@ -14,6 +14,8 @@ fn id_for(path: &str, parameter: &str, ids: &Value) -> String {
     let by_path = [
         ("/v1/assets/", "asset"),
         ("/v1/runs/", "run"),
+        ("/v1/boards/", "board"),
+        ("/v1/board-runs/", "board"),
         ("/v1/reviews/", "run"),
         ("/v1/billing/holds/", "run"),
         ("/v1/jobs/", "run"),
@@ -59,6 +61,7 @@ async fn no_route_gives_another_tenants_ids_anything() {
     let asset = upload_photo(&victim.api).await;
     let run = victim.api.run("animate", json!({ "image": asset, "seconds": 1 })).await.text("/id");
     victim.api.ended(&run).await;
+    let board = victim.api.post("/v1/boards", &json!({ "title": "Mine" })).await.text("/id");
     let mandate = victim.session.get("/v1/mandates").await.text("/items/0/id");
     let key = victim.session.get("/v1/identity/api-keys").await.text("/items/0/id");
     let invited = victim
@@ -71,7 +74,7 @@ async fn no_route_gives_another_tenants_ids_anything() {
     let invoice = invoice.unwrap_or_else(|| panic!("a subscription makes an invoice"));
     let ids = json!({
         "grant": grant, "invoice": invoice,
-        "asset": asset, "run": run, "mandate": mandate, "key": key, "invitation": invited.text("/id"),
+        "asset": asset, "run": run, "board": board, "mandate": mandate, "key": key, "invitation": invited.text("/id"),
         "user": victim.ids["user"]["id"], "project": victim.ids["project"]["id"],
         "organisation": victim.ids["organisation"]["id"],
     });

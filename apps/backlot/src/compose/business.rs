@@ -1,7 +1,8 @@
-//! Tools and the community: call infrastructure and inference by their contracts, follow their events.
+//! Tools, canvas and the community: call infrastructure and inference by their contracts, follow their events.
 
 use std::sync::Arc;
 
+use backlot_business_canvas as canvas;
 use backlot_business_social as social;
 use backlot_business_tools as tools;
 use backlot_foundation_db::Db;
@@ -11,7 +12,7 @@ use backlot_foundation_tokens::audience;
 
 use super::{Channels, Context, System};
 
-/// Builds tools and starts its reconciler.
+/// Builds the services and starts their tasks.
 pub(super) async fn build(context: &Context, channels: &Channels<'_>) -> anyhow::Result<System> {
     let config = &context.config.business;
     let db = Db::connect(&config.db, audience::BUSINESS).await?;
@@ -28,6 +29,14 @@ pub(super) async fn build(context: &Context, channels: &Channels<'_>) -> anyhow:
     )
     .await?;
     tools.tasks(&context.tasks, &infrastructure, &inference);
+    let canvas = canvas::Service::new(
+        db.clone(),
+        infrastructure.clone(),
+        tools.clone(),
+        clock.clone(),
+        &context.tasks,
+    );
+    canvas.tasks(&infrastructure);
     let social = social::Service::new(
         db.clone(),
         infrastructure,
@@ -42,7 +51,7 @@ pub(super) async fn build(context: &Context, channels: &Channels<'_>) -> anyhow:
     Ok(System {
         name: audience::BUSINESS,
         rpc: Server::new(verifier.clone()).layer(routes),
-        http: tools.http().merge(social.http()),
+        http: tools.http().merge(canvas.http()).merge(social.http()),
         verifier,
         db,
     })
@@ -53,5 +62,6 @@ pub(super) async fn migrate(db: &Db) -> anyhow::Result<()> {
     db.migrate::<backlot_foundation_events::Migrator>().await?;
     db.migrate::<tools::Migrator>().await?;
     db.migrate::<social::Migrator>().await?;
+    db.migrate::<canvas::Migrator>().await?;
     Ok(())
 }

@@ -11,7 +11,19 @@ const AREAS: &[(&str, &[&str])] = &[
     ),
     (
         audience::BUSINESS,
-        &["tools", "runs", "profiles", "posts", "tags", "notifications", "reports", "moderation"],
+        &[
+            "tools",
+            "runs",
+            "boards",
+            "board-runs",
+            "board-templates",
+            "profiles",
+            "posts",
+            "tags",
+            "notifications",
+            "reports",
+            "moderation",
+        ],
     ),
     (audience::INFERENCE, &["jobs", "fleet", "models"]),
     (
@@ -84,6 +96,7 @@ pub(super) fn is_safe(method: &Method) -> bool {
 pub(super) fn scope(method: &Method, path: &str) -> String {
     let area = match area(path).unwrap_or_default() {
         "runs" => "tools",
+        "board-runs" | "board-templates" => "boards",
         "assets-usage" => "assets",
         "fleet" | "models" => "jobs",
         "profiles" | "tags" | "notifications" | "reports" | "moderation" => "posts",
