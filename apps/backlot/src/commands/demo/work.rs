@@ -72,7 +72,7 @@ pub(super) async fn upscale(api: &Client, photo: &str, report: &mut Report) -> a
 }
 
 /// Sets the enlarged photograph in motion.
-pub(super) async fn animate(api: &Client, image: &str, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn animate(api: &Client, image: &str, report: &mut Report) -> anyhow::Result<String> {
     let input = json!({ "image": image, "move": "zoom_in", "seconds": 2 });
     let run = run_to_end(api, "animate", input, None, report).await.context("animate")?;
     succeeded(&run)?;
@@ -86,7 +86,7 @@ pub(super) async fn animate(api: &Client, image: &str, report: &mut Report) -> a
         &format!("a clip of {seconds} s"),
         json!({ "clip_asset": clip, "clip_seconds": seconds }),
     );
-    Ok(())
+    Ok(clip)
 }
 
 /// The artist runs under the chain of two mandates: both envelopes pay.
