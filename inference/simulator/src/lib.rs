@@ -6,12 +6,16 @@
 //! the machine is described in `docs/simulator.md`.
 
 pub mod baselines;
+pub mod bounds;
 pub mod cli;
 pub mod engine;
 pub mod loads;
 pub mod measure;
 pub mod outcome;
 pub mod policy;
+pub mod report;
 pub mod rng;
+pub mod scenario;
 pub mod search;
+pub mod stress;
 pub mod workload;

@@ -98,6 +98,8 @@ pub struct Run {
     pub end_us: i64,
     /// The decisions, where they were kept.
     pub decisions: Vec<Decision>,
+    /// A digest of all effects in their order, where invariants were checked.
+    pub digest: u64,
 }
 
 impl Run {

@@ -73,3 +73,65 @@ fn the_same_seed_gives_the_same_run() {
         assert_eq!(run().decisions, run().decisions, "{name}");
     }
 }
+
+#[test]
+fn cases_with_faults_hold_under_every_seed() {
+    for name in ["backlot", "b1-fifo-warm"] {
+        if let Some(failure) = backlot_inference_simulator::stress::stress(name, 0..60, || {}) {
+            panic!("{}", failure.text());
+        }
+    }
+}
+
+/// The checker is a script that shares no line with the engine.
+#[test]
+fn an_independent_checker_agrees_with_the_engine() {
+    let (workload, loads) = (workload(120), loads());
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, overlap) in [("backlot", false), ("b6-scorers", false), ("backlot", true)] {
+        let mut setup = Setup::uniform(2, 5, 2, overlap);
+        setup.record = true;
+        let mut policy = baselines::policy(name, 2).expect("the policy exists");
+        let run = engine::run(&setup, &workload, &loads, policy.as_mut()).expect(name);
+        let lines: Vec<String> =
+            run.decisions.iter().map(|line| serde_json::to_string(line).expect("a line")).collect();
+        let path = folder.path().join("decisions.jsonl");
+        std::fs::write(&path, lines.join("\n")).expect("the file is written");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/check_decisions.py");
+        let mut command = std::process::Command::new("python3");
+        command.arg(script).arg(&path).args(["--slots", "2", "--requests", "120"]);
+        if overlap {
+            command.arg("--overlap");
+        }
+        let output = command.output().expect("python3 runs");
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        let sums: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one object");
+        let figures = measure::figures(&run, &workload, SLO);
+        assert_eq!(sums["base_loads"], run.tally.base_loads, "{name}");
+        assert_eq!(sums["adapter_loads"], run.tally.adapter_loads, "{name}");
+        assert_eq!(sums["wait_p99_s"], figures.wait_p99_s, "{name}");
+        assert_eq!(sums["wait_max_s"], figures.wait_max_s, "{name}");
+    }
+}
+
+#[test]
+fn a_broken_row_is_an_error_with_its_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("requests.csv");
+    let head = "arrival_s,tenant,task,model,adapter,images,steps,warm_ms\n";
+    let good = "1,t,TXT_2_IMG,m,,1,30,1000\n";
+    let broken = [
+        ("1,t,TXT_2_IMG,m,,1,30\n", "line 3: 7 fields"),
+        ("x,t,TXT_2_IMG,m,,1,30,1000\n", "line 3: arrival_s"),
+        ("1,t,SONG,m,,1,30,1000\n", "line 3: the task"),
+        ("1,t,TXT_2_IMG,,,1,30,1000\n", "line 3: model is empty"),
+        ("1,t,TXT_2_IMG,m,,-1,30,1000\n", "line 3: images"),
+        ("1,t,TXT_2_IMG,m,,1,30,0\n", "line 3: warm_ms"),
+        ("1,t,TXT_2_IMG,m,,1,30,NaN\n", "line 3: warm_ms"),
+    ];
+    for (row, says) in broken {
+        std::fs::write(&path, format!("{head}{good}{row}")).expect("the file is written");
+        let error = backlot_inference_simulator::workload::read_requests(&path).expect_err(row).to_string();
+        assert!(error.contains(says), "{row:?} gave {error:?}");
+    }
+}

@@ -66,7 +66,7 @@ impl<R: Rule> Policy for Pull<R> {
         }
         while !self.queue.all.is_empty() && self.view.free().next().is_some() {
             let Some((key, at)) = self.rule.next(now, &self.view, &self.queue) else { return };
-            let Some(job) = self.view.jobs.get(&key) else { return };
+            let Some(job) = self.view.jobs.get(&key).filter(|_| self.view.fits(key, at)) else { return };
             self.queue.remove(key, job);
             self.rule.started(now, &job.tenant);
             self.view.start(now, key, at, effects);

@@ -94,7 +94,11 @@ impl<R: Router> Push<R> {
 
     fn serve(&mut self, now: TimeUs, at: usize, effects: &mut Vec<Effect>) {
         while self.lines.view.workers[at].is_free() {
-            let Some(key) = self.lines.waiting[at].pop_front() else { return };
+            let Some(key) = self.lines.waiting[at].front().copied() else { return };
+            if !self.lines.view.fits(key, at) {
+                return;
+            }
+            self.lines.waiting[at].pop_front();
             self.lines.view.start(now, key, at, effects);
         }
     }

@@ -23,6 +23,8 @@ pub(crate) struct Worker {
     pub(crate) resident: Vec<(ModelKey, TimeUs)>,
     pub(crate) running: Vec<(Fence, JobKey)>,
     pub(crate) idle_since: TimeUs,
+    /// Attempts that it came back with and that no longer count: it takes nothing new before they have ended.
+    stale: Vec<Fence>,
 }
 
 impl Worker {
@@ -92,22 +94,28 @@ impl View {
             Event::AgentDraining { agent } => {
                 if let Some(at) = self.by_agent.get(&agent) {
                     self.workers[*at].open = false;
+                    self.workers[*at].stale.clear();
                     changes.push(Change::Went(*at));
                 }
             }
             Event::WorkerReport { worker, resident } => {
                 if let Some(at) = self.by_agent.get(&worker.agent) {
-                    self.workers[*at].resident = resident.into_iter().map(|model| (model, now)).collect();
+                    // What is being loaded for a job is not resident yet, and takes its room all the same.
+                    let running = self.workers[*at].running.iter();
+                    let loading = running.filter_map(|(_, job)| Some(self.jobs.get(job)?.model.clone()));
+                    let mut models = resident;
+                    models.extend(loading);
+                    self.workers[*at].resident = models.into_iter().map(|model| (model, now)).collect();
                 }
             }
             Event::Finished { job, fence, outcome, load_ms, compute_ms } => {
                 self.finished(now, job, fence, outcome, load_ms + compute_ms, changes, effects);
             }
-            Event::CancelRequested { job } => {
-                if !self.runs_on.contains_key(&job) && self.jobs.remove(&job).is_some() {
-                    effects.push(Effect::Canceled { job });
-                    changes.push(Change::Left(job));
-                }
+            Event::CancelRequested { job }
+                if !self.runs_on.contains_key(&job) && self.jobs.remove(&job).is_some() =>
+            {
+                effects.push(Effect::Canceled { job });
+                changes.push(Change::Left(job));
             }
             _ => {}
         }
@@ -136,12 +144,13 @@ impl View {
         for one in &spec.workers {
             let worker = Worker {
                 key: WorkerKey { agent: spec.agent.clone(), worker: one.worker.clone() },
-                open: true,
+                open: spec.running.is_empty(),
                 slots: one.slots as usize,
                 concurrency: one.concurrency as usize,
                 resident: Vec::new(),
                 running: Vec::new(),
                 idle_since: now,
+                stale: spec.running.iter().map(|run| run.fence).collect(),
             };
             let at = match self.by_agent.get(&spec.agent) {
                 Some(at) => {
@@ -161,6 +170,7 @@ impl View {
     fn lost(&mut self, agent: &AgentKey, changes: &mut Vec<Change>, effects: &mut Vec<Effect>) {
         let Some(at) = self.by_agent.get(agent).copied() else { return };
         self.workers[at].open = false;
+        self.workers[at].stale.clear();
         self.workers[at].resident.clear();
         for (fence, job) in std::mem::take(&mut self.workers[at].running) {
             self.runs_on.remove(&job);
@@ -185,6 +195,7 @@ impl View {
             Some((_, held)) if *held == fence => {}
             _ => {
                 effects.push(Effect::LateReport { job, fence });
+                self.reopen(now, fence, changes);
                 return;
             }
         }
@@ -208,6 +219,18 @@ impl View {
             AttemptOutcome::Canceled => {
                 effects.push(Effect::AttemptEnded { job, fence, end: AttemptEnd::Canceled });
                 changes.push(Change::Waits(job));
+            }
+        }
+    }
+
+    /// A worker that came back with attempts that no longer counted is free when the last of them has ended.
+    fn reopen(&mut self, now: TimeUs, fence: Fence, changes: &mut Vec<Change>) {
+        for (at, worker) in self.workers.iter_mut().enumerate() {
+            let before = worker.stale.len();
+            worker.stale.retain(|one| *one != fence);
+            if before > 0 && worker.stale.is_empty() {
+                (worker.open, worker.idle_since) = (true, now);
+                changes.push(Change::Came(at));
             }
         }
     }
@@ -242,6 +265,17 @@ impl View {
             timeout_ms: TIMEOUT_MS,
             warm,
         }));
+    }
+
+    /// Whether the job's model is resident on the worker, or what nothing runs can make room for it.
+    pub(crate) fn fits(&self, job: JobKey, at: usize) -> bool {
+        let Some(model) = self.jobs.get(&job).map(|job| &job.model) else { return false };
+        let worker = &self.workers[at];
+        let runs = |one: &ModelKey| {
+            worker.running.iter().any(|(_, job)| self.jobs.get(job).is_some_and(|job| job.model == *one))
+        };
+        let idle = worker.resident.iter().filter(|(one, _)| !runs(one)).count();
+        worker.holds(model) || worker.resident.len() - idle < worker.slots
     }
 
     /// Workers that can take a job now.

@@ -1,5 +1,7 @@
 //! The command `backlot simulate`.
 
+mod more;
+
 use std::{
     io::Write,
     path::PathBuf,
@@ -20,7 +22,7 @@ use crate::{
     measure::{self, Figures},
     outcome::Run,
     search::{Question, SearchError},
-    workload::{ReadError, Workload, read_loads, read_requests},
+    workload::{ReadError, Workload, generate, read_loads, read_requests, synthetic_loads},
 };
 
 /// Fleets that `--search` tries.
@@ -33,10 +35,10 @@ const FLEET_MAX: u32 = 10_000;
 /// Replays a workload under our scheduler and what it is compared with.
 #[derive(Debug, Args)]
 pub struct SimulateArgs {
-    /// Requests (CSV: `arrival_s,tenant,task,model,adapter,images,steps,warm_ms`).
+    /// Requests (CSV: `arrival_s,tenant,task,model,adapter,images,steps,warm_ms`). Without it a synthetic workload runs.
     #[arg(long, value_name = "FILE")]
     pub requests: Option<PathBuf>,
-    /// Quantiles of loads (CSV: `component,quantile,ms`).
+    /// Quantiles of loads (CSV: `component,quantile,ms`). Without it synthetic ones are used.
     #[arg(long, value_name = "FILE")]
     pub loads: Option<PathBuf>,
     /// Folds arrivals: time modulo so many seconds.
@@ -75,6 +77,49 @@ pub struct SimulateArgs {
     /// Loads take this share of what is drawn.
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     pub load_factor: f64,
+    /// Writes an HTML page with plots into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+    /// Prints what no policy can beat, and with --all how far ours is from it.
+    #[arg(long)]
+    pub bounds: bool,
+    /// Runs a scenario instead and prints one JSON object a row.
+    #[arg(long, value_name = "NAME", value_parser = ["s1", "s3", "s4", "s5"])]
+    pub scenario: Option<String>,
+    /// Writes the synthetic workload (its loads beside it, as FILE.loads.csv) and ends.
+    #[arg(long, value_name = "FILE")]
+    pub generate: Option<PathBuf>,
+    /// The synthetic workload's own seed, apart from the seed of runs.
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub generate_seed: u64,
+    /// Requests of the synthetic workload.
+    #[arg(long, value_name = "N", default_value_t = 13_600, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub generate_requests: u32,
+    /// Share of clips of 1 to 10 minutes in the synthetic workload.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub video: f64,
+    /// Converts an original GenTD26 request trace to the columns above, writes it to --to and ends.
+    #[arg(long, value_name = "FILE", requires = "to")]
+    pub convert: Option<PathBuf>,
+    /// Converts original latencies of base models and adapters (BASE,LORA) to quantiles, writes them to --to and ends.
+    #[arg(
+        long,
+        value_name = "FILES",
+        requires = "to",
+        value_delimiter = ',',
+        num_args = 2,
+        conflicts_with = "convert"
+    )]
+    pub convert_loads: Option<Vec<PathBuf>>,
+    /// Where a conversion goes.
+    #[arg(long, value_name = "FILE")]
+    pub to: Option<PathBuf>,
+    /// Runs so many small cases with faults, each of its own seed; a failure is made small and shown.
+    #[arg(long, value_name = "N")]
+    pub stress: Option<u64>,
+    /// Runs one case that --stress has shown, and prints its events.
+    #[arg(long, value_name = "FILE")]
+    pub replay: Option<PathBuf>,
 }
 
 /// Why the command failed.
@@ -89,6 +134,9 @@ pub enum SimulateError {
     /// There is no result.
     #[error(transparent)]
     Search(#[from] SearchError),
+    /// A case with faults did not hold.
+    #[error("{0}")]
+    Case(String),
     /// Something could not be written.
     #[error("{what} cannot be written")]
     Write {
@@ -109,7 +157,13 @@ pub fn simulate(args: &SimulateArgs, out: &mut dyn Write) -> Result<(), Simulate
         }
         return Ok(());
     }
+    if more::instead(args, out)? {
+        return Ok(());
+    }
     let (workload, loads) = inputs(args)?;
+    if let Some(name) = &args.scenario {
+        return more::scenario(args, name, &workload, &loads, out);
+    }
     let results = runs(args, &workload, &loads)?;
     if !args.json {
         writeln!(out, "{HEADER}").map_err(write)?;
@@ -124,6 +178,12 @@ pub fn simulate(args: &SimulateArgs, out: &mut dyn Write) -> Result<(), Simulate
         if let Some(path) = &args.decisions {
             write_decisions(path, run)?;
         }
+    }
+    if args.bounds {
+        more::bounds(args, &results, &workload, out)?;
+    }
+    if let Some(folder) = &args.report {
+        more::report(args, folder, &results, &workload, &loads)?;
     }
     Ok(())
 }
@@ -150,16 +210,25 @@ fn table_line(figures: &Figures) -> String {
 
 fn inputs(args: &SimulateArgs) -> Result<(Workload, Loads), SimulateError> {
     let usage = |text: &str| SimulateError::Usage(text.to_owned());
-    let requests = args.requests.as_deref().ok_or_else(|| usage("--requests is missing"))?;
-    let loads = args.loads.as_deref().ok_or_else(|| usage("--loads is missing"))?;
     if !(0.001..=1000.0).contains(&args.load_factor) {
         return Err(usage("--load-factor must lie between 0.001 and 1000"));
     }
     if args.decisions.is_some() && (args.all || args.seeds > 1) {
         return Err(usage("--decisions takes one policy and one seed"));
     }
-    Ok((read_requests(requests)?, read_loads(loads)?))
+    if !(0.0..=1.0).contains(&args.video) {
+        return Err(usage("--video must lie between 0 and 1"));
+    }
+    let workload = match &args.requests {
+        Some(path) => read_requests(path)?,
+        None => generate(&more::recipe(args)),
+    };
+    let loads = args.loads.as_deref().map_or_else(|| Ok(synthetic_loads()), read_loads)?;
+    Ok((workload, loads))
 }
+
+/// A run with its figures, or why there is none.
+type Outcome = Result<(Run, Figures), SearchError>;
 
 /// All runs that are asked for, several at once, in the order of policy and seed.
 fn runs(
@@ -174,8 +243,7 @@ fn runs(
         .collect();
     let bar = progress(tasks.len() as u64);
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<Option<Result<(Run, Figures), SearchError>>>> =
-        Mutex::new(tasks.iter().map(|_| None).collect());
+    let done: Mutex<Vec<Option<Outcome>>> = Mutex::new(tasks.iter().map(|_| None).collect());
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(tasks.len());
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -210,7 +278,7 @@ fn one(
         slots: args.slots,
         overlap: args.overlap,
         load_milli: (args.load_factor * 1000.0) as i64,
-        record: args.decisions.is_some(),
+        record: args.decisions.is_some() || (args.report.is_some() && policy == more::first_policy(args)),
     };
     let folded = workload.folded(args.fold, seed);
     let run = match args.gpus {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use backlot_inference_scheduler::{
-    AgentKey, AgentSpec, AttemptOutcome, Event, FailureClass, Fence, JobKey, Phase, RunningAttempt,
+    AgentKey, AgentSpec, AttemptOutcome, Event, FailureClass, Fence, JobKey, ModelKey, Phase, RunningAttempt,
     WorkerSpec,
 };
 
@@ -11,7 +11,7 @@ use super::{
     Computed, Engine,
     clock::Happening,
     faults::{Fault, SLOW_FACTOR},
-    gpu::{Attempt, Gpu, Load, Resident, Stage, Step, Told},
+    gpu::{Attempt, Gpu, Load, Resident, Stage, Step},
     setup::{GpuSpec, What},
 };
 use crate::{
@@ -43,7 +43,6 @@ impl Engine<'_> {
         let now_us = self.now_us;
         let region = self.region_key(self.gpus[at].spec.region);
         let gpu = &mut self.gpus[at];
-        gpu.told = Told::Joined;
         gpu.up_since_us.get_or_insert(now_us);
         let spooled = std::mem::take(&mut gpu.spool);
         let worker = WorkerSpec {
@@ -53,6 +52,9 @@ impl Engine<'_> {
             slots: gpu.spec.slots,
             concurrency: gpu.spec.concurrency,
             models: BTreeSet::new(),
+            speed_milli: gpu.spec.speed_milli,
+            overlap: gpu.spec.overlap,
+            pool: None,
         };
         let joined = Event::AgentJoined(AgentSpec {
             agent: gpu.key.agent.clone(),
@@ -60,17 +62,20 @@ impl Engine<'_> {
             workers: vec![worker],
             running: running(gpu),
         });
-        let resident: BTreeSet<_> = gpu
-            .resident
-            .iter()
-            .filter(|one| one.ready)
-            .map(|one| self.model_keys[one.model as usize].clone())
-            .collect();
-        let report = Event::WorkerReport { worker: gpu.key.clone(), resident };
         self.inbox.extend(spooled);
         self.inbox.push_back(joined);
-        self.inbox.push_back(report);
+        self.report_resident(at);
         self.note(at, What::Join, |_| {});
+    }
+
+    pub(super) fn ready_models(&self, at: usize) -> BTreeSet<ModelKey> {
+        let ready = self.gpus[at].resident.iter().filter(|one| one.ready);
+        ready.map(|one| self.model_keys[one.model as usize].clone()).collect()
+    }
+
+    pub(super) fn report_resident(&mut self, at: usize) {
+        let (worker, resident) = (self.gpus[at].key.clone(), self.ready_models(at));
+        self.inbox.push_back(Event::WorkerReport { worker, resident });
     }
 
     pub(super) fn heartbeat(&mut self, at: usize) {
@@ -143,6 +148,9 @@ impl Engine<'_> {
 
     /// The load that an attempt waits for.
     fn load_base(&mut self, at: usize, nth: usize) {
+        if self.gpus[at].resident(self.gpus[at].attempts[nth].model).is_none() {
+            self.make_room(at);
+        }
         let gpu = &mut self.gpus[at];
         let (job, fence, model) = (gpu.attempts[nth].job, gpu.attempts[nth].fence, gpu.attempts[nth].model);
         gpu.prefetches.retain(|other| *other != model);
@@ -245,6 +253,9 @@ impl Engine<'_> {
         }
         let (key, name) = (gpu.key.clone(), self.workload.models[load.model as usize].clone());
         self.note(at, What::Loaded, |line| line.model = Some(name));
+        if self.gpus[at].unsure {
+            self.report_resident(at);
+        }
         if load.cause.is_none() {
             let load_ms = (now_us - load.began_us) / 1000;
             let model = self.model_keys[load.model as usize].clone();
@@ -291,15 +302,26 @@ impl Engine<'_> {
         self.report(at, event);
     }
 
-    /// The agent has stopped an attempt. A load that it caused goes on: nothing can take it back.
+    /// The agent has stopped an attempt, and the load that it waited for with it. Until its report arrives the policy
+    /// believes the base to be there.
     pub(super) fn stopped(&mut self, at: usize, fence: Fence) {
         let now_us = self.now_us;
         let gpu = &mut self.gpus[at];
         let Some(nth) = gpu.attempts.iter().position(|attempt| attempt.fence == fence) else { return };
         let attempt = gpu.attempts.remove(nth);
+        let needed = gpu.attempts.iter().any(|other| other.model == attempt.model);
+        if gpu.load.is_some_and(|load| load.cause == Some(fence)) {
+            gpu.load = None;
+        }
+        let before = gpu.resident.len();
+        gpu.resident.retain(|one| one.ready || needed || one.model != attempt.model);
+        gpu.unsure |= gpu.resident.len() != before;
         gpu.account(now_us);
         self.note(at, What::Stop, |line| line.job = Some(attempt.job));
         self.report_end(at, &attempt, AttemptOutcome::Canceled);
+        if self.gpus[at].unsure {
+            self.report_resident(at);
+        }
         self.pump(at);
     }
 
@@ -359,12 +381,13 @@ impl Engine<'_> {
                 }
             }
             Fault::Drain => {
-                if self.gpus[at].told == Told::Joined {
-                    self.gpus[at].told = Told::Draining;
+                if self.gpus[at].linked {
                     self.inbox.push_back(Event::AgentDraining { agent: self.gpus[at].key.agent.clone() });
                 }
             }
             Fault::Preempt => {
+                // Spot machines are told some time ahead: nothing new comes while they hand back what they run.
+                self.inbox.push_back(Event::AgentDraining { agent: self.gpus[at].key.agent.clone() });
                 for attempt in std::mem::take(&mut self.gpus[at].attempts) {
                     let class = FailureClass::LostWorker;
                     self.tally.preempted += 1;
@@ -382,6 +405,7 @@ impl Engine<'_> {
         (gpu.alive, gpu.linked) = (false, false);
         gpu.attempts.clear();
         gpu.prefetches.clear();
+        gpu.unsure = false;
         gpu.resident.clear();
         gpu.spool.clear();
         gpu.load = None;
@@ -392,10 +416,7 @@ impl Engine<'_> {
 
     fn lost(&mut self, at: usize) {
         self.note(at, What::Leave, |_| {});
-        if self.gpus[at].told != Told::Gone {
-            self.gpus[at].told = Told::Gone;
-            self.inbox.push_back(Event::AgentLost { agent: self.gpus[at].key.agent.clone() });
-        }
+        self.inbox.push_back(Event::AgentLost { agent: self.gpus[at].key.agent.clone() });
     }
 
     pub(super) fn back(&mut self, at: usize) {

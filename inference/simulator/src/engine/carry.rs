@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use backlot_inference_scheduler::{Assignment, AttemptEnd, Effect, Fence, JobKey, ModelKey, WorkerKey};
+use backlot_inference_scheduler::{
+    Assignment, AttemptEnd, Effect, Event, Fence, JobKey, ModelKey, WorkerKey,
+};
 
 use super::{
     Engine, Violation,
@@ -36,6 +38,7 @@ impl Engine<'_> {
             Effect::Failed { job, .. } => self.ends(job, Ending::Failed),
             Effect::Canceled { job } => self.ends(job, Ending::Canceled),
             Effect::Expired { job } => self.ends(job, Ending::Expired),
+            Effect::Scale { .. } => Ok(()),
         };
         result.map_err(|what| self.violation(what))
     }
@@ -81,7 +84,12 @@ impl Engine<'_> {
             return Err(format!("{} is full", assignment.worker));
         }
         let known = gpu.resident(model).is_some();
-        if gpu.alive && !known && gpu.resident.len() >= gpu.spec.slots as usize {
+        if gpu.unsure && !known {
+            self.make_room(at);
+        }
+        let gpu = &self.gpus[at];
+        let full = gpu.resident.len() >= gpu.spec.slots as usize;
+        if gpu.alive && !known && !gpu.unsure && gpu.resident.len() >= gpu.spec.slots as usize {
             return Err(format!("{} has no room for another model", assignment.worker));
         }
         self.jobs[job].lease = Some((assignment.fence, at));
@@ -93,7 +101,7 @@ impl Engine<'_> {
         }
         let ready_us = self.now_us + self.travel_us(home, self.gpus[at].spec.region);
         let gpu = &mut self.gpus[at];
-        if !known {
+        if !known && !full {
             gpu.resident.push(Resident { model, ready: false, merged: Vec::new() });
         }
         gpu.attempts.push(Attempt {
@@ -118,6 +126,18 @@ impl Engine<'_> {
         Ok(())
     }
 
+    /// An agent whose stream was cut makes room itself, and says so: nobody could know what is resident there.
+    pub(super) fn make_room(&mut self, at: usize) {
+        while self.gpus[at].resident.len() >= self.gpus[at].spec.slots as usize {
+            let Some(model) = self.gpus[at].idle_base() else { return };
+            self.gpus[at].resident.retain(|one| one.model != model);
+            self.tally.evictions += 1;
+            let name = self.workload.models[model as usize].clone();
+            self.note(at, What::Evict, |line| line.model = Some(name));
+            self.report_resident(at);
+        }
+    }
+
     /// A job's data crosses from its region to the GPU's: one round trip.
     fn travel_us(&self, from: u16, to: u16) -> i64 {
         if from == to {
@@ -132,6 +152,13 @@ impl Engine<'_> {
         let model = self.model(key)?;
         let gpu = &mut self.gpus[at];
         if !gpu.alive || !gpu.linked {
+            return Ok(());
+        }
+        if gpu.unsure && (gpu.resident(model).is_some() || gpu.resident.len() >= gpu.spec.slots as usize) {
+            let loaded = gpu.resident(model).is_some();
+            let event =
+                Event::LoadFinished { worker: worker.clone(), model: key.clone(), load_ms: 0, loaded };
+            self.report(at, event);
             return Ok(());
         }
         if gpu.resident(model).is_some() {
@@ -156,6 +183,10 @@ impl Engine<'_> {
         let model = self.model(key)?;
         let gpu = &mut self.gpus[at];
         if !gpu.alive || !gpu.linked {
+            return Ok(());
+        }
+        if gpu.unsure && (gpu.uses(model) || gpu.resident(model).is_none()) {
+            self.report_resident(at);
             return Ok(());
         }
         if gpu.uses(model) {

@@ -23,6 +23,9 @@ pub(super) struct Gpu {
     pub(super) key: WorkerKey,
     pub(super) spec: GpuSpec,
     pub(super) told: Told,
+    /// Whether the policy may believe something else to be resident than is, because the stream was cut or a load was
+    /// stopped.
+    pub(super) unsure: bool,
     /// Whether its process lives.
     pub(super) alive: bool,
     /// Whether its stream is up.
@@ -111,6 +114,7 @@ impl Gpu {
             key: WorkerKey::new(&agent, "gpu"),
             spec,
             told: Told::Gone,
+            unsure: false,
             alive: true,
             linked: true,
             resident: Vec::new(),
@@ -143,6 +147,16 @@ impl Gpu {
         self.attempts.iter().any(|attempt| attempt.stage == Stage::Computing)
     }
 
+    /// Whether one more base fits, after one that nothing uses has gone.
+    fn has_room(&self) -> bool {
+        self.resident.len() < self.spec.slots as usize || self.idle_base().is_some()
+    }
+
+    /// A resident base that nothing uses.
+    pub(super) fn idle_base(&self) -> Option<u32> {
+        self.resident.iter().map(|one| one.model).find(|model| !self.uses(*model))
+    }
+
     /// Whether the model is needed by what runs or is about to.
     pub(super) fn uses(&self, model: u32) -> bool {
         self.attempts.iter().any(|attempt| attempt.model == model)
@@ -168,6 +182,7 @@ impl Gpu {
                         None | Some(_) => {}
                     }
                 }
+                None if !self.has_room() => {}
                 // A prefetch that has not begun becomes the attempt's own load.
                 _ if may_load => return Some(Step::Base(at)),
                 _ => {}

@@ -16,14 +16,14 @@ use std::{
 };
 
 use backlot_inference_scheduler::{
-    AgentKey, Effect, Event, Fence, JobKey, JobSpec, ModelKey, ModelProfile, RegionKey, TenantKey,
+    AgentKey, Effect, Event, Features, Fence, JobKey, JobSpec, ModelKey, ModelProfile, RegionKey, TenantKey,
     TenantSpec, Tier, TimeUs,
 };
 use thiserror::Error;
 
 use self::{
     clock::{Clock, Happening},
-    gpu::Gpu,
+    gpu::{Gpu, Told},
     setup::{Decision, Setup},
 };
 use crate::{
@@ -107,6 +107,20 @@ struct Engine<'a> {
     speculative: u64,
     late_waits: usize,
     late_flows: usize,
+    digest: u64,
+}
+
+/// Runs a workload under a policy; the events that it was given until its end or its first impossible decision.
+pub fn run_logged(
+    setup: &Setup,
+    workload: &Workload,
+    loads: &Loads,
+    policy: &mut dyn Policy,
+) -> (Vec<(TimeUs, Event)>, Result<(), Violation>) {
+    let mut engine = Engine::new(setup, workload, loads, policy);
+    engine.log = Some(Vec::new());
+    let result = engine.go();
+    (engine.log.unwrap_or_default(), result)
 }
 
 /// Runs a workload under a policy to its end.
@@ -151,6 +165,7 @@ impl<'a> Engine<'a> {
             speculative: 0,
             late_waits: 0,
             late_flows: 0,
+            digest: 0,
         };
         for spec in &setup.fleet {
             engine.add_gpu(*spec);
@@ -165,6 +180,11 @@ impl<'a> Engine<'a> {
     }
 
     fn run(mut self) -> Result<Run, Violation> {
+        self.go()?;
+        Ok(self.finish())
+    }
+
+    fn go(&mut self) -> Result<(), Violation> {
         for gpu in 0..self.gpus.len() {
             self.join(gpu);
         }
@@ -195,7 +215,7 @@ impl<'a> Engine<'a> {
             }
             self.deliver()?;
         }
-        Ok(self.finish())
+        Ok(())
     }
 
     /// Whether the promise that the run is about cannot be held any more.
@@ -230,14 +250,37 @@ impl<'a> Engine<'a> {
                 log.push((TimeUs(self.now_us), event.clone()));
             }
             self.tally.events += 1;
+            self.tells(&event);
             let mut effects = std::mem::take(&mut self.effects);
             self.policy.apply(TimeUs(self.now_us), event, &mut effects);
             for effect in effects.drain(..) {
+                if self.setup.check {
+                    self.digest = digest(self.digest, &format!("{} {effect:?}", self.now_us));
+                }
                 self.carry_out(effect)?;
             }
             self.effects = effects;
+            if self.setup.check {
+                self.policy.check().map_err(|what| self.violation(what))?;
+            }
         }
         Ok(())
+    }
+
+    /// From this event on the policy knows whether an agent is there.
+    fn tells(&mut self, event: &Event) {
+        let (agent, told) = match event {
+            Event::AgentJoined(spec) => (&spec.agent, Told::Joined),
+            Event::AgentLost { agent } => (agent, Told::Gone),
+            Event::AgentDraining { agent } => (agent, Told::Draining),
+            _ => return,
+        };
+        if let Some(at) = self.gpu_of.get(agent) {
+            let gpu = &mut self.gpus[*at];
+            gpu.told = told;
+            // From a cut on the policy may be wrong about what is resident: the agent makes room itself.
+            gpu.unsure |= !gpu.resident.is_empty();
+        }
     }
 
     fn arrives(&mut self, job: usize) {
@@ -267,6 +310,9 @@ impl<'a> Engine<'a> {
         }
         self.jobs[job].arrived = true;
         self.plan_cancel(job);
+        let request = &self.workload.requests[job];
+        let adapters: Vec<Arc<str>> =
+            request.adapters.iter().map(|at| self.adapter_names[*at as usize].clone()).collect();
         self.inbox.push_back(Event::Submitted(JobSpec {
             job: JobKey(job as u128),
             tenant: key,
@@ -276,6 +322,14 @@ impl<'a> Engine<'a> {
             ttl_ms: self.setup.ttl_ms,
             predicted_ms: 0,
             regions: std::collections::BTreeSet::new(),
+            features: Features {
+                task: request.task.number(),
+                steps: request.steps,
+                count: request.images,
+                size: 0,
+            },
+            adapters: adapters.into(),
+            data_region: (self.setup.regions.len() > 1).then(|| self.region_key(request.region)),
         }));
     }
 
@@ -304,8 +358,16 @@ impl<'a> Engine<'a> {
             up_us: self.gpus.iter().map(|gpu| gpu.up_us).sum(),
             end_us: now_us,
             decisions: self.decisions,
+            digest: self.digest,
         }
     }
+}
+
+/// Adds a text to a digest (FNV-1a).
+fn digest(before: u64, text: &str) -> u64 {
+    text.bytes().fold(before ^ 0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    })
 }
 
 /// The place, counted from 1, of the value below which a share of all `count` lies (nearest rank).

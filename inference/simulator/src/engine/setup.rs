@@ -65,6 +65,8 @@ pub struct Setup {
     pub guess: ProfileGuess,
     /// Loads take this many thousandths of what was drawn.
     pub load_milli: i64,
+    /// Whether to check the policy's own invariants after each event, keep a digest of all effects.
+    pub check: bool,
     /// Whether to keep every assignment, load and eviction.
     pub record: bool,
     /// Stop as soon as this cannot be held any more.
@@ -90,6 +92,7 @@ impl Setup {
             rtt_us: Vec::new(),
             guess: ProfileGuess { load_ms: 20_000, run_ms: 10_000 },
             load_milli: 1000,
+            check: false,
             record: false,
             stop_at: None,
             ttl_ms: TTL_MS,

@@ -1,9 +1,15 @@
 //! What arrives: requests with their tenant, model, adapters and compute.
 
+mod convert;
 mod fold;
+mod generate;
 mod read;
+mod write;
 
+pub use convert::{convert_loads, convert_requests};
+pub use generate::{RECIPE, Recipe, generate, synthetic_loads};
 pub use read::{ReadError, read_loads, read_requests};
+pub use write::{write_loads, write_requests};
 
 use std::{collections::HashMap, sync::Arc};
 
