@@ -1,4 +1,4 @@
-//! Everything of Backlot in one binary: `serve`, `agent`, `migrate`, `admin`, `demo`.
+//! Everything of Backlot in one binary: `serve`, `agent`, `migrate`, `admin`, `demo`, `simulate`.
 
 mod commands;
 mod compose;
@@ -35,6 +35,8 @@ enum Command {
     Admin(commands::admin::AdminArgs),
     /// Drives one real job through a running studio over its public API.
     Demo(commands::demo::DemoArgs),
+    /// Replays a workload under the scheduler and the policies that it is compared with.
+    Simulate(Box<backlot_inference_simulator::cli::SimulateArgs>),
     /// Prints the OpenAPI document of the public API.
     Openapi,
     /// Looks at one uploaded file, in a process of its own that may crash.
@@ -105,6 +107,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Tool(args) => commands::tool::run(&args),
         Command::Admin(args) => commands::admin::run(&args).await,
         Command::Demo(args) => commands::demo::run(&args).await,
+        Command::Simulate(args) => commands::simulate::run(*args).await,
         Command::Openapi => commands::openapi::run().await,
         Command::ProbeChild => unreachable!("handled before the runtime starts"),
     }

@@ -5,4 +5,5 @@ pub(crate) mod demo;
 pub(crate) mod migrate;
 pub(crate) mod openapi;
 pub(crate) mod serve;
+pub(crate) mod simulate;
 pub(crate) mod tool;
