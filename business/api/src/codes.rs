@@ -98,6 +98,12 @@ pub const BOARD_CHILD_FAILED: Code =
 /// The film to export has no clip with something to show.
 pub const BOARD_FILM_EMPTY: Code =
     Code::new("board_film_empty", Kind::FailedPrecondition, "The film has nothing to show");
+/// The workflow is none, or the ComfyUI server cannot run it.
+pub const WORKFLOW_REFUSED: Code =
+    Code::new("workflow_refused", Kind::Unprocessable, "The workflow cannot be a tool");
+/// No ComfyUI server is configured, or it does not answer.
+pub const COMFYUI_UNAVAILABLE: Code =
+    Code::new("comfyui_unavailable", Kind::Unavailable, "The ComfyUI server does not answer");
 
 /// All of the above.
 pub const ALL: &[&Code] = &[
@@ -109,6 +115,8 @@ pub const ALL: &[&Code] = &[
     &PROMPT_MODERATED,
     &REVIEW_UNKNOWN,
     &REVIEW_DECIDED,
+    &WORKFLOW_REFUSED,
+    &COMFYUI_UNAVAILABLE,
     &PROFILE_UNKNOWN,
     &HANDLE_TAKEN,
     &POST_UNKNOWN,

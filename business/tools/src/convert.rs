@@ -56,6 +56,7 @@ pub(crate) fn job_of(job: inference::Job) -> Job {
         phase,
         progress: if job.progress.is_finite() { job.progress.clamp(0.0, 1.0) } else { 0.0 },
         progress_note: job.progress_note,
+        preview: job.preview,
         position: job.position,
         start_p50_ms: job.start_p50_ms,
         start_p90_ms: job.start_p90_ms,

@@ -71,6 +71,9 @@ pub enum Error {
     /// Decided otherwise before.
     #[error("review {0} was decided otherwise")]
     ReviewDecided(ReviewId),
+    /// A workflow cannot be imported.
+    #[error(transparent)]
+    Import(#[from] crate::extensions::ImportError),
     /// Billing refused to hold the price.
     #[error("{0}")]
     Refused(Problem),
@@ -136,6 +139,7 @@ impl From<Error> for Problem {
                 &codes::REVIEW_DECIDED,
                 format!("Somebody has decided it before. GET /v1/reviews/{id} says who, when and how."),
             ),
+            Error::Import(error) => error.into(),
             Error::Refused(problem) => problem,
         }
     }

@@ -101,6 +101,8 @@ pub(crate) struct Job {
     pub progress: f64,
     /// For people.
     pub progress_note: String,
+    /// A data URL of a small picture, or empty.
+    pub preview: String,
     /// In the queue.
     pub position: i32,
     /// From now.

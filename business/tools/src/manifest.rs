@@ -86,6 +86,8 @@ pub enum Source {
     Builtin,
     /// A folder of Python (`src/extensions`).
     Extension,
+    /// An imported workflow of ComfyUI (`src/extensions`).
+    Comfyui,
 }
 
 impl Source {

@@ -134,6 +134,9 @@ pub struct RunView {
     pub progress: Option<f64>,
     /// For people.
     pub progress_note: Option<String>,
+    /// How the result looks so far: a data URL of a small picture; null where the tool shows none, and while a
+    /// picture that comes out has to pass moderation first.
+    pub preview: Option<String>,
     /// In the queue, 0: next; null where it does not wait.
     pub position: Option<i32>,
     /// Half of such runs start within this time from now; null where it is not known.
@@ -200,6 +203,10 @@ impl Service {
             phase: phase_of(row, stage, job),
             progress: if state == RunState::Succeeded { Some(1.0) } else { running.map(|job| job.progress) },
             progress_note: running.map(|job| job.progress_note.clone()).filter(|note| !note.is_empty()),
+            preview: running
+                .filter(|_| !row.looks_at_outputs || self.config().moderation.previews)
+                .map(|job| job.preview.clone())
+                .filter(|preview| !preview.is_empty()),
             position: waiting.map(|job| job.position),
             start_p50_ms: waiting.map(|job| job.start_p50_ms),
             start_p90_ms: waiting.map(|job| job.start_p90_ms),

@@ -181,6 +181,7 @@ impl Attempt {
             progress: snapshot.progress,
             note: snapshot.note.clone(),
             log_tail: snapshot.log_tail().to_owned(),
+            preview: snapshot.preview.clone(),
         };
         // Nobody listens only where the agent ends, and with it this attempt.
         let _ = self.events.send(Event::Phase(message)).await;

@@ -12,7 +12,7 @@ use backlot_inference_scheduler::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
-    driver::{Hello, Report, ToDriver},
+    driver::{Hello, Report, Shown, ToDriver},
     error::Error,
     limits,
     model::{
@@ -252,6 +252,7 @@ pub(crate) fn job(job: &Job) -> v1::Job {
         phase: phase_message(job.phase),
         progress: job.progress,
         progress_note: job.progress_note.clone(),
+        preview: job.preview.clone(),
         position: i32::try_from(job.position).unwrap_or(i32::MAX),
         start_p50_ms: job.start_p50_ms,
         start_p90_ms: job.start_p90_ms,
@@ -418,6 +419,17 @@ fn report(message: v1::AttemptFinished) -> Result<Report, Error> {
     })
 }
 
+/// A preview is a small picture, or it is none: it is shown to people as it is.
+fn picture(preview: String) -> String {
+    let kinds = ["data:image/jpeg;base64,", "data:image/png;base64,", "data:image/webp;base64,"];
+    let content = kinds.iter().find_map(|kind| preview.strip_prefix(kind));
+    let is_base64 = |content: &str| {
+        content.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
+    };
+    let is_good = preview.len() <= limits::PREVIEW_BYTES_MAX && content.is_some_and(is_base64);
+    if is_good { preview } else { String::new() }
+}
+
 /// What an agent says after its hello; nothing where this version does not know the message.
 pub(crate) fn said(message: v1::AgentMessage) -> Result<Option<ToDriver>, Error> {
     use v1::agent_message::Message;
@@ -431,9 +443,12 @@ pub(crate) fn said(message: v1::AgentMessage) -> Result<Option<ToDriver>, Error>
                 job,
                 fence,
                 phase: phase_of(phase.phase),
-                progress: phase.progress,
-                note: head(&phase.note, limits::NOTE_CHARS_MAX),
-                log_tail: tail(&phase.log_tail, limits::LOG_TAIL_BYTES_MAX),
+                shown: Shown {
+                    progress: phase.progress,
+                    note: head(&phase.note, limits::NOTE_CHARS_MAX),
+                    preview: picture(phase.preview),
+                    log_tail: tail(&phase.log_tail, limits::LOG_TAIL_BYTES_MAX),
+                },
             }
         }
         Some(Message::Finished(finished)) => ToDriver::Finished(Box::new(report(finished)?)),

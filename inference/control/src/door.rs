@@ -85,6 +85,7 @@ pub(crate) fn blank(namespace: &str, tenant: &str, model: &str, model_version: &
         phase: Phase::Queued,
         progress: 0.0,
         progress_note: String::new(),
+        preview: String::new(),
         position: 0,
         start_p50_ms: 0,
         start_p90_ms: 0,

@@ -12,6 +12,8 @@ pub const MESSAGE_CHARS_MAX: usize = 2_000;
 pub const NOTE_CHARS_MAX: usize = 200;
 /// Characters of names, ids, regions and keys.
 pub const NAME_CHARS_MAX: usize = 255;
+/// Bytes of a preview: a data URL of a small picture.
+pub const PREVIEW_BYTES_MAX: usize = 40 * 1024;
 /// Outputs of one job.
 pub const OUTPUTS_MAX: usize = 64;
 /// Regions that a job or a tenant may name.

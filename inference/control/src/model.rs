@@ -172,6 +172,8 @@ pub struct Job {
     pub progress: f64,
     /// What the model says it is doing.
     pub progress_note: String,
+    /// How the result looks so far: a data URL of a small picture, or empty. Shown and not written.
+    pub preview: String,
     /// Jobs that should start before it.
     pub position: u32,
     /// Milliseconds until it starts, as likely earlier as later; 0 where it does not wait.

@@ -206,6 +206,9 @@ impl Talk<'_> {
         if let Some(fraction) = said.progress {
             self.report.progress(fraction, said.note.as_deref().unwrap_or_default());
         }
+        if let Some(picture) = said.preview {
+            self.report.preview(picture);
+        }
         if let Some(log) = said.log {
             self.report.log(&log);
         }
@@ -242,6 +245,7 @@ impl Talk<'_> {
 struct Said {
     progress: Option<f64>,
     note: Option<String>,
+    preview: Option<String>,
     log: Option<String>,
     output: Option<Vec<Claim>>,
     error: Option<String>,
@@ -250,7 +254,8 @@ struct Said {
 
 impl Said {
     fn is_empty(&self) -> bool {
-        self.progress.is_none() && self.log.is_none() && self.output.is_none() && self.error.is_none()
+        let shows = self.progress.is_some() || self.preview.is_some();
+        !shows && self.log.is_none() && self.output.is_none() && self.error.is_none()
     }
 }
 

@@ -4,6 +4,8 @@ use tokio::sync::watch;
 
 /// How much of a log is kept, from its end.
 pub const LOG_TAIL_BYTES_MAX: usize = 16 * 1024;
+/// Largest preview, bytes.
+const PREVIEW_BYTES_MAX: usize = 40 * 1024;
 /// Longest note of a progress report, in characters.
 const NOTE_CHARS_MAX: usize = 200;
 
@@ -14,6 +16,8 @@ pub struct Snapshot {
     pub progress: f64,
     /// What it does now, for people.
     pub note: String,
+    /// How the result looks so far: a data URL of a small picture, or empty.
+    pub preview: String,
     log: String,
 }
 
@@ -46,6 +50,13 @@ impl Reporter {
             snapshot.progress = fraction.clamp(0.0, 1.0);
             snapshot.note = note.chars().take(NOTE_CHARS_MAX).collect();
         });
+    }
+
+    /// A data URL of a small picture; a larger one is not shown.
+    pub fn preview(&self, picture: String) {
+        if picture.len() <= PREVIEW_BYTES_MAX && picture.starts_with("data:image/") {
+            self.0.send_modify(|snapshot| snapshot.preview = picture);
+        }
     }
 
     /// One line of the log.

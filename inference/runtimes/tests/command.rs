@@ -83,13 +83,14 @@ async fn run_until(case: &Case, file: &str, cancel: bool) -> (Ran, String) {
 #[tokio::test]
 async fn a_result_comes_with_progress_and_log() {
     let ran = run("
-say(progress=0.5, note='half'); say(log='a line'); print('not json'); print('{\"unknown\": 1}'); print('warned', file=sys.stderr)
+say(progress=0.5, note='half'); say(preview='data:image/png;base64,AAAA'); say(preview='javascript:alert(1)'); say(log='a line'); print('not json'); print('{\"unknown\": 1}'); print('warned', file=sys.stderr)
 open(out + '/a.txt', 'w').write(request['input']['text'])
 say(output=[{'path': out + '/a.txt', 'content_type': 'text/plain'}])").await;
     let outputs = ran.result.expect("a result");
     assert_eq!(outputs.len(), 1);
     assert_eq!((outputs[0].name.as_str(), outputs[0].content_type.as_str()), ("a.txt", "text/plain"));
     assert_eq!((ran.said.progress, ran.said.note.as_str()), (0.5, "half"));
+    assert_eq!(ran.said.preview, "data:image/png;base64,AAAA", "what is no picture is not shown");
     for line in ["a line", "not json", "{\"unknown\": 1}", "warned"] {
         assert!(ran.said.log_tail().contains(line), "{line} is in the log");
     }

@@ -1239,6 +1239,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/tools/import/comfyui": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Look at a ComfyUI workflow: what its form may be, and which nodes and models the server lacks. Publishes nothing.
+         *     For the platform's staff.
+         */
+        post: operations["propose_workflow"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tools/import/comfyui/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Publish a ComfyUI workflow as a tool that everyone may run, or as its next version. For the platform's staff. */
+        post: operations["import_workflow"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/tools/{name}": {
         parameters: {
             query?: never;
@@ -2702,6 +2739,8 @@ export interface components {
              * @description Milliseconds of compute as predicted by the caller; 0: it did not say.
              */
             predicted_ms: number;
+            /** @description How the result looks so far: a data URL of a small picture, or empty. Shown and not written. */
+            preview: string;
             /**
              * Format: double
              * @description 0 to 1, as the model reports it.
@@ -2991,6 +3030,44 @@ export interface components {
          * @enum {string}
          */
         Visibility: "everyone" | "operator";
+        /** @description A literal input of the workflow that becomes a field of the form. */
+        FieldChoice: {
+            /** @description The node's input. */
+            input: string;
+            /** @description Of the field; left out: as proposed. */
+            name?: string | null;
+            /** @description The node's id in the workflow. */
+            node: string;
+            /** @description What people read; left out: as proposed. */
+            title?: string | null;
+        };
+        /** @description A workflow to look at, or to import. */
+        ImportBody: {
+            /** @description A sentence. */
+            description?: string | null;
+            /** @description The form, in this order; left out: what is proposed as chosen. */
+            fields?: components["schemas"]["FieldChoice"][] | null;
+            /** @description What people read. */
+            label?: string | null;
+            /** @description Of the tool: lower-case letters, digits and hyphens. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Of a run; left out: 50,000.
+             */
+            price_micro?: number | null;
+            /** @description As ComfyUI exports it in API format. */
+            workflow: Record<string, never>;
+        };
+        /** @description What an import published. */
+        Imported: {
+            /** @description JSON Schema of its input. */
+            input: Record<string, never>;
+            /** @description Of the tool. */
+            name: string;
+            /** @description That was published. */
+            version: string;
+        };
         /** @description An output that can be used. */
         OutputView: {
             /** @description As sniffed. */
@@ -3199,6 +3276,19 @@ export interface components {
             /** @description `active`; of the caller's own and for staff also `suspended`, `banned` or `erased`. */
             state: string;
         };
+        /** @description What the tool's form may be, and what the server lacks. */
+        Proposal: {
+            /** @description Every literal input that a form can have: `node`, `input`, `name`, `title`, `schema`, `default`, `chosen`. */
+            fields: Record<string, never>[];
+            /** @description Models that the server does not have: `node`, `input`, `model`, and those that are `here`. */
+            missing_models: Record<string, never>[];
+            /** @description Nodes that the server does not have: `node`, `class_type`, `title`. */
+            missing_nodes: Record<string, never>[];
+            /** @description Nodes that save something: `node`, `class_type`, `title`. */
+            outputs: Record<string, never>[];
+            /** @description What else is in the way. */
+            problems: string[];
+        };
         /** @description Where a post's medium came from. */
         ProvenanceView: {
             /** @description Route of the remix tree. */
@@ -3406,6 +3496,11 @@ export interface components {
              * @description In the queue, 0: next; null where it does not wait.
              */
             position?: number | null;
+            /**
+             * @description How the result looks so far: a data URL of a small picture; null where the tool shows none, and while a
+             *     picture that comes out has to pass moderation first.
+             */
+            preview?: string | null;
             /** @description What the price is made of. */
             price_lines: components["schemas"]["QuoteLine"][];
             /**
@@ -3454,7 +3549,7 @@ export interface components {
          * @description Where a tool comes from.
          * @enum {string}
          */
-        Source: "builtin" | "extension";
+        Source: "builtin" | "extension" | "comfyui";
         /** @description Tags. */
         TagList: {
             /** @description Those of most posts first, 50 at most. */
@@ -6920,6 +7015,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ToolList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    propose_workflow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImportBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proposal"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    import_workflow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImportBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Imported"];
                 };
             };
             default: {

@@ -7,16 +7,15 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
 use super::ExtensionProblem;
-use super::folder::problem;
 
 /// Longest time that importing the file may take.
 const TIME_MAX: Duration = Duration::from_secs(20);
 /// Longest answer.
-const ANSWER_BYTES_MAX: u64 = 256 * 1024;
+const ANSWER_BYTES_MAX: u64 = 2 * 1024 * 1024;
 /// Characters of a message that are kept.
 const MESSAGE_CHARS_MAX: usize = 2_000;
 const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -54,34 +53,8 @@ pub(super) async fn describe(
     folder: &Path,
     file: &str,
 ) -> Result<Described, ExtensionProblem> {
-    let mut command = Command::new(python);
-    command
-        .args(["-B", "-m", "backlot", "describe", file])
-        .current_dir(folder)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into()))
-        .env("HOME", folder)
-        .env("LANG", "C.UTF-8")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    let mut child =
-        command.spawn().map_err(|error| problem(format!("{} does not start: {error}", python.display())))?;
-    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-        return Err(problem("the Python process has no streams"));
-    };
-    let (mut answer, mut words) = (Vec::new(), Vec::new());
-    let (mut stdout, mut stderr) = (stdout.take(ANSWER_BYTES_MAX), stderr.take(ANSWER_BYTES_MAX));
-    let reading = async {
-        let (_, _) = tokio::join!(stdout.read_to_end(&mut answer), stderr.read_to_end(&mut words));
-        child.wait().await
-    };
-    let ended = tokio::time::timeout(TIME_MAX, reading).await;
-    if ended.is_err() {
-        let seconds = TIME_MAX.as_secs();
-        return Err(in_file(file, format!("it took longer than {seconds} s to be imported"), None));
-    }
+    let said = python_says(python, folder, &["backlot", "describe", file], None).await;
+    let (answer, words) = said.map_err(|message| in_file(file, message, None))?;
     match serde_json::from_slice(&answer) {
         Ok(Answer::Manifest { manifest }) => Ok(manifest),
         Ok(Answer::Error { error, line }) => Err(in_file(file, error, line)),
@@ -90,6 +63,51 @@ pub(super) async fn describe(
             let last = words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
             Err(in_file(file, format!("its description cannot be read: {error}. {last}"), None))
         }
+    }
+}
+
+/// Runs a module of the library that `folder` holds; what it says on its two streams, or why it does not.
+pub(super) async fn python_says(
+    python: &Path,
+    folder: &Path,
+    module: &[&str],
+    input: Option<Vec<u8>>,
+) -> Result<(Vec<u8>, Vec<u8>), String> {
+    let mut command = Command::new(python);
+    command
+        .args(["-B", "-m"])
+        .args(module)
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into()))
+        .env("HOME", folder)
+        .env("LANG", "C.UTF-8")
+        .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut child =
+        command.spawn().map_err(|error| format!("{} does not start: {error}", python.display()))?;
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err("the Python process has no streams".to_owned());
+    };
+    let stdin = child.stdin.take();
+    let (mut answer, mut words) = (Vec::new(), Vec::new());
+    let (mut stdout, mut stderr) = (stdout.take(ANSWER_BYTES_MAX), stderr.take(ANSWER_BYTES_MAX));
+    let feeding = async {
+        if let (Some(mut stdin), Some(input)) = (stdin, input) {
+            // A process that does not read breaks the pipe; what it says counts all the same.
+            let _ = stdin.write_all(&input).await;
+        }
+    };
+    let reading = async {
+        let ((), _, _) =
+            tokio::join!(feeding, stdout.read_to_end(&mut answer), stderr.read_to_end(&mut words));
+        child.wait().await
+    };
+    match tokio::time::timeout(TIME_MAX, reading).await {
+        Ok(_) => Ok((answer, words)),
+        Err(_) => Err(format!("it took longer than {} s", TIME_MAX.as_secs())),
     }
 }
 

@@ -129,6 +129,11 @@ fn tool_file(files: &[(PathBuf, Vec<u8>)]) -> Result<String, ExtensionProblem> {
     })
 }
 
+/// Files that were not read from a folder, as one source.
+pub(super) fn of_files(name: &str, file: &str, files: Vec<(PathBuf, Vec<u8>)>) -> Source {
+    Source { name: name.to_owned(), hash: hash_of(&files), files, file: Ok(file.to_owned()) }
+}
+
 fn hash_of(files: &[(PathBuf, Vec<u8>)]) -> String {
     let mut hasher = Sha256::new();
     let library = SDK.iter().map(|(name, text)| (*name, text.as_bytes()));

@@ -5,6 +5,7 @@
 //! the manifest joins the catalogue as the next version. A broken file is shown with its line, and the last good
 //! version stays. For one machine: the agent beside it runs what was published.
 
+mod comfyui;
 mod describe;
 mod folder;
 mod http;
@@ -19,11 +20,9 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use comfyui::{FieldChoice, Import, ImportError, Proposal};
 pub(crate) use http::routes;
 pub(crate) use watch::watch;
-
-/// What stands before an extension's name in the name of its model.
-pub const MODEL_OWNER: &str = "extension";
 
 /// Settings of extensions. An empty folder: none are looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +34,8 @@ pub struct Config {
     pub published: PathBuf,
     /// The Python that describes them: the agent's.
     pub python: PathBuf,
+    /// Address of a ComfyUI server whose workflows may be imported as tools; empty: none.
+    pub comfyui_url: String,
     /// How often the folder is looked at, in milliseconds.
     pub poll_ms: u64,
 }
@@ -45,6 +46,7 @@ impl Default for Config {
             folder: PathBuf::new(),
             published: PathBuf::new(),
             python: PathBuf::from("python3"),
+            comfyui_url: String::new(),
             poll_ms: 300,
         }
     }

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::MODEL_OWNER;
 use super::describe::Described;
 use super::folder::Source;
 use crate::manifest::{Cost, Manifest, ModelRef, Moderation, OutputSpec, OutputTarget, Runtime, Visibility};
@@ -13,6 +12,7 @@ use crate::price::{Formula, Term};
 /// The library, as every version carries it.
 pub(super) const SDK: &[(&str, &str)] = &[
     ("backlot/__init__.py", include_str!("../../../../sdk/python/backlot/__init__.py")),
+    ("backlot/comfyui.py", include_str!("../../../../sdk/python/backlot/comfyui.py")),
     ("backlot/__main__.py", include_str!("../../../../sdk/python/backlot/__main__.py")),
 ];
 /// Starts the tool; beside the library, so that Python finds it there.
@@ -44,8 +44,41 @@ pub(super) fn write_files(source: &Source, into: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What runs a version's jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A Python file with a tool.
+    Tool,
+    /// A workflow for a ComfyUI server.
+    ComfyUi,
+}
+
+impl Kind {
+    const fn module(self) -> &'static str {
+        match self {
+            Self::Tool => "backlot",
+            Self::ComfyUi => "backlot.comfyui",
+        }
+    }
+
+    /// Owner in the name of the model.
+    const fn owner(self) -> &'static str {
+        match self {
+            Self::Tool => "extension",
+            Self::ComfyUi => "comfyui",
+        }
+    }
+
+    const fn source(self) -> crate::manifest::Source {
+        match self {
+            Self::Tool => crate::manifest::Source::Extension,
+            Self::ComfyUi => crate::manifest::Source::Comfyui,
+        }
+    }
+}
+
 /// Makes the folder one that an agent runs. Blocks.
-pub(super) fn write_worker(manifest: &Manifest, file: &str, into: &Path) -> std::io::Result<()> {
+pub(super) fn write_worker(manifest: &Manifest, kind: Kind, file: &str, into: &Path) -> std::io::Result<()> {
     let model = &manifest.model;
     let worker = toml::toml! {
         model = (model.name.clone())
@@ -61,9 +94,10 @@ pub(super) fn write_worker(manifest: &Manifest, file: &str, into: &Path) -> std:
     std::fs::write(into.join("worker.toml"), worker.to_string())?;
     std::fs::write(into.join("input_schema.json"), worker_schema(&manifest.input).to_string())?;
     let starter = format!(
-        "import os\nimport sys\n\nimport backlot\n\nhere = os.path.dirname(os.path.abspath(__file__))\n\
-         sys.exit(backlot.serve(os.path.join(here, {})))\n",
-        Value::String(file.to_owned())
+        "import os\nimport sys\n\nimport {module}\n\nhere = os.path.dirname(os.path.abspath(__file__))\n\
+         sys.exit({module}.serve(os.path.join(here, {})))\n",
+        Value::String(file.to_owned()),
+        module = kind.module(),
     );
     std::fs::write(into.join(STARTER), starter)
 }
@@ -86,7 +120,7 @@ pub(super) fn folder_name(source: &Source) -> String {
 }
 
 /// The manifest of a version.
-pub(super) fn manifest(source: &Source, described: Described, version: String) -> Manifest {
+pub(super) fn manifest(source: &Source, kind: Kind, described: Described, version: String) -> Manifest {
     #[expect(clippy::cast_possible_truncation, reason = "clamped to a day before")]
     let run_ms = (described.seconds.clamp(0.001, 86_400.0) * MS_PER_SECOND) as i64;
     let fixed: i64 =
@@ -98,9 +132,9 @@ pub(super) fn manifest(source: &Source, described: Described, version: String) -
         description: described.description,
         category: described.category,
         visibility: Visibility::Everyone,
-        source: crate::manifest::Source::Extension,
+        source: kind.source(),
         model: ModelRef {
-            name: format!("{MODEL_OWNER}/{}", source.name),
+            name: format!("{}/{}", kind.owner(), source.name),
             version: source.hash.clone(),
             runtime: Runtime::Command,
             worker: folder_name(source),

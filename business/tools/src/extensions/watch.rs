@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use backlot_foundation_runtime::Stop;
 
-use super::describe::describe;
+use super::describe::{Described, describe};
 use super::folder::{Source, problem, read_all};
-use super::published::{folder_name, manifest, write_files, write_worker};
+use super::published::{Kind, folder_name, manifest, write_files, write_worker};
 use super::{ExtensionProblem, ExtensionView};
 use crate::manifest::{self, Tool, version_key};
 use crate::service::Service;
@@ -95,17 +95,31 @@ async fn publish(service: &Service, source: Source) -> Result<(), ExtensionProbl
     let draft = tempfile::Builder::new().prefix(".draft-").tempdir_in(&config.published).map_err(disk)?;
     write_files(&source, draft.path()).map_err(disk)?;
     let described = describe(&config.python, draft.path(), &file).await?;
+    publish_version(service, &source, Kind::Tool, &file, described, draft.path()).await
+}
+
+/// Publishes the next version of what `draft` holds, unless the newest is the same.
+pub(super) async fn publish_version(
+    service: &Service,
+    source: &Source,
+    kind: Kind,
+    file: &str,
+    described: Described,
+    draft: &Path,
+) -> Result<(), ExtensionProblem> {
+    let disk = |error: std::io::Error| problem(format!("its version cannot be written: {error}"));
+    let newest = service.catalogue().newest(&source.name).cloned();
     let version = next_version(newest.as_ref().map(|tool| tool.manifest.version.as_str()));
-    let tool = Tool::check(manifest(&source, described, version)).map_err(|error| ExtensionProblem {
+    let tool = Tool::check(manifest(source, kind, described, version)).map_err(|error| ExtensionProblem {
         message: words(&error),
-        file: Some(file.clone()),
+        file: Some(file.to_owned()),
         line: None,
     })?;
-    write_worker(&tool.manifest, &file, draft.path()).map_err(disk)?;
-    let target = config.published.join(folder_name(&source));
+    write_worker(&tool.manifest, kind, file, draft).map_err(disk)?;
+    let target = service.config().extensions.published.join(folder_name(source));
     // The same content was published before: what is there is the same, and stays.
     if !target.join("worker.toml").is_file() {
-        std::fs::rename(draft.path(), &target).map_err(disk)?;
+        std::fs::rename(draft, &target).map_err(disk)?;
     }
     let model = tool.manifest.model.clone();
     service.publish_live(tool).await.map_err(|error| problem(error.to_string()))?;

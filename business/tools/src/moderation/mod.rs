@@ -34,6 +34,8 @@ pub struct Config {
     pub review_ppm: i64,
     /// From this score on, a picture is refused; parts per million.
     pub refuse_ppm: i64,
+    /// Whether people see how a picture looks so far, before it has passed.
+    pub previews: bool,
     /// After how long an output that nobody judged is refused, in hours.
     pub review_h: u32,
     /// The model that looks.
@@ -51,6 +53,7 @@ impl Default for Config {
             media: true,
             review_ppm: 500_000,
             refuse_ppm: 800_000,
+            previews: false,
             review_h: 72,
             model: "backlot/moderate".to_owned(),
             model_version: "1".to_owned(),

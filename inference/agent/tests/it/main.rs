@@ -1,6 +1,7 @@
 //! The agent against a scripted control, and with the real one.
 
 mod agent;
+mod extensions;
 mod residency;
 mod shipped;
 mod support;

@@ -44,11 +44,24 @@ pub(crate) struct Hello {
 /// What an agent says later.
 pub(crate) enum ToDriver {
     Heartbeat(Vec<RunningAttempt>),
-    Phase { job: JobKey, fence: Fence, phase: Phase, progress: f64, note: String, log_tail: String },
+    Phase { job: JobKey, fence: Fence, phase: Phase, shown: Shown },
     Finished(Box<Report>),
     Residency { worker: Arc<str>, resident: BTreeSet<ModelKey> },
     Loaded { worker: Arc<str>, model: ModelKey, load_ms: i64, loaded: bool },
     Draining,
+}
+
+/// What a model shows while it works.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    /// 0 to 1.
+    pub(crate) progress: f64,
+    /// What it is doing.
+    pub(crate) note: String,
+    /// A data URL of a small picture, or empty.
+    pub(crate) preview: String,
+    /// The end of its log.
+    pub(crate) log_tail: String,
 }
 
 /// An attempt's end, as its agent reports it.
@@ -167,8 +180,8 @@ impl Driver {
                 self.apply(now, Event::Heartbeat { agent: agent.clone(), running }, None, batch);
                 batch.tell(agent, Message::Lease(v1::LeaseExtended { lease_ms: scheduling::LEASE_MS }));
             }
-            ToDriver::Phase { job, fence, phase, progress, note, log_tail } => {
-                self.moved(now, job, fence, (phase, progress, note, log_tail), batch);
+            ToDriver::Phase { job, fence, phase, shown } => {
+                self.moved(now, job, fence, phase, shown, batch);
             }
             ToDriver::Finished(report) => self.finished(now, agent, *report, batch),
             ToDriver::Residency { worker, resident } => {
@@ -233,15 +246,18 @@ impl Driver {
         now: Timestamp,
         key: JobKey,
         fence: Fence,
-        (phase, progress, note, log_tail): (Phase, f64, String, String),
+        phase: Phase,
+        shown: Shown,
         batch: &mut Batch,
     ) {
         let Some(live) = self.jobs.get_mut(&key).filter(|live| live.job.fence == Some(fence)) else { return };
         live.job.phase = phase;
+        let progress = shown.progress;
         live.job.progress = if progress.is_finite() { progress.clamp(0.0, 1.0) } else { 0.0 };
-        live.job.progress_note = note;
-        if !log_tail.is_empty() {
-            live.job.log_tail = log_tail;
+        live.job.progress_note = shown.note;
+        live.job.preview = shown.preview;
+        if !shown.log_tail.is_empty() {
+            live.job.log_tail = shown.log_tail;
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=1 above")]
         let done_permille = (live.job.progress * 1000.0) as u32;

@@ -66,7 +66,7 @@ impl Driver {
         job.phase = Phase::Fetching;
         job.fence = Some(assignment.fence);
         (job.position, job.start_p50_ms, job.start_p90_ms) = (0, 0, 0);
-        (job.progress, job.progress_note) = (0.0, String::new());
+        (job.progress, job.progress_note, job.preview) = (0.0, String::new(), String::new());
         job.attempts.push(Attempt {
             fence: assignment.fence,
             agent: assignment.worker.agent.to_string(),
@@ -148,6 +148,7 @@ impl Driver {
         live.job.state = JobState::Queued;
         live.job.phase = Phase::Queued;
         (live.job.progress, live.job.progress_note) = (0.0, String::new());
+        live.job.preview.clear();
         live.job.queued_at = now;
         batch.change(key);
         tracing::info!(job = %live.job.id, ready_at_us = ready_at.0, "a job waits for another attempt");

@@ -23,7 +23,7 @@ use backlot_inference_scheduler::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use agents::{Hello, Report, ToDriver};
+pub(crate) use agents::{Hello, Report, Shown, ToDriver};
 use batch::Batch;
 pub(crate) use recover::{job_spec, stand_by};
 

@@ -280,6 +280,7 @@ fn decode_job(row: &QueryResult) -> Result<Job, DbErr> {
         phase: if state == JobState::Running { Phase::Fetching } else { Phase::Queued },
         progress: if succeeded { 1.0 } else { 0.0 },
         progress_note: String::new(),
+        preview: String::new(),
         position: 0,
         start_p50_ms: 0,
         start_p90_ms: 0,

@@ -46,6 +46,7 @@ fn watching_shows_progress_and_ends_with_the_job() {
         process.run(agent.say(computing(&assign, 0.5)));
         let shown = process.run(states.next()).unwrap().unwrap();
         assert_eq!((shown.progress, shown.progress_note.as_str()), (0.5, "half-way"));
+        assert_eq!(shown.preview, "data:image/png;base64,AAAA");
         assert_eq!((shown.phase(), shown.log_tail.as_str()), (v1::Phase::Running, "a line\n"));
         process.finish(&mut agent, succeeded(&assign));
         assert_eq!(process.run(states.next()).unwrap().unwrap().state(), v1::JobState::Succeeded);

@@ -307,6 +307,7 @@ pub(crate) fn computing(assign: &v1::Assign, progress: f64) -> Said {
         progress,
         note: "half-way".to_owned(),
         log_tail: "a line\n".to_owned(),
+        preview: "data:image/png;base64,AAAA".to_owned(),
     })
 }
 
