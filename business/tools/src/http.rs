@@ -26,8 +26,9 @@ use utoipa_axum::routes;
 use crate::examples::example;
 use crate::extensions::ExtensionProblem;
 use crate::manifest::{Example, Source, Tool, Visibility};
+use crate::order::{Actor, Order};
 use crate::price::QuoteLine;
-use crate::service::{Actor, Order, Service};
+use crate::service::Service;
 use crate::timeline::Timeline;
 use crate::view::RunView;
 

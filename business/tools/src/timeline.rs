@@ -8,8 +8,9 @@ use utoipa::ToSchema;
 
 use crate::error::Error;
 use crate::facts::{Hold, HoldState, Job};
+use crate::order::Actor;
 use crate::row::Model as Row;
-use crate::service::{Actor, Service};
+use crate::service::Service;
 use crate::view::Failure;
 
 /// Something that happened.

@@ -10,8 +10,9 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::facts::{Job, JobState};
 use crate::machine::Stage;
+use crate::order::Actor;
 use crate::row::Model as Row;
-use crate::service::{Actor, Service};
+use crate::service::Service;
 use crate::view::RunView;
 
 /// How often the row is read although nothing was heard: another process may drive the run.

@@ -24,7 +24,7 @@ const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Answer {
-    Manifest { manifest: Described },
+    Manifest { manifest: Box<Described> },
     Error { error: String, line: Option<u32> },
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn describe(
     let said = python_says(python, folder, &["backlot", "describe", file], None).await;
     let (answer, words) = said.map_err(|message| in_file(file, message, None))?;
     match serde_json::from_slice(&answer) {
-        Ok(Answer::Manifest { manifest }) => Ok(manifest),
+        Ok(Answer::Manifest { manifest }) => Ok(*manifest),
         Ok(Answer::Error { error, line }) => Err(in_file(file, error, line)),
         Err(error) => {
             let words = String::from_utf8_lossy(&words);
