@@ -12,6 +12,8 @@ use crate::who_pays::FailureClass;
 pub(crate) struct Asset {
     /// As it was uploaded.
     pub name: String,
+    /// The run that made it; empty: a person put it in.
+    pub run_id: String,
     /// Whether it is complete.
     pub ready: bool,
     /// As sniffed.

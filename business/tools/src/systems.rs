@@ -164,6 +164,7 @@ impl Systems {
         Ok(answer.map(|asset| Asset {
             ready: asset.state() == infrastructure::AssetState::Ready,
             name: asset.name,
+            run_id: asset.run_id,
             content_type: asset.content_type,
             size_bytes: asset.size_bytes,
             width_px: asset.width_px,

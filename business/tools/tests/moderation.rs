@@ -142,6 +142,24 @@ async fn a_refused_input_is_never_run_until_a_person_releases_it() {
 }
 
 #[tokio::test]
+async fn what_an_earlier_run_made_has_passed_already() {
+    let stage = stage().await;
+    let row = until_outputs(&stage).await;
+    stage.world.score_looks(SAFE);
+    let row = stage.end(row.id).await;
+    let made = row.outputs()[0].id.clone();
+    {
+        let mut state = stage.world.state.lock();
+        let mut asset = state.assets[&stage.image.to_string()].clone();
+        (asset.id, asset.run_id) = (made.clone(), row.id.to_string());
+        state.assets.insert(made.clone(), asset);
+    }
+    let order = Order { input: json!({ "image": made, "scale": 2 }), ..stage.order() };
+    let row = stage.service.submit(&stage.actor, &order, None).await.unwrap();
+    assert_eq!((row.stage.as_str(), looks(&stage).await), ("submitted", 2), "nothing is looked at again");
+}
+
+#[tokio::test]
 async fn a_look_that_is_lost_is_asked_for_again_and_then_counts_as_unjudged() {
     let stage = stage().await;
     let row = stage.submit().await;

@@ -343,7 +343,7 @@ async fn a_revoked_mandate_stops_what_waits_and_leaves_what_runs() {
         assert_eq!(until_closed(&stage, runs.id).await.settled_micro, PRICE);
         assert_eq!(tasks.shutdown(std::time::Duration::from_secs(5)).await, 0);
         stage.world.assert_books_balance();
-        assert_eq!(stage.world.state.lock().models.len(), 6, "the models of the catalogue are registered");
+        assert_eq!(stage.world.state.lock().models.len(), 7, "the models of the catalogue are registered");
     }
 }
 

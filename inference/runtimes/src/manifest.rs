@@ -270,11 +270,11 @@ mod tests {
         let models: Vec<Manifest> =
             discover(&folder).into_iter().map(|manifest| manifest.expect("a description")).collect();
         let names: Vec<&str> = models.iter().map(|manifest| manifest.model.as_str()).collect();
-        assert_eq!(
-            names,
-            ["backlot/animate", "backlot/cutout", "backlot/moderate", "backlot/narrate", "backlot/upscale"]
-        );
-        for manifest in models.iter().filter(|manifest| manifest.model != "backlot/narrate") {
+        let shipped = ["animate", "cutout", "film", "moderate", "narrate", "upscale"];
+        assert_eq!(names, shipped.map(|name| format!("backlot/{name}")));
+        // The others take no picture.
+        let takes_one = |model: &str| !["backlot/film", "backlot/narrate"].contains(&model);
+        for manifest in models.iter().filter(|manifest| takes_one(&manifest.model)) {
             let schema = manifest.job_schema().expect("a schema");
             assert_eq!(schema["properties"]["image"]["required"][0], "$file");
         }

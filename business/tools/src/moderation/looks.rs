@@ -4,7 +4,9 @@
 //! and never twice. A job that was lost is asked for once more, as another row. The run waits in its stage;
 //! the look's events wake its driver, and the poll does where an event is missing.
 
+use backlot_business_api::RunId;
 use backlot_foundation_errors::{Kind, Problem};
+use backlot_infrastructure_api::AssetId;
 use serde_json::{Value, json};
 
 use super::reviews::ReviewState;
@@ -137,16 +139,28 @@ impl Service {
         }
         let mut subjects = Vec::new();
         for (_, id) in row.input_assets() {
-            let asset = self.systems().asset(row.organisation_id, id).await?;
             // One that is gone is refused when the job is made.
-            let is_seen = asset.is_some_and(|asset| is_seen(&asset.content_type));
-            if is_seen && !store::is_released(self.store().db(), row.organisation_id, id).await? {
+            let Some(asset) = self.systems().asset(row.organisation_id, id).await? else { continue };
+            if is_seen(&asset.content_type) && !self.has_passed(row, id, &asset.run_id).await? {
                 subjects.push(id.to_string());
             }
         }
         subjects.sort_unstable();
         subjects.dedup();
         Ok(subjects)
+    }
+
+    /// Whether this asset was looked at before: as an output of the run that made it, or by a person. Its bytes
+    /// never change.
+    async fn has_passed(&self, row: &Row, id: AssetId, made_by: &str) -> Result<bool, StepError> {
+        if let Ok(made_by) = RunId::parse(made_by)
+            && let Some(maker) = self.store().run_of(row.organisation_id, made_by).await?
+            && maker.looks_at_outputs
+            && maker.outputs_passed
+        {
+            return Ok(true);
+        }
+        Ok(store::is_released(self.store().db(), row.organisation_id, id).await?)
     }
 
     /// Brings one look on: its score where it has one, `Some(None)` where it cannot be judged.
@@ -203,7 +217,7 @@ impl Service {
     /// Gives the look to inference. `None` where the medium is gone or the model does not take it.
     async fn ask_for(&self, row: &Row, side: Side, look: &Look) -> Result<Option<Job>, StepError> {
         let url = match side {
-            Side::Input => match backlot_infrastructure_api::AssetId::parse(&look.subject) {
+            Side::Input => match AssetId::parse(&look.subject) {
                 Ok(id) => self.systems().sign_download(row.organisation_id, id, URL_S).await,
                 Err(_) => return Ok(None),
             },

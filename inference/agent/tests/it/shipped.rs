@@ -192,7 +192,7 @@ async fn files_that_are_no_pictures_are_the_callers_mistake() {
     let mut n = 0;
     for (name, bytes) in bad {
         stage.store.state.inputs.lock().await.insert("picture".to_owned(), bytes);
-        let takes_none = [backlot_inference_agent::ECHO_MODEL, "backlot/narrate"];
+        let takes_none = [backlot_inference_agent::ECHO_MODEL, "backlot/film", "backlot/narrate"];
         for model in models.iter().filter(|model| !takes_none.contains(&model.name.as_str())) {
             n += 1;
             let input = json!({"image": stage.file()});
