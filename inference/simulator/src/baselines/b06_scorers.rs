@@ -35,8 +35,8 @@ impl Router for Scorers {
 
     fn route(&mut self, now: TimeUs, _key: JobKey, job: &Job, _tries: u32, lines: &Lines) -> Route {
         let open: Vec<usize> = lines.open().collect();
-        // The picker scrapes how many requests wait at each endpoint; what computes is not counted.
-        let queued = |at: usize| lines.waiting[at].len() as f64;
+        // What computes counts as well: a replica here computes one at a time, and without that the warm ones drown.
+        let queued = |at: usize| lines.in_flight(at) as f64;
         let most = open.iter().map(|at| queued(*at)).fold(0.0, f64::max);
         let least = open.iter().map(|at| queued(*at)).fold(f64::INFINITY, f64::min);
         let score = |at: usize| {

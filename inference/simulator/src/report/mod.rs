@@ -85,7 +85,7 @@ pub fn html(page: &Page<'_>) -> String {
     section(
         &mut out,
         "How long requests wait",
-        "Share of requests that still wait after a time. Lower and further left is better; both scales are logarithmic.",
+        "Share of requests that still wait after a time, with the longest wait beside the name. Lower and further left is better; both scales are logarithmic. The seven best policies.",
         &plots::waits(page),
     );
     section(

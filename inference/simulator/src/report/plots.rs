@@ -11,6 +11,10 @@ use crate::engine::setup::What;
 
 /// Points of a curve.
 const POINTS: usize = 240;
+/// Curves that can be told apart.
+const CURVES: usize = 7;
+/// The smallest share that is drawn.
+const SHARE_MIN: f64 = 0.0005;
 /// Models that get a colour of their own.
 const NAMED_MODELS: usize = 8;
 /// Tenants that are shown one by one.
@@ -21,21 +25,21 @@ pub(super) fn waits(page: &Page<'_>) -> String {
     let says: Vec<String> = page.shown.iter().map(|shown| waits_text(shown.run)).collect();
     let mut plot = Plot::new(&says.join("; "));
     let x = Scale::across(0.1, 1_000.0, true);
-    let y = Scale::up(0.0005, 1.0, true);
+    let y = Scale::up(SHARE_MIN, 1.0, true);
     let seconds = [0.1, 1.0, 10.0, 30.0, 100.0, 1_000.0];
     plot.x_ticks(&x, &seconds.map(|value| (value, format!("{value} s"))));
     plot.y_ticks(&y, &[1.0, 0.1, 0.01, 0.001].map(|share| (share, format!("{} %", share * 100.0))));
-    for (nth, shown) in page.shown.iter().enumerate().rev() {
+    for (nth, shown) in page.shown.iter().take(CURVES).enumerate().rev() {
         let waits = waits_of(shown.run);
         let points: Vec<(f64, f64)> = (0..=POINTS)
-            .map(|at| {
+            .filter_map(|at| {
                 let wait_s = 0.1 * 10_000_f64.powf(at as f64 / POINTS as f64);
                 let longer = waits.len() - waits.partition_point(|wait| *wait as f64 <= wait_s * 1e6);
-                (x.at(wait_s), y.at(longer as f64 / waits.len().max(1) as f64))
+                let share = longer as f64 / waits.len().max(1) as f64;
+                (share >= SHARE_MIN).then(|| (x.at(wait_s), y.at(share)))
             })
             .collect();
         plot.line(&points, &colour(nth), nth == 0);
-        // The name stands where the curve leaves one per cent.
         let longest = waits.last().copied().unwrap_or(0) as f64 / 1e6;
         let name = format!("{} ({longest:.0} s)", shown.run.policy);
         plot.label(TOP + nth as f64 * 18.0, colour(nth), &name);
@@ -109,7 +113,7 @@ pub(super) fn residency(page: &Page<'_>) -> String {
     let upper: Vec<_> = (0..samples).map(|at| (place(at), y.at(1.0))).collect();
     plot.area(&upper, &lower, "var(--rest)");
     plot.label(TOP, "var(--soft)".to_owned(), "all others");
-    let hours = (end_s / 3600.0).ceil() as u32;
+    let hours = (end_s / 3600.0).floor() as u32;
     let step = (hours / 8).max(1) as usize;
     let ticks: Vec<_> =
         (0..=hours).step_by(step).map(|hour| (f64::from(hour) * 3600.0, format!("{hour} h"))).collect();
