@@ -1,21 +1,19 @@
 //! The honest answer: where a job stands, when it may start, or that nothing here can run it.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
-
 use crate::{
     event::JobSpec,
     limits,
-    queue::Rank,
-    scheduler::{Scheduler, rank_of},
-    state::{Lease, Status},
+    lines::Rank,
+    policy::swap,
+    scheduler::Scheduler,
+    state::{Place, State, Status},
     types::{JobKey, TimeUs},
 };
 
 /// What would happen to a job. Promises nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
-    /// Jobs that should start before it, counted up to
-    /// [`ESTIMATE_POSITION_MAX`](crate::limits::ESTIMATE_POSITION_MAX).
+    /// Jobs of the same model that should start before it: counted where few wait, else estimated from the order.
     pub position: u32,
     /// Milliseconds from now until it computes, as likely earlier as later.
     pub start_p50_ms: i64,
@@ -41,96 +39,183 @@ pub enum Impossible {
 impl Scheduler {
     /// What would happen to this job if it were submitted now.
     pub fn estimate(&self, now: TimeUs, spec: &JobSpec) -> Result<Estimate, Impossible> {
-        self.forecast(now, spec, rank_of(spec))
+        let state = &self.state;
+        let tenant = state.tenant_names.find(&spec.tenant);
+        let start = state.fair.peek(now, tenant);
+        let rank = self.rank_of(now, spec, start);
+        let model = state.known_model(&spec.model).ok_or(Impossible::UnknownModel)?;
+        let place = state.place_of(&Place::of(&spec.regions), tenant);
+        let run_ms = state.run_ms(model, spec.features, spec.predicted_ms);
+        state.outlook(now, model, &place, rank, run_ms)
     }
 
     /// What will happen to a job that waits; `None` where it does not.
     #[must_use]
     pub fn forecast_of(&self, now: TimeUs, job: JobKey) -> Option<Result<Estimate, Impossible>> {
-        let row = self.state.jobs.get(&job)?;
+        let row = self.state.job(job)?;
         match row.status {
-            Status::Ready | Status::BackingOff(_) => Some(self.forecast(now, &row.spec, rank_of(&row.spec))),
+            Status::Ready | Status::BackingOff(_) => {
+                let place = self.state.place_of(self.state.places.key(row.own_place), Some(row.tenant));
+                Some(self.state.outlook(now, row.model, &place, row.rank, row.run_ms))
+            }
             Status::Leased(_) | Status::Between => None,
         }
     }
 
-    /// Lets the jobs ahead take the workers that suit this one, in order, and sees when its turn comes.
-    fn forecast(&self, now: TimeUs, spec: &JobSpec, rank: Rank) -> Result<Estimate, Impossible> {
-        let mut free_in_ms = self.rooms(now, spec)?;
-        let run_ms = self.state.run_ms(spec);
-        let mut position: u32 = 0;
-        let mut walked_ms: i64 = 0;
-        for (job, _) in self.state.queue.before(rank).take(limits::ESTIMATE_POSITION_MAX) {
-            position = position.saturating_add(1);
-            let ahead = match self.state.jobs.get(&job) {
-                Some(row) if (position as usize) <= limits::ESTIMATE_JOBS_MAX => self.state.run_ms(&row.spec),
-                _ => walked_ms / limits::ESTIMATE_JOBS_MAX as i64,
-            };
-            walked_ms = walked_ms.saturating_add(if (position as usize) <= limits::ESTIMATE_JOBS_MAX {
-                ahead
-            } else {
-                0
-            });
-            if let Some(Reverse(first)) = free_in_ms.pop() {
-                free_in_ms.push(Reverse(first.saturating_add(ahead.max(1))));
-            }
-        }
-        let wait_ms = free_in_ms.pop().map_or(0, |Reverse(ms)| ms);
-        let start_p50_ms = wait_ms.saturating_add(self.cold_ms(spec));
-        let start_p90_ms = start_p50_ms.saturating_mul(limits::ESTIMATE_P90_PERCENT) / 100;
-        Ok(Estimate { position, start_p50_ms, start_p90_ms, run_ms })
-    }
-
-    /// For each room that suits the job, in how many milliseconds it is free.
-    fn rooms(&self, now: TimeUs, spec: &JobSpec) -> Result<BinaryHeap<Reverse<i64>>, Impossible> {
-        let profile = self.state.models.get(&spec.model).ok_or(Impossible::UnknownModel)?;
-        let place = self.state.place_of(spec);
-        let mut why = Impossible::NoWorker;
-        let mut rooms = BinaryHeap::new();
-        for (_, agent, worker) in self.state.fleet.connected().filter(|(_, agent, _)| !agent.draining) {
-            if !place.allows(&agent.region) {
-                if why == Impossible::NoWorker {
-                    why = Impossible::NoRegion;
-                }
-                continue;
-            }
-            if !worker.suits(profile) {
-                why = Impossible::NoCapacity;
-                continue;
-            }
-            let busy = worker.running.iter().map(|(fence, run)| {
-                let row = self.state.jobs.get(&run.job);
-                let lease = row.and_then(|row| Some((row, row.lease_under(*fence)?)));
-                Reverse(
-                    lease.map_or(0, |(row, lease)| remaining_ms(now, lease, self.state.run_ms(&row.spec))),
-                )
-            });
-            let idle = (worker.spec.concurrency as usize).saturating_sub(worker.running.len());
-            rooms.extend(busy.take(worker.spec.concurrency as usize));
-            rooms.extend(std::iter::repeat_n(Reverse(0), idle));
-        }
-        if rooms.is_empty() { Err(why) } else { Ok(rooms) }
-    }
-
-    /// The load that the job must expect: none where any worker that suits it is warm.
-    fn cold_ms(&self, spec: &JobSpec) -> i64 {
-        let Some(profile) = self.state.models.get(&spec.model) else { return 0 };
-        let warm = self
-            .state
-            .fleet
-            .connected()
-            .any(|(_, _, worker)| worker.suits(profile) && worker.is_warm(profile));
-        if warm { 0 } else { self.state.load_ms(&spec.model) }
+    /// The start of a job that is about to enter its line, before what was learned about such forecasts.
+    pub(crate) fn forecast_ms(&self, now: TimeUs, slot: u32) -> Option<i64> {
+        let row = self.state.jobs.get(slot)?;
+        let place = self.state.place_of(self.state.places.key(row.own_place), Some(row.tenant));
+        self.state.possible(row.model, &place).ok()?;
+        let ahead = self.state.ahead(row.model, row.rank);
+        Some(self.state.start_ms(now, row.model, &place, ahead))
     }
 }
 
-/// What is left of an attempt. One that overran its prediction is expected to need another tenth of it.
-fn remaining_ms(now: TimeUs, lease: &Lease, run_ms: i64) -> i64 {
-    let spent_ms = now.since_ms(lease.started_at.unwrap_or(lease.assigned_at));
-    let by_time = (run_ms - spent_ms).max(run_ms / 10);
-    if lease.done_permille == 0 || lease.started_at.is_none() {
-        return by_time;
+impl State {
+    fn outlook(
+        &self,
+        now: TimeUs,
+        model: u32,
+        place: &Place,
+        rank: Rank,
+        run_ms: i64,
+    ) -> Result<Estimate, Impossible> {
+        self.possible(model, place)?;
+        let ahead = self.ahead(model, rank);
+        let (start_p50_ms, start_p90_ms) =
+            self.predictor.starts.spread(self.start_ms(now, model, place, ahead));
+        let position = u32::try_from(ahead).unwrap_or(u32::MAX);
+        Ok(Estimate { position, start_p50_ms, start_p90_ms, run_ms })
     }
-    let done = i64::from(lease.done_permille);
-    spent_ms * (1000 - done) / done
+
+    fn possible(&self, model: u32, place: &Place) -> Result<(), Impossible> {
+        let row = &self.models[model as usize];
+        if row.profile.is_none() {
+            return Err(Impossible::UnknownModel);
+        }
+        let mut why = Impossible::NoWorker;
+        for class in self.fleet.classes.iter().filter(|class| !class.live.is_empty()) {
+            if !place.allows(&class.key.region) {
+                if why == Impossible::NoWorker {
+                    why = Impossible::NoRegion;
+                }
+            } else if class.suits(row) {
+                return Ok(());
+            } else {
+                why = Impossible::NoCapacity;
+            }
+        }
+        Err(why)
+    }
+
+    /// Jobs of the model that stand before a rank.
+    fn ahead(&self, model: u32, rank: Rank) -> u64 {
+        let lines = self.models[model as usize].lines.iter().map(|line| &self.lines.line(*line).jobs);
+        lines
+            .map(|jobs| {
+                let count = jobs.len() as u64;
+                match (jobs.first_key_value(), jobs.last_key_value()) {
+                    (_, None) | (None, _) => 0,
+                    (_, Some((last, _))) if *last < rank => count,
+                    (Some((first, _)), _) if *first >= rank => 0,
+                    _ if count <= limits::FORECAST_JOBS => jobs.range(..rank).count() as u64,
+                    (Some((first, _)), Some((last, _))) => {
+                        let span = (last.key.saturating_sub(first.key)).max(1) as f64;
+                        let part = rank.key.saturating_sub(first.key) as f64 / span;
+                        (count as f64 * part.clamp(0.0, 1.0)) as u64
+                    }
+                }
+            })
+            .sum()
+    }
+
+    /// Milliseconds until a job with so many of its model ahead computes: on a worker that holds the model, or after a
+    /// swap, whichever comes first.
+    fn start_ms(&self, now: TimeUs, model: u32, place: &Place, ahead: u64) -> i64 {
+        let warm_ms = self.host_in_ms(now, model, place, ahead);
+        if !self.models[model as usize].loads() {
+            return warm_ms.unwrap_or_default().round() as i64;
+        }
+        let load_ms = self.load_ms(model) as f64;
+        let fit = |class: &&crate::fleet::Class| {
+            place.allows(&class.key.region) && class.suits(&self.models[model as usize])
+        };
+        let classes = || self.fleet.classes.iter().filter(fit);
+        let spare = classes().any(|class| !class.spare.is_empty());
+        let swap_ms = if spare {
+            let question = swap::Question {
+                warm_in_ms: warm_ms,
+                age_ms: 0.0,
+                load_ms,
+                free: self.fleet.free,
+                workers: self.fleet.live,
+                victim: 0.0,
+            };
+            swap::due_in_ms(&question).max(0.0) + load_ms
+        } else {
+            // A worker that holds the model already is not the one that would swap.
+            let seen = classes().flat_map(|class| &class.live).take(limits::REPLICAS_SEEN);
+            let others = seen.filter_map(|id| self.fleet.workers.get(*id));
+            let others = others.filter(|worker| worker.resident(model).is_none());
+            let share = self.lines.waiting as f64 / self.fleet.live.max(1) as f64;
+            let room_ms = others.map(|worker| worker.room_in_ms(now)).min().map_or(f64::MAX, |ms| ms as f64);
+            room_ms + load_ms * (1.0 + share)
+        };
+        let least = warm_ms.map_or(swap_ms, |warm_ms| warm_ms.min(swap_ms));
+        if least == f64::MAX { 0 } else { least.round() as i64 }
+    }
+
+    /// Milliseconds until a worker that holds the model takes the job behind `ahead` others; `None` where none does.
+    pub(crate) fn warm_in_ms(&self, now: TimeUs, model: u32, place: u32, ahead: u64) -> Option<f64> {
+        self.host_in_ms(now, model, self.places.key(place), ahead)
+    }
+
+    fn host_in_ms(&self, now: TimeUs, model: u32, place: &Place, ahead: u64) -> Option<f64> {
+        let row = &self.models[model as usize];
+        let run_ms = match row.waiting {
+            0 => self.run_ms(model, crate::event::Features::default(), 0) as f64,
+            waiting => row.backlog_ms as f64 / f64::from(waiting),
+        };
+        let run_ms = run_ms.max(1.0);
+        let weightless = !row.loads();
+        let fit = |class: &crate::fleet::Class| place.allows(&class.key.region) && class.suits(row);
+        let classes = self.fleet.classes.iter().filter(|class| weightless && fit(class));
+        let count = match weightless {
+            true => classes.clone().map(|class| class.live.len()).sum(),
+            false => row.replicas.len(),
+        };
+        let ahead = ahead as f64;
+        if count > 0 && ahead > limits::FORECAST_JOBS as f64 && ahead > 8.0 * count as f64 {
+            return Some(ahead * run_ms / count as f64);
+        }
+        let hosts = row.replicas.iter().filter(|_| !weightless).chain(classes.flat_map(|class| &class.live));
+        let workers = hosts.take(limits::REPLICAS_SEEN).filter_map(|id| self.fleet.workers.get(*id));
+        let mut rooms: Vec<f64> = workers
+            .filter(|worker| fit(&self.fleet.classes[worker.class as usize]))
+            .map(|worker| worker.room_in_ms(now) as f64 + self.competing_ms(worker, model))
+            .collect();
+        if rooms.is_empty() {
+            return None;
+        }
+        // More replicas than were looked at are like those: each of these has fewer of the line ahead.
+        let ahead = ahead * rooms.len() as f64 / count.max(rooms.len()) as f64;
+        let single = ahead.min(limits::FORECAST_JOBS as f64).floor() as u64;
+        let rest_ms = (ahead - single as f64).max(0.0) * run_ms / rooms.len() as f64;
+        for _ in 0..single {
+            let first = rooms.iter_mut().min_by(|a, b| a.total_cmp(b))?;
+            *first += run_ms;
+        }
+        rooms.into_iter().min_by(f64::total_cmp).map(|first| first + rest_ms)
+    }
+
+    /// The part of a worker's time that its other models are expected to take first.
+    fn competing_ms(&self, worker: &crate::fleet::Worker, model: u32) -> f64 {
+        let others = worker.resident.iter().filter(|resident| resident.model != model);
+        let work_ms = others.map(|resident| {
+            let row = &self.models[resident.model as usize];
+            row.backlog_ms as f64 / row.replicas.len().max(1) as f64
+        });
+        work_ms.sum::<f64>() * limits::COMPETING_SHARE
+    }
 }

@@ -1,4 +1,4 @@
-//! Agents and their workers.
+//! Agents and their workers, and which of them could take what.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,133 +6,270 @@ use std::{
 };
 
 use crate::{
-    event::{ModelProfile, WorkerSpec},
-    types::{AgentKey, Fence, JobKey, ModelKey, RegionKey, TimeUs, WorkerKey},
+    event::WorkerSpec,
+    names::Slab,
+    state::Model,
+    types::{AgentKey, Fence, JobKey, RegionKey, TimeUs, WorkerKey},
 };
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fleet {
-    pub(crate) agents: BTreeMap<AgentKey, Agent>,
+    pub(crate) ids: BTreeMap<AgentKey, u32>,
+    pub(crate) agents: Slab<Agent>,
+    pub(crate) workers: Slab<Worker>,
+    class_ids: BTreeMap<ClassKey, u32>,
+    pub(crate) classes: Vec<Class>,
+    /// Workers that take work.
+    pub(crate) live: usize,
+    /// Those with room.
+    pub(crate) free: usize,
+    /// What all of them compute at once, at the reference's speed.
+    pub(crate) capacity_milli: u64,
+    /// Workers that load under pressure.
+    pub(crate) pressed: usize,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Agent {
-    pub(crate) region: RegionKey,
+    pub(crate) key: AgentKey,
     pub(crate) connected: bool,
     pub(crate) draining: bool,
     /// While it is away: when it is dropped.
     pub(crate) forget_at: Option<TimeUs>,
-    pub(crate) workers: BTreeMap<Arc<str>, Worker>,
+    pub(crate) workers: BTreeMap<Arc<str>, u32>,
+}
+
+/// What workers must have in common to be alike.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ClassKey {
+    pub(crate) region: RegionKey,
+    pub(crate) gpus: u32,
+    pub(crate) memory_mib: i64,
+    pub(crate) speed_milli: u32,
+    pub(crate) models: BTreeSet<Arc<str>>,
+}
+
+/// Workers that are alike.
+#[derive(Clone, Debug)]
+pub(crate) struct Class {
+    pub(crate) key: ClassKey,
+    /// Those that take work.
+    pub(crate) live: BTreeSet<u32>,
+    /// Those with room, least valuable contents first (as of when they became free).
+    pub(crate) spare: BTreeSet<(u64, u32)>,
+}
+
+impl Class {
+    /// Whether its workers can run the model at all, busy or not.
+    pub(crate) fn suits(&self, model: &Model) -> bool {
+        let key = &self.key;
+        let Some(profile) = &model.profile else { return false };
+        let named = key.models.is_empty() || key.models.contains(&model.name);
+        let memory = key.memory_mib == 0 || profile.memory_mib <= key.memory_mib;
+        named && memory && profile.gpus <= key.gpus
+    }
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Worker {
+    pub(crate) key: WorkerKey,
+    pub(crate) class: u32,
     pub(crate) spec: WorkerSpec,
     pub(crate) price_micro_per_hour: i64,
     /// The most attempts that it may hold: what it took before it shrank, or came back with, stays.
     pub(crate) concurrency_max: usize,
-    /// Resident models with the time of their last use; what is being loaded counts.
-    pub(crate) resident: BTreeMap<ModelKey, TimeUs>,
-    /// Attempts that take its room, also those whose lease is gone but which may still run.
-    pub(crate) running: BTreeMap<Fence, Running>,
-    pub(crate) idle_since: TimeUs,
+    /// Resident models; what is being loaded counts.
+    pub(crate) resident: Vec<Resident>,
+    /// Attempts that take its room, oldest first, also those whose lease is gone but which may still run.
+    pub(crate) running: Vec<Running>,
+    /// Whether it takes work and is counted among the replicas of what it holds.
+    pub(crate) live: bool,
+    /// Under which it stands among the spare workers of its class; `None`: it has no room.
+    pub(crate) spare: Option<u64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A model on a worker, with the adapters merged into it.
+#[derive(Clone, Debug)]
+pub(crate) struct Resident {
+    pub(crate) model: u32,
+    pub(crate) used_at: TimeUs,
+    pub(crate) adapters: Arc<[Arc<str>]>,
+}
+
+#[derive(Clone, Debug)]
 pub(crate) struct Running {
+    pub(crate) fence: Fence,
     pub(crate) job: JobKey,
-    pub(crate) model: ModelKey,
+    /// `None`: of a job that is not known here.
+    pub(crate) model: Option<u32>,
+    /// When it should be done.
+    pub(crate) ends_at: TimeUs,
+    /// What its compute should take here.
+    pub(crate) run_ms: i64,
+    /// Whether it loads under pressure.
+    pub(crate) pressed: bool,
 }
 
 impl Worker {
-    pub(crate) fn new(spec: WorkerSpec, now: TimeUs) -> Self {
-        Self {
-            concurrency_max: spec.concurrency as usize,
-            spec,
-            price_micro_per_hour: 0,
-            resident: BTreeMap::new(),
-            running: BTreeMap::new(),
-            idle_since: now,
-        }
-    }
-
     pub(crate) fn is_full(&self) -> bool {
         self.running.len() >= self.spec.concurrency as usize
     }
 
-    /// Whether it can run the model at all, busy or not.
-    pub(crate) fn suits(&self, profile: &ModelProfile) -> bool {
-        let name = profile.model.as_str().rsplit_once(':').map_or(profile.model.as_str(), |(name, _)| name);
-        let named = self.spec.models.is_empty() || self.spec.models.contains(name);
-        let memory = self.spec.memory_mib == 0 || profile.memory_mib <= self.spec.memory_mib;
-        named && memory && profile.gpus <= self.spec.gpus
+    pub(crate) fn resident(&self, model: u32) -> Option<&Resident> {
+        self.resident.iter().find(|resident| resident.model == model)
     }
 
-    /// Whether the model needs no load here.
-    pub(crate) fn is_warm(&self, profile: &ModelProfile) -> bool {
-        profile.load_ms == 0 || self.resident.contains_key(&profile.model)
+    pub(crate) fn runs(&self, model: u32) -> bool {
+        self.running.iter().any(|running| running.model == Some(model))
     }
 
-    /// What has to go so that the model fits, least recently used first; `None` where what runs is in the way.
-    pub(crate) fn room_for(
-        &self,
-        profile: &ModelProfile,
-        models: &BTreeMap<ModelKey, ModelProfile>,
-    ) -> Option<Vec<ModelKey>> {
-        if self.is_warm(profile) {
-            return Some(Vec::new());
+    /// Milliseconds of `ms` at the reference's speed.
+    pub(crate) fn here_ms(&self, ms: i64) -> i64 {
+        ms.saturating_mul(1_000) / i64::from(self.spec.speed_milli.max(1))
+    }
+
+    /// Milliseconds until it has room; one that overruns is expected to need another tenth of its run.
+    pub(crate) fn room_in_ms(&self, now: TimeUs) -> i64 {
+        if !self.is_full() {
+            return 0;
         }
-        let size = |model: &ModelKey| models.get(model).map_or(0, |profile| profile.memory_mib);
-        let in_use: BTreeSet<&ModelKey> = self.running.values().map(|running| &running.model).collect();
-        let mut idle: Vec<(TimeUs, &ModelKey)> = self
-            .resident
-            .iter()
-            .filter(|(model, _)| !in_use.contains(model))
-            .map(|(model, used_at)| (*used_at, model))
-            .collect();
-        idle.sort_unstable_by(|a, b| b.cmp(a));
-        let mut count = self.resident.len();
-        let mut memory_mib: i64 = self.resident.keys().map(size).sum();
-        let mut evicted = Vec::new();
-        loop {
-            let slot = count < self.spec.slots as usize;
-            let fits = self.spec.memory_mib == 0 || memory_mib + profile.memory_mib <= self.spec.memory_mib;
-            if slot && fits {
-                return Some(evicted);
-            }
-            let (_, model) = idle.pop()?;
-            count -= 1;
-            memory_mib -= size(model);
-            evicted.push(model.clone());
-        }
+        let left = self.running.iter().map(|running| {
+            let left_ms = running.ends_at.0.saturating_sub(now.0) / 1_000;
+            left_ms.max(if running.ends_at <= now { running.run_ms / 10 } else { 0 })
+        });
+        left.min().unwrap_or(0)
+    }
+
+    fn weight_milli(&self) -> u64 {
+        u64::from(self.spec.concurrency) * u64::from(self.spec.speed_milli)
     }
 }
 
 impl Fleet {
-    pub(crate) fn worker(&self, key: &WorkerKey) -> Option<&Worker> {
-        self.agents.get(&key.agent)?.workers.get(&key.worker)
+    pub(crate) fn agent(&self, key: &AgentKey) -> Option<(u32, &Agent)> {
+        let id = *self.ids.get(key)?;
+        Some((id, self.agents.get(id)?))
     }
 
-    pub(crate) fn worker_mut(&mut self, key: &WorkerKey) -> Option<&mut Worker> {
-        self.agents.get_mut(&key.agent)?.workers.get_mut(&key.worker)
+    pub(crate) fn find(&self, key: &WorkerKey) -> Option<u32> {
+        self.agent(&key.agent)?.1.workers.get(&key.worker).copied()
     }
 
-    /// Workers of agents that are connected, also of those that take nothing new.
-    pub(crate) fn connected(&self) -> impl Iterator<Item = (WorkerKey, &Agent, &Worker)> {
-        self.agents.iter().filter(|(_, agent)| agent.connected).flat_map(|(key, agent)| {
-            agent.workers.iter().map(move |(name, worker)| {
-                (WorkerKey { agent: key.clone(), worker: name.clone() }, agent, worker)
-            })
-        })
+    pub(crate) fn class_of(&mut self, region: &RegionKey, spec: &WorkerSpec) -> u32 {
+        let key = ClassKey {
+            region: region.clone(),
+            gpus: spec.gpus,
+            memory_mib: spec.memory_mib,
+            speed_milli: spec.speed_milli,
+            models: spec.models.clone(),
+        };
+        if let Some(id) = self.class_ids.get(&key) {
+            return *id;
+        }
+        let id = u32::try_from(self.classes.len()).unwrap_or(u32::MAX);
+        self.class_ids.insert(key.clone(), id);
+        self.classes.push(Class { key, live: BTreeSet::new(), spare: BTreeSet::new() });
+        id
+    }
+
+    /// Counts the worker among those that take work.
+    pub(crate) fn enlist(&mut self, id: u32, models: &mut [Model]) {
+        let Some(worker) = self.workers.get_mut(id).filter(|worker| !worker.live) else { return };
+        worker.live = true;
+        self.live += 1;
+        self.capacity_milli += worker.weight_milli();
+        self.classes[worker.class as usize].live.insert(id);
+        for resident in &worker.resident {
+            models[resident.model as usize].replicas.insert(id);
+        }
+    }
+
+    /// It takes no more work: gone, draining, or about to change.
+    pub(crate) fn discharge(&mut self, id: u32, models: &mut [Model]) {
+        self.hide(id, models);
+        let Some(worker) = self.workers.get_mut(id).filter(|worker| worker.live) else { return };
+        worker.live = false;
+        self.live -= 1;
+        self.capacity_milli -= worker.weight_milli();
+        self.classes[worker.class as usize].live.remove(&id);
+        for resident in &worker.resident {
+            models[resident.model as usize].replicas.remove(&id);
+        }
+    }
+
+    /// Shows a worker with room to those who look for one.
+    pub(crate) fn show(&mut self, now: TimeUs, id: u32, models: &mut [Model]) {
+        let Some(worker) = self.workers.get_mut(id) else { return };
+        if !worker.live || worker.spare.is_some() || worker.is_full() {
+            return;
+        }
+        let room = worker.resident.len() < worker.spec.slots as usize;
+        let least = worker.resident.iter().map(|resident| models[resident.model as usize].value(now));
+        let least = least.fold(f64::MAX, f64::min);
+        let score = if room { 0 } else { (least.min(1e6) * 1e6) as u64 };
+        worker.spare = Some(score);
+        self.free += 1;
+        self.classes[worker.class as usize].spare.insert((score, id));
+        for resident in &worker.resident {
+            models[resident.model as usize].free.insert((worker.class, id));
+        }
+    }
+
+    /// The opposite of [`Fleet::show`].
+    pub(crate) fn hide(&mut self, id: u32, models: &mut [Model]) {
+        let Some(worker) = self.workers.get_mut(id) else { return };
+        let Some(score) = worker.spare.take() else { return };
+        self.free -= 1;
+        self.classes[worker.class as usize].spare.remove(&(score, id));
+        for resident in &worker.resident {
+            models[resident.model as usize].free.remove(&(worker.class, id));
+        }
+    }
+
+    /// Changes what a worker holds or takes, with all counts kept.
+    pub(crate) fn change(
+        &mut self,
+        now: TimeUs,
+        id: u32,
+        models: &mut [Model],
+        change: impl FnOnce(&mut Worker),
+    ) {
+        let Some(worker) = self.workers.get(id) else { return };
+        let (live, shown) = (worker.live, worker.spare.is_some());
+        self.discharge(id, models);
+        if let Some(worker) = self.workers.get_mut(id) {
+            change(worker);
+        }
+        if live {
+            self.enlist(id, models);
+        }
+        if shown {
+            self.show(now, id, models);
+        }
     }
 
     /// Frees the room that an attempt took; whether it took any.
-    pub(crate) fn release(&mut self, worker: &WorkerKey, fence: Fence, now: TimeUs) -> bool {
-        let Some(worker) = self.worker_mut(worker) else { return false };
-        let released = worker.running.remove(&fence).is_some();
-        if released && worker.running.is_empty() {
-            worker.idle_since = now;
-        }
-        released
+    pub(crate) fn release(&mut self, id: u32, fence: Fence) -> bool {
+        let Some(worker) = self.workers.get_mut(id) else { return false };
+        let Some(at) = worker.running.iter().position(|running| running.fence == fence) else { return false };
+        let ended = worker.running.remove(at);
+        self.pressed -= usize::from(ended.pressed);
+        true
+    }
+
+    /// The load under pressure is over.
+    pub(crate) fn relieve(&mut self, id: u32, fence: Fence, now: TimeUs) {
+        let Some(worker) = self.workers.get_mut(id) else { return };
+        let Some(running) = worker.running.iter_mut().find(|running| running.fence == fence) else { return };
+        self.pressed -= usize::from(std::mem::take(&mut running.pressed));
+        running.ends_at = now.plus_ms(running.run_ms);
+    }
+
+    /// Drops a worker that nobody will hear of again.
+    pub(crate) fn drop_worker(&mut self, id: u32, models: &mut [Model]) -> Option<Worker> {
+        self.discharge(id, models);
+        let worker = self.workers.remove(id)?;
+        self.pressed -= worker.running.iter().filter(|running| running.pressed).count();
+        Some(worker)
     }
 }

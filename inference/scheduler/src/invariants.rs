@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    scheduler::{Scheduler, rank_of},
+    scheduler::Scheduler,
     state::Status,
-    types::{Fence, JobKey, TenantKey, WorkerKey},
+    types::{Fence, JobKey, ModelKey, TenantKey, WorkerKey},
 };
 
 /// A broken invariant: a fault of the scheduler, never of its input.
@@ -21,57 +21,93 @@ pub enum Violation {
     WaitingMiscounted(TenantKey),
     /// A lease has no end.
     LeaseWithoutEnd(JobKey),
+    /// What waits for a model is miscounted.
+    BacklogMiscounted(ModelKey),
+    /// A worker stands among those with room and has none, or does not although it has.
+    WorkerMisplaced(WorkerKey),
+    /// A worker has room, and a job waits that is warm there.
+    IdleBesideWarmWork(WorkerKey),
 }
 
 impl Scheduler {
     /// Checks every invariant. Costs time in proportion to all that is known.
     pub fn check(&self) -> Result<(), Violation> {
+        self.check_jobs()?;
+        self.check_models()?;
+        self.check_workers()
+    }
+
+    fn check_jobs(&self) -> Result<(), Violation> {
         let mut fences = BTreeMap::new();
-        let mut waiting: BTreeMap<&TenantKey, u32> = BTreeMap::new();
-        let mut ready = 0;
-        for (job, row) in &self.state.jobs {
-            let queued = self.state.queue.contains(rank_of(&row.spec));
+        let mut waiting: BTreeMap<u32, u32> = BTreeMap::new();
+        for (key, slot) in &self.state.index {
+            let Some(row) = self.state.jobs.get(*slot).filter(|row| row.key == *key) else {
+                return Err(Violation::JobMisplaced(*key));
+            };
+            let queued = self.state.lines.rows.get(row.line as usize);
+            let queued = queued.is_some_and(|line| line.jobs.get(&row.rank) == Some(slot));
             let misplaced = match &row.status {
                 Status::Ready => !queued,
                 Status::BackingOff(_) | Status::Leased(_) => queued,
                 Status::Between => true,
             };
             if misplaced {
-                return Err(Violation::JobMisplaced(*job));
+                return Err(Violation::JobMisplaced(*key));
             }
-            if let Some(lease) = row.lease() {
-                if fences.insert(lease.fence, *job).is_some() {
-                    return Err(Violation::FenceTwice(lease.fence));
-                }
-                if self.next_wakeup().is_none_or(|at| at > lease.expires_at) {
-                    return Err(Violation::LeaseWithoutEnd(*job));
-                }
-            } else {
-                *waiting.entry(&row.spec.tenant).or_default() += 1;
-                ready += usize::from(matches!(row.status, Status::Ready));
+            let Some(lease) = row.lease() else {
+                *waiting.entry(row.tenant).or_default() += 1;
+                continue;
+            };
+            if fences.insert(lease.fence, *key).is_some() {
+                return Err(Violation::FenceTwice(lease.fence));
+            }
+            if self.next_wakeup().is_none_or(|at| at > lease.expires_at) {
+                return Err(Violation::LeaseWithoutEnd(*key));
             }
         }
-        if let Some((tenant, _)) =
-            self.state.waiting.iter().find(|(tenant, n)| waiting.get(tenant) != Some(n))
-        {
-            return Err(Violation::WaitingMiscounted(tenant.clone()));
+        for (id, tenant) in self.state.tenants.iter().enumerate() {
+            if tenant.waiting != waiting.get(&(id as u32)).copied().unwrap_or(0) {
+                return Err(Violation::WaitingMiscounted(self.state.tenant_names.key(id as u32).clone()));
+            }
         }
-        if let Some((tenant, _)) =
-            waiting.iter().find(|(tenant, n)| self.state.waiting.get(**tenant) != Some(n))
-        {
-            return Err(Violation::WaitingMiscounted((*tenant).clone()));
+        Ok(())
+    }
+
+    fn check_models(&self) -> Result<(), Violation> {
+        for (id, model) in self.state.models.iter().enumerate() {
+            let lines = model.lines.iter().map(|line| &self.state.lines.line(*line).jobs);
+            let rows = lines.flat_map(|jobs| jobs.values()).filter_map(|slot| self.state.jobs.get(*slot));
+            let (mut waiting, mut backlog_ms) = (0, 0);
+            for row in rows {
+                waiting += 1;
+                backlog_ms += row.run_ms;
+            }
+            if (waiting, backlog_ms) != (model.waiting, model.backlog_ms) {
+                return Err(Violation::BacklogMiscounted(self.state.model_names.key(id as u32).clone()));
+            }
         }
-        debug_assert_eq!(ready, self.state.queue.len(), "the queue holds ready jobs and nothing else");
-        self.check_workers()
+        Ok(())
     }
 
     fn check_workers(&self) -> Result<(), Violation> {
-        for (key, _, worker) in self.state.fleet.connected() {
-            let leased = worker.running.iter().filter(|(fence, running)| {
-                self.state.jobs.get(&running.job).is_some_and(|row| row.lease_under(**fence).is_some())
-            });
-            if leased.count() > worker.concurrency_max {
-                return Err(Violation::WorkerOverfull(key));
+        let fleet = &self.state.fleet;
+        for (_, agent) in fleet.ids.iter().filter_map(|(key, id)| Some((key, fleet.agents.get(*id)?))) {
+            for (id, worker) in agent.workers.values().filter_map(|id| Some((*id, fleet.workers.get(*id)?))) {
+                let leased = worker.running.iter().filter(|running| {
+                    let row = self.state.job(running.job);
+                    row.is_some_and(|row| row.lease_under(running.fence).is_some())
+                });
+                if leased.count() > worker.concurrency_max {
+                    return Err(Violation::WorkerOverfull(worker.key.clone()));
+                }
+                let takes = agent.connected && !agent.draining;
+                let room = takes && !worker.is_full();
+                if worker.live != takes || worker.spare.is_some() != room {
+                    return Err(Violation::WorkerMisplaced(worker.key.clone()));
+                }
+                if room && self.state.warm_line(id).is_some() {
+                    return Err(Violation::IdleBesideWarmWork(worker.key.clone()));
+                }
             }
         }
         Ok(())

@@ -1,52 +1,101 @@
 //! The life of a job: it waits, is leased, perhaps several times, and ends once.
 
 use crate::{
+    dispatch::Todo,
     effect::{AttemptEnd, Effect, StopReason},
     event::{AttemptOutcome, JobSpec, Restored, RestoredState},
     fleet::Running,
     limits,
-    queue::Line,
-    scheduler::{Scheduler, rank_of},
-    state::{Job, Lease, Status},
-    timers::Timer,
-    types::{FailureClass, Fence, JobKey, Phase, TimeUs},
+    lines::Rank,
+    scheduler::Scheduler,
+    state::{Job, Lease, Place, Status},
+    types::{FailureClass, Fence, JobKey, Phase, Tier, TimeUs},
 };
 
 impl Scheduler {
     pub(crate) fn submitted(&mut self, now: TimeUs, spec: JobSpec) {
-        if self.state.jobs.contains_key(&spec.job) {
+        if self.state.index.contains_key(&spec.job) {
             return;
         }
-        let job = spec.job;
+        self.submissions += 1;
+        let measured = self.state.lines.waiting < limits::CALIBRATE_ALL
+            || self.submissions.is_multiple_of(limits::CALIBRATE_EVERY);
         let expires_at = now.plus_ms(spec.ttl_ms);
-        let status = Status::Ready;
-        self.state
-            .jobs
-            .insert(job, Job { spec, status, attempts_ended: 0, cancel_requested: false, expires_at });
-        self.enter_queue(job);
+        let slot = self.register(now, &spec, expires_at);
+        if measured {
+            let forecast_ms = self.forecast_ms(now, slot).and_then(|ms| u32::try_from(ms).ok());
+            if let Some(row) = self.state.jobs.get_mut(slot) {
+                row.forecast_ms = forecast_ms;
+            }
+        }
+        self.enter_queue(slot);
+    }
+
+    /// A row for the job, its place in the order and its tenant's charge.
+    fn register(&mut self, now: TimeUs, spec: &JobSpec, expires_at: TimeUs) -> u32 {
+        let (tenant, model) = (self.state.tenant_id(&spec.tenant), self.state.model_id(&spec.model));
+        let own_place = self.state.places.intern(&Place::of(&spec.regions));
+        let run_ms = self.state.run_ms(model, spec.features, spec.predicted_ms);
+        self.state.models[model as usize].demand.arrived(now, run_ms);
+        let start = self.state.fair.enter(now, tenant, run_ms);
+        let job = Job {
+            key: spec.job,
+            tenant,
+            model,
+            own_place,
+            line: 0,
+            rank: self.rank_of(now, spec, start),
+            ttl_ms: spec.ttl_ms,
+            run_ms,
+            forecast_ms: None,
+            features: spec.features,
+            adapters: spec.adapters.clone(),
+            status: Status::Ready,
+            attempts_ended: 0,
+            cancel_requested: false,
+            expires_at,
+            timer_at: expires_at,
+        };
+        let slot = self.state.jobs.insert(job);
+        self.state.index.insert(spec.job, slot);
+        slot
+    }
+
+    /// Tiers stand apart by waits as they are now, so that a busy fleet keeps its promise to the upper ones and an idle
+    /// one makes nobody wait. A job that was accepted earlier, before a restart, stands where it stood.
+    pub(crate) fn rank_of(&self, now: TimeUs, spec: &JobSpec, start: i64) -> Rank {
+        let waits = match spec.tier {
+            Tier::Interactive => 0.0,
+            Tier::Standard => limits::STANDARD_WAITS,
+            Tier::Batch => limits::BATCH_WAITS,
+        };
+        let behind_ms = waits * self.state.mean_wait_ms.max(limits::TIER_WAIT_MS_MIN);
+        let age_us = now.0.saturating_sub(spec.created_at.0) as f64;
+        let key = start.saturating_add(((behind_ms * 1_000.0 - age_us) * self.state.fair.rate()) as i64);
+        Rank { key, created_at: spec.created_at, job: spec.job }
     }
 
     pub(crate) fn restored(&mut self, now: TimeUs, restored: Restored) {
         let Restored { spec, attempts_ended, cancel_requested, state } = restored;
-        let job = spec.job;
-        if self.state.jobs.contains_key(&job) {
+        if self.state.index.contains_key(&spec.job) {
             return;
         }
-        let (ttl_ms, timeout_ms) = (spec.ttl_ms, self.state.timeout_ms(&spec.model));
-        let status = Status::Ready;
-        let mut row = Job { spec, status, attempts_ended, cancel_requested, expires_at: now.plus_ms(ttl_ms) };
+        let slot = self.register(now, &spec, now.plus_ms(spec.ttl_ms));
+        let Some(row) = self.state.jobs.get_mut(slot) else { return };
+        (row.attempts_ended, row.cancel_requested) = (attempts_ended, cancel_requested);
+        let model = row.model;
         match state {
             RestoredState::Queued { queued_at } => {
-                row.expires_at = queued_at.plus_ms(ttl_ms);
-                self.state.jobs.insert(job, row);
-                self.enter_queue(job);
+                row.expires_at = queued_at.plus_ms(spec.ttl_ms);
+                self.enter_queue(slot);
             }
             RestoredState::Leased { fence, worker, assigned_at } => {
-                self.state.jobs.insert(job, row);
+                let timeout_ms = self.state.timeout_ms(model);
+                let row = self.state.fleet.find(&worker);
                 let lease = Lease {
                     fence,
                     worker,
-                    assigned_at,
+                    row,
                     expires_at: now.plus_ms(limits::LEASE_MS),
                     // While this process was down nobody could report: an agent that is done gets the time to say so.
                     times_out_at: assigned_at
@@ -55,18 +104,21 @@ impl Scheduler {
                     started_at: None,
                     phase: Phase::Assigned,
                     done_permille: 0,
+                    charged_ms: 0,
                 };
-                self.begin_lease(job, lease);
+                self.begin_lease(now, slot, lease, 0, false);
             }
         }
     }
 
-    pub(crate) fn cancel_requested(&mut self, job: JobKey, effects: &mut Vec<Effect>) {
-        let Some(row) = self.state.jobs.get_mut(&job) else { return };
+    pub(crate) fn cancel_requested(&mut self, now: TimeUs, job: JobKey, effects: &mut Vec<Effect>) {
+        let Some(slot) = self.state.index.get(&job).copied() else { return };
+        let Some(row) = self.state.jobs.get_mut(slot) else { return };
         let asked_before = std::mem::replace(&mut row.cancel_requested, true);
         match &row.status {
             Status::Ready | Status::BackingOff(_) => {
-                self.end(job);
+                self.give_back(now, slot);
+                self.end(slot);
                 effects.push(Effect::Canceled { job });
             }
             Status::Leased(lease) if !asked_before => {
@@ -78,15 +130,36 @@ impl Scheduler {
     }
 
     pub(crate) fn attempt_started(&mut self, now: TimeUs, job: JobKey, fence: Fence) {
+        let Some(slot) = self.state.index.get(&job).copied() else { return };
+        let Some(row) = self.state.jobs.get(slot) else { return };
+        let Some(lease) = row.lease_under(fence).filter(|lease| lease.started_at.is_none()) else { return };
+        let measured = row.forecast_ms.filter(|_| row.attempts_ended == 0);
+        let (holder, submitted) = (self.state.holder(lease), row.rank.created_at);
+        if let Some(holder) = holder {
+            self.state.fleet.relieve(holder, fence, now);
+        }
+        if let Some(forecast_ms) = measured {
+            self.state.predictor.starts.learn(i64::from(forecast_ms), submitted, now);
+        }
         if let Some(lease) = self.lease_mut(job, fence) {
-            lease.started_at.get_or_insert(now);
+            lease.started_at = Some(now);
         }
     }
 
-    pub(crate) fn progress(&mut self, job: JobKey, fence: Fence, phase: Phase, done_permille: u32) {
-        if let Some(lease) = self.lease_mut(job, fence) {
-            lease.phase = phase;
-            lease.done_permille = done_permille.min(1000);
+    /// What uploads has computed: its time-out stops, because an agent tries an upload again and again.
+    pub(crate) fn progress(&mut self, now: TimeUs, job: JobKey, fence: Fence, phase: Phase, permille: u32) {
+        let Some(lease) = self.lease_mut(job, fence) else { return };
+        if phase == Phase::Uploading && lease.phase != Phase::Uploading {
+            lease.times_out_at = lease.times_out_at.max(now.plus_ms(limits::UPLOAD_MS));
+        }
+        (lease.phase, lease.done_permille) = (phase, permille.min(1000));
+        let (done, started_at) = (i64::from(lease.done_permille), lease.started_at);
+        let Some(started_at) = started_at.filter(|_| done > 0) else { return };
+        let left_ms = now.since_ms(started_at) * (1000 - done) / done;
+        let holder = self.state.job(job).and_then(|row| self.state.holder(row.lease()?));
+        let Some(worker) = holder.and_then(|id| self.state.fleet.workers.get_mut(id)) else { return };
+        if let Some(running) = worker.running.iter_mut().find(|running| running.fence == fence) {
+            running.ends_at = now.plus_ms(left_ms);
         }
     }
 
@@ -101,171 +174,209 @@ impl Scheduler {
         compute_ms: i64,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(lease) = self.state.jobs.get(&job).and_then(|row| row.lease_under(fence)) else {
-            self.release_late(job, fence, now);
+        let slot = self.state.index.get(&job).copied();
+        let row = slot.and_then(|slot| Some((slot, self.state.jobs.get(slot)?)));
+        let Some((slot, lease)) = row.and_then(|(slot, row)| Some((slot, row.lease_under(fence)?))) else {
+            self.release_late(fence);
             effects.push(Effect::LateReport { job, fence });
             return;
         };
-        let worker = lease.worker.clone();
-        self.learn(job, outcome, load_ms, compute_ms);
-        self.state.fleet.release(&worker, fence, now);
-        self.end_lease(job);
-        self.replan = true;
+        let holder = self.state.holder(lease);
+        self.learn(slot, holder, outcome, load_ms, compute_ms);
+        if let Some(holder) = holder {
+            self.state.fleet.release(holder, fence);
+            self.todo.push(Todo::Worker(holder));
+        }
+        self.end_lease(slot, false);
         match outcome {
             AttemptOutcome::Succeeded => {
                 effects.push(Effect::AttemptEnded { job, fence, end: AttemptEnd::Succeeded });
-                self.end(job);
+                self.end(slot);
                 effects.push(Effect::Succeeded { job, fence });
             }
             AttemptOutcome::Canceled => {
                 effects.push(Effect::AttemptEnded { job, fence, end: AttemptEnd::Canceled });
-                self.after_no_result(now, job, FailureClass::LostWorker, true, effects);
+                self.after_no_result(now, slot, FailureClass::LostWorker, true, effects);
             }
             AttemptOutcome::Failed { class, retryable } => {
                 effects.push(Effect::AttemptEnded { job, fence, end: AttemptEnd::Failed(class) });
-                self.after_no_result(now, job, class, retryable, effects);
+                self.after_no_result(now, slot, class, retryable, effects);
             }
-        }
-    }
-
-    pub(crate) fn lease_expired(
-        &mut self,
-        now: TimeUs,
-        job: JobKey,
-        fence: Fence,
-        effects: &mut Vec<Effect>,
-    ) {
-        if self.state.jobs.get(&job).and_then(|row| row.lease_under(fence)).is_some() {
-            self.lose(now, job, fence, effects);
         }
     }
 
     /// Nobody answers for the attempt any more. Its room stays taken until its agent says that it is free.
-    pub(crate) fn lose(&mut self, now: TimeUs, job: JobKey, fence: Fence, effects: &mut Vec<Effect>) {
-        self.end_lease(job);
+    pub(crate) fn lose(&mut self, now: TimeUs, slot: u32, effects: &mut Vec<Effect>) {
+        let Some((job, fence)) = self.end_lease(slot, true) else { return };
         effects.push(Effect::AttemptEnded { job, fence, end: AttemptEnd::Lost });
-        self.after_no_result(now, job, FailureClass::LostWorker, true, effects);
+        self.after_no_result(now, slot, FailureClass::LostWorker, true, effects);
     }
 
-    pub(crate) fn timed_out(&mut self, job: JobKey, fence: Fence, effects: &mut Vec<Effect>) {
-        let Some(lease) = self.state.jobs.get(&job).and_then(|row| row.lease_under(fence)) else { return };
+    pub(crate) fn timed_out(&mut self, slot: u32, effects: &mut Vec<Effect>) {
+        let Some(lease) = self.state.jobs.get(slot).and_then(Job::lease) else { return };
         let worker = lease.worker.clone();
-        self.end_lease(job);
+        let Some((job, fence)) = self.end_lease(slot, true) else { return };
         let class = FailureClass::TimedOut;
         effects.push(Effect::StopAttempt { job, fence, worker, why: StopReason::TimedOut });
         effects.push(Effect::AttemptEnded { job, fence, end: AttemptEnd::Failed(class) });
-        self.end(job);
+        self.end(slot);
         effects.push(Effect::Failed { job, class });
     }
 
-    pub(crate) fn expired(&mut self, job: JobKey, effects: &mut Vec<Effect>) {
-        self.end(job);
+    pub(crate) fn expired(&mut self, now: TimeUs, slot: u32, effects: &mut Vec<Effect>) {
+        let Some(job) = self.state.jobs.get(slot).map(|row| row.key) else { return };
+        self.give_back(now, slot);
+        self.end(slot);
         effects.push(Effect::Expired { job });
     }
 
-    pub(crate) fn back_off_over(&mut self, job: JobKey) {
-        let Some(row) = self.state.jobs.get_mut(&job) else { return };
+    pub(crate) fn back_off_over(&mut self, slot: u32) {
+        let Some(row) = self.state.jobs.get_mut(slot) else { return };
         row.status = Status::Ready;
-        let line =
-            Line { model: row.spec.model.clone(), place: self.state.place_of(&self.state.jobs[&job].spec) };
-        self.state.queue.push(rank_of(&self.state.jobs[&job].spec), line);
-        self.replan = true;
+        self.state.enter_line(slot);
+        self.state.arm(slot);
+        self.todo.extend(self.state.jobs.get(slot).map(|row| Todo::Line(row.line)));
     }
 
     /// What follows for a job whose attempt has ended without a result: its end, or another attempt after a pause.
     fn after_no_result(
         &mut self,
         now: TimeUs,
-        job: JobKey,
+        slot: u32,
         class: FailureClass,
         retryable: bool,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(row) = self.state.jobs.get_mut(&job) else { return };
+        let Some(row) = self.state.jobs.get_mut(slot) else { return };
+        let job = row.key;
         row.attempts_ended += 1;
         if row.cancel_requested {
-            self.end(job);
+            self.end(slot);
             effects.push(Effect::Canceled { job });
             return;
         }
         if !retryable || row.attempts_ended >= limits::ATTEMPTS_MAX {
-            self.end(job);
+            self.end(slot);
             effects.push(Effect::Failed { job, class });
             return;
         }
         let doublings = row.attempts_ended.saturating_sub(1).min(16);
         let ready_at = now.plus_ms((limits::RETRY_BACKOFF_MS << doublings).min(limits::RETRY_BACKOFF_MS_MAX));
         row.status = Status::BackingOff(ready_at);
-        row.expires_at = now.plus_ms(row.spec.ttl_ms);
-        let (expires_at, tenant) = (row.expires_at, row.spec.tenant.clone());
-        self.state.timers.set(ready_at, Timer::Ready(job));
-        self.state.timers.set(expires_at, Timer::TimeToLive(job));
-        self.state.count_waiting(&tenant, 1);
+        row.expires_at = now.plus_ms(row.ttl_ms);
+        let tenant = row.tenant;
+        self.state.arm(slot);
+        self.state.count_waiting(tenant, 1);
         effects.push(Effect::Requeue { job, ready_at });
     }
 
-    fn enter_queue(&mut self, job: JobKey) {
-        let row = &self.state.jobs[&job];
-        let (rank, expires_at, tenant) = (rank_of(&row.spec), row.expires_at, row.spec.tenant.clone());
-        let line = Line { model: row.spec.model.clone(), place: self.state.place_of(&row.spec) };
-        self.state.queue.push(rank, line);
-        self.state.timers.set(expires_at, Timer::TimeToLive(job));
-        self.state.count_waiting(&tenant, 1);
-        self.replan = true;
+    fn enter_queue(&mut self, slot: u32) {
+        self.state.enter_line(slot);
+        self.state.arm(slot);
+        let Some(row) = self.state.jobs.get(slot) else { return };
+        let (tenant, line) = (row.tenant, row.line);
+        self.state.count_waiting(tenant, 1);
+        self.todo.push(Todo::Line(line));
     }
 
-    /// Takes a waiting job out of the queue and stops the clocks of waiting.
-    pub(crate) fn leave_queue(&mut self, job: JobKey) {
-        let Some(row) = self.state.jobs.get(&job) else { return };
-        let (rank, expires_at, tenant) = (rank_of(&row.spec), row.expires_at, row.spec.tenant.clone());
+    /// Takes a waiting job out of the queue.
+    pub(crate) fn leave_queue(&mut self, slot: u32) {
+        let Some(row) = self.state.jobs.get(slot) else { return };
+        let tenant = row.tenant;
         match row.status {
-            Status::Ready => self.state.queue.remove(rank),
-            Status::BackingOff(ready_at) => self.state.timers.clear(ready_at, Timer::Ready(job)),
+            Status::Ready => self.state.leave_line(slot),
+            Status::BackingOff(_) => {}
             Status::Leased(_) | Status::Between => return,
         }
-        self.state.timers.clear(expires_at, Timer::TimeToLive(job));
-        self.state.count_waiting(&tenant, -1);
+        self.state.count_waiting(tenant, -1);
     }
 
-    pub(crate) fn begin_lease(&mut self, job: JobKey, lease: Lease) {
-        let Some(row) = self.state.jobs.get_mut(&job) else { return };
-        if let Some(worker) = self.state.fleet.worker_mut(&lease.worker) {
-            worker.running.insert(lease.fence, Running { job, model: row.spec.model.clone() });
+    pub(crate) fn begin_lease(&mut self, now: TimeUs, slot: u32, lease: Lease, load_ms: i64, pressed: bool) {
+        let Some(row) = self.state.jobs.get_mut(slot) else { return };
+        let (job, model, run_ms, fence) = (row.key, row.model, row.run_ms, lease.fence);
+        if let Some(worker) = lease.row.and_then(|id| self.state.fleet.workers.get_mut(id)) {
+            let run_ms = worker.here_ms(run_ms);
+            let ends_at = now.plus_ms(load_ms + run_ms);
+            worker.running.push(Running { fence, job, model: Some(model), ends_at, run_ms, pressed });
+            self.state.fleet.pressed += usize::from(pressed);
+        } else {
+            self.state.orphans.entry(lease.worker.agent.clone()).or_default().insert(job);
         }
-        self.state.timers.set(lease.expires_at, Timer::Lease(job, lease.fence));
-        self.state.timers.set(lease.times_out_at, Timer::Timeout(job, lease.fence));
-        row.status = Status::Leased(lease);
+        row.status = Status::Leased(Box::new(lease));
+        self.state.arm(slot);
     }
 
     /// Nothing under the lease counts from here on. The job is between states: its end or the queue must follow.
-    fn end_lease(&mut self, job: JobKey) {
-        let Some(row) = self.state.jobs.get_mut(&job) else { return };
-        let Status::Leased(lease) = std::mem::replace(&mut row.status, Status::Between) else { return };
-        self.state.timers.clear(lease.expires_at, Timer::Lease(job, lease.fence));
-        self.state.timers.clear(lease.times_out_at, Timer::Timeout(job, lease.fence));
+    /// `stray`: the attempt may still run and takes its worker's room.
+    fn end_lease(&mut self, slot: u32, stray: bool) -> Option<(JobKey, Fence)> {
+        let row = self.state.jobs.get_mut(slot)?;
+        let job = row.key;
+        let status = std::mem::replace(&mut row.status, Status::Between);
+        let Status::Leased(lease) = status else {
+            row.status = status;
+            return None;
+        };
+        if let Some(jobs) = self.state.orphans.get_mut(&lease.worker.agent) {
+            jobs.remove(&job);
+            if jobs.is_empty() {
+                self.state.orphans.remove(&lease.worker.agent);
+            }
+        }
+        let holder = if stray { self.state.holder(&lease) } else { None };
+        let rows = &self.state.fleet.workers;
+        let taken = |id: &u32| {
+            rows.get(*id).is_some_and(|worker| worker.running.iter().any(|run| run.fence == lease.fence))
+        };
+        if let Some(holder) = holder.filter(taken) {
+            self.state.stray.insert(lease.fence, holder);
+        }
+        Some((job, lease.fence))
     }
 
     /// The job is over; whoever calls pushes the one effect that says how.
-    fn end(&mut self, job: JobKey) {
-        self.leave_queue(job);
-        self.state.jobs.remove(&job);
+    fn end(&mut self, slot: u32) {
+        self.leave_queue(slot);
+        if let Some(row) = self.state.jobs.remove(slot) {
+            self.state.index.remove(&row.key);
+        }
     }
 
     pub(crate) fn lease_mut(&mut self, job: JobKey, fence: Fence) -> Option<&mut Lease> {
-        match &mut self.state.jobs.get_mut(&job)?.status {
+        let slot = *self.state.index.get(&job)?;
+        match &mut self.state.jobs.get_mut(slot)?.status {
             Status::Leased(lease) if lease.fence == fence => Some(lease),
             Status::Leased(_) | Status::Ready | Status::BackingOff(_) | Status::Between => None,
         }
     }
 
-    /// Means are learned from results only: a failure says little about how long a run takes.
-    fn learn(&mut self, job: JobKey, outcome: AttemptOutcome, load_ms: i64, compute_ms: i64) {
-        let Some(row) = self.state.jobs.get(&job) else { return };
-        if outcome == AttemptOutcome::Succeeded {
-            self.state.predictor.ran(&row.spec.model, compute_ms);
-            if load_ms > 0 {
-                self.state.predictor.loaded(&row.spec.model, load_ms);
-            }
+    /// What never ran is not held against its tenant.
+    fn give_back(&mut self, now: TimeUs, slot: u32) {
+        let Some(row) = self.state.jobs.get(slot).filter(|row| row.attempts_ended == 0) else { return };
+        self.state.fair.advance(now);
+        self.state.fair.charge(row.tenant, -row.run_ms);
+    }
+
+    /// Times are learned from results only: a failure says little about how long a run takes. The tenant pays what it
+    /// really used.
+    fn learn(
+        &mut self,
+        slot: u32,
+        holder: Option<u32>,
+        outcome: AttemptOutcome,
+        load_ms: i64,
+        compute_ms: i64,
+    ) {
+        let Some(row) = self.state.jobs.get(slot) else { return };
+        let Some(lease) = row.lease().filter(|_| outcome == AttemptOutcome::Succeeded) else { return };
+        let speed =
+            holder.and_then(|id| self.state.fleet.workers.get(id)).map_or(1_000, |w| w.spec.speed_milli);
+        let run_ms = compute_ms.max(0).saturating_mul(i64::from(speed)) / 1_000;
+        let model = self.state.model_names.key(row.model);
+        self.state.predictor.ran(model, row.features, run_ms);
+        if load_ms > 0 {
+            self.state.predictor.loaded(model, load_ms);
         }
+        let more_ms = run_ms + load_ms.max(0) - row.run_ms - lease.charged_ms;
+        self.state.fair.charge(row.tenant, more_ms);
     }
 }

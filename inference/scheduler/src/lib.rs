@@ -8,19 +8,23 @@
 //! - a job has at most one live lease, and only a result under that lease's fence counts;
 //! - a job ends exactly once.
 //!
-//! The policy (`policy.rs`) only ranks and places.
+//! `dispatch.rs` asks the rule in `policy/` who runs where; `fair.rs` says in which order tenants are served and
+//! `predict.rs` what things take.
 
 mod agents;
+mod dispatch;
 mod effect;
 mod estimate;
 mod event;
+mod fair;
 mod fleet;
 mod invariants;
 mod jobs;
 pub mod limits;
+mod lines;
+mod names;
 mod policy;
 mod predict;
-mod queue;
 mod scheduler;
 mod state;
 mod timers;

@@ -1,4 +1,4 @@
-//! Every limit of the scheduler, by name and unit.
+//! Every limit and constant of the scheduler, by name and unit.
 
 /// A lease lives this long without a heartbeat.
 pub const LEASE_MS: i64 = 30_000;
@@ -12,19 +12,87 @@ pub const RETRY_BACKOFF_MS_MAX: i64 = 30_000;
 pub const ATTEMPT_TIMEOUT_MS: i64 = 30 * 60 * 1000;
 /// The agent enforces the time-out; the scheduler only steps in this long after it should have.
 pub const TIMEOUT_GRACE_MS: i64 = 15_000;
-/// How long an agent that is gone stays part of the fleet that estimates count on.
+/// An attempt that uploads has computed: it gets this long, because an agent tries again for ten minutes.
+pub const UPLOAD_MS: i64 = 660_000;
+/// How long an agent that is gone stays known.
 pub const AGENT_FORGET_MS: i64 = 10 * 60 * 1000;
 /// Queued jobs of one tenant where the tenant names no limit.
 pub const QUEUED_MAX_PER_TENANT: u32 = 1_000;
-/// Head start of an interactive job over a standard one that arrives at the same time.
-pub const STANDARD_AGE_MS: i64 = 30_000;
-/// Head start of an interactive job over a batch job that arrives at the same time.
-pub const BATCH_AGE_MS: i64 = 600_000;
-/// Jobs ahead whose own prediction an estimate uses; further ones count as their mean.
-pub const ESTIMATE_JOBS_MAX: usize = 1_000;
-/// Jobs ahead that an estimate counts; a place beyond them is said to be this one.
-pub const ESTIMATE_POSITION_MAX: usize = 10_000;
-/// The p90 of a start estimate as a percentage of its p50, until errors of prediction are measured.
-pub const ESTIMATE_P90_PERCENT: i64 = 180;
-/// Weight of a new measurement in the moving mean of run and load times, in percent.
-pub const PREDICT_NEW_PERCENT: i64 = 20;
+
+/// Timer entries that may be out of date before they are swept, beside as many as count.
+pub const TIMERS_SPARE: usize = 1_024;
+/// Heads of lines that one event looks through for one that suits a free worker.
+pub const HEADS_SCANNED: usize = 256;
+/// Heads of lines that one event weighs a swap for, in a fleet of up to [`FLEET_SMALL`] workers; fewer in a larger one.
+pub const HEADS_WEIGHED: usize = 32;
+/// Heads that one event weighs in the largest fleet.
+pub const HEADS_WEIGHED_MIN: usize = 2;
+/// A fleet up to which each event weighs all it may.
+pub const FLEET_SMALL: usize = 64;
+/// Free workers that one decision compares.
+pub const WORKERS_COMPARED: usize = 64;
+/// Replicas that a forecast looks at; more count as their like.
+pub const REPLICAS_SEEN: usize = 32;
+/// Jobs of a line that a forecast deals out one by one; further ones count by their sum.
+pub const FORECAST_JOBS: u64 = 64;
+/// A line that waits is looked at again at least this often.
+pub const RECHECK_MS: i64 = 5_000;
+
+/// Half-life of a model's measured demand: long against a burst of one tenant, short against a day.
+pub const DEMAND_HALF_LIFE_MS: f64 = 900_000.0;
+/// A request counts as at least this much work in demand: a model of very short runs would seem worthless otherwise.
+pub const DEMAND_WORK_MS_MIN: f64 = 5_000.0;
+/// A swap must save this many of its loads in waiting ...
+pub const SWAP_LOADS: f64 = 0.6;
+/// ... and this many more, divided by the free workers: the last free worker is kept for what is warm there ...
+pub const SWAP_LOADS_SCARCE: f64 = 1.0;
+/// ... and this many more, times the busy share of the fleet: a load costs most when all are needed.
+pub const SWAP_LOADS_BUSY: f64 = 1.0;
+/// Waiting that one erlang of the victim's demand per replica is worth.
+pub const SWAP_PATIENCE_MS: f64 = 20_000.0;
+/// The longest that a model which is resident nowhere waits for a better victim while a worker is free.
+pub const SWAP_ABSENT_MS: f64 = 16_000.0;
+/// A waiting job of the victim counts like this many erlangs.
+pub const VICTIM_WAITING: f64 = 1.0;
+/// Share of the work that waits for other models of a replica and counts as ahead of a job there.
+pub const COMPETING_SHARE: f64 = 0.5;
+/// A worker with warm work turns to another line only where that gains this many loads of waiting.
+pub const PRESSURE_LOADS: f64 = 2.5;
+/// Waits beyond this count alike as pressure.
+pub const PRESSURE_WAIT_MS: f64 = 60_000.0;
+/// A millisecond that a head has waited counts like this many of waiting to come.
+pub const PRESSURE_AGE: f64 = 0.6;
+/// Share of the workers, in percent, that may load under pressure at once; at least one may.
+pub const PRESSURE_PERCENT: usize = 10;
+/// A worker whose other models change adapters for the job counts as this many erlangs worse.
+pub const ADAPTERS_CHANGE: f64 = 1.0;
+
+/// Tenants whose fair start lies within this much are served in the order of arrival.
+pub const FAIR_SLACK_MS: f64 = 10_000.0;
+/// How far a standard job stands behind an interactive one: this many mean waits.
+pub const STANDARD_WAITS: f64 = 1.0;
+/// How far a batch job stands behind an interactive one: this many mean waits.
+pub const BATCH_WAITS: f64 = 8.0;
+/// The mean wait that tiers count at least, milliseconds.
+pub const TIER_WAIT_MS_MIN: f64 = 5_000.0;
+/// Weight of one wait in the mean wait.
+pub const WAIT_NEW: f64 = 0.02;
+
+/// The least weight of a new measurement in a learned mean; the first ones weigh as in a plain mean.
+pub const PREDICT_NEW: f64 = 0.05;
+/// Learned cells (model, features) that one generation holds; two generations are kept.
+pub const PREDICT_CELLS: usize = 8_192;
+/// Measurements after which a cell is believed.
+pub const PREDICT_MIN: u32 = 1;
+/// Run time where nothing at all is known.
+pub const PREDICT_RUN_MS: f64 = 10_000.0;
+/// Load time of an adapter where nothing is known.
+pub const ADAPTER_LOAD_MS: i64 = 4_000;
+/// Step of the on-line quantiles of start estimates.
+pub const CALIBRATE_STEP: f64 = 0.05;
+/// The p90 of a start against its forecast until the first are measured.
+pub const CALIBRATE_P90: f64 = 1.8;
+/// Jobs that may wait before only every [`CALIBRATE_EVERY`]th submission is measured.
+pub const CALIBRATE_ALL: usize = 1_024;
+/// See [`CALIBRATE_ALL`].
+pub const CALIBRATE_EVERY: u64 = 16;

@@ -1,67 +1,259 @@
-//! What a model's runs and loads are expected to take: a moving mean of what was measured.
+//! What runs and loads are expected to take: learned on line, by model and features, then by what is alike.
 
 use std::collections::BTreeMap;
 
-use crate::{limits::PREDICT_NEW_PERCENT, types::ModelKey};
+use crate::{
+    event::Features,
+    limits,
+    types::{ModelKey, TimeUs},
+};
 
-/// Means by model, in microseconds so that short runs do not round to nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Predictor {
-    run_us: BTreeMap<ModelKey, i64>,
-    load_us: BTreeMap<ModelKey, i64>,
+/// A learned distribution: mean and two quantiles, by stochastic approximation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Cell {
+    count: u32,
+    mean_ms: f64,
+    p50_ms: f64,
+    p90_ms: f64,
 }
 
-fn learn(means: &mut BTreeMap<ModelKey, i64>, model: &ModelKey, ms: i64) {
-    let us = ms.max(0).saturating_mul(1000);
-    means
-        .entry(model.clone())
-        .and_modify(|mean| *mean += (us - *mean) / 100 * PREDICT_NEW_PERCENT)
-        .or_insert(us);
+impl Cell {
+    fn first(ms: f64) -> Self {
+        Self { count: 1, mean_ms: ms, p50_ms: ms, p90_ms: ms }
+    }
+
+    fn learn(&mut self, ms: f64) {
+        self.count = self.count.saturating_add(1);
+        let weight = (1.0 / f64::from(self.count)).max(limits::PREDICT_NEW);
+        self.mean_ms += (ms - self.mean_ms) * weight;
+        for (quantile, at) in [(&mut self.p50_ms, 0.5), (&mut self.p90_ms, 0.9)] {
+            let step = weight * self.mean_ms.max(1.0);
+            *quantile = (*quantile + if ms > *quantile { step * at } else { -step * (1.0 - at) }).max(0.0);
+        }
+    }
+}
+
+/// A bounded memory of cells: what was not used for a whole generation is forgotten.
+#[derive(Clone, Debug, PartialEq)]
+struct Cells<K> {
+    young: BTreeMap<K, Cell>,
+    old: BTreeMap<K, Cell>,
+}
+
+impl<K> Default for Cells<K> {
+    fn default() -> Self {
+        Self { young: BTreeMap::new(), old: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord + Clone> Cells<K> {
+    fn get(&self, key: &K) -> Option<&Cell> {
+        self.young.get(key).or_else(|| self.old.get(key)).filter(|cell| cell.count >= limits::PREDICT_MIN)
+    }
+
+    fn learn(&mut self, key: &K, ms: f64) {
+        if let Some(cell) = self.young.get_mut(key) {
+            cell.learn(ms);
+            return;
+        }
+        let cell = match self.old.remove(key) {
+            Some(mut cell) => {
+                cell.learn(ms);
+                cell
+            }
+            None => Cell::first(ms),
+        };
+        self.put(key.clone(), cell);
+    }
+
+    fn put(&mut self, key: K, cell: Cell) {
+        if self.young.len() >= limits::PREDICT_CELLS {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, cell);
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&K, &Cell)> {
+        self.old.iter().chain(&self.young)
+    }
+}
+
+/// Everything that was learned.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Predictor {
+    exact: Cells<(ModelKey, Features)>,
+    alike: Cells<Features>,
+    model: Cells<ModelKey>,
+    load: Cells<ModelKey>,
+    any_run: Option<Cell>,
+    any_load: Option<Cell>,
+    pub(crate) starts: Starts,
+}
+
+fn learn_any(cell: &mut Option<Cell>, ms: f64) {
+    match cell {
+        Some(cell) => cell.learn(ms),
+        None => *cell = Some(Cell::first(ms)),
+    }
 }
 
 impl Predictor {
-    pub(crate) fn ran(&mut self, model: &ModelKey, compute_ms: i64) {
-        learn(&mut self.run_us, model, compute_ms);
+    pub(crate) fn ran(&mut self, model: &ModelKey, features: Features, compute_ms: i64) {
+        let ms = compute_ms.max(0) as f64;
+        if features != Features::default() {
+            self.exact.learn(&(model.clone(), features), ms);
+            self.alike.learn(&features, ms);
+        }
+        self.model.learn(model, ms);
+        learn_any(&mut self.any_run, ms);
     }
 
     pub(crate) fn loaded(&mut self, model: &ModelKey, load_ms: i64) {
-        learn(&mut self.load_us, model, load_ms);
+        let ms = load_ms.max(0) as f64;
+        self.load.learn(model, ms);
+        learn_any(&mut self.any_load, ms);
     }
 
-    /// Expected compute in milliseconds; `None` where nothing was measured yet.
-    pub(crate) fn run_ms(&self, model: &ModelKey) -> Option<i64> {
-        self.run_us.get(model).map(|us| us / 1000)
+    /// Expected compute: by model and features, else by features, else by model, else what the model says of itself,
+    /// else what runs take.
+    pub(crate) fn run_ms(&self, model: &ModelKey, features: Features, said_ms: i64) -> i64 {
+        let known = features != Features::default();
+        let exact = if known { self.exact.get(&(model.clone(), features)) } else { None };
+        let cell = exact
+            .or_else(|| if known { self.alike.get(&features) } else { None })
+            .or_else(|| self.model.get(model));
+        match cell {
+            Some(cell) => cell.mean_ms.round() as i64,
+            None if said_ms > 0 => said_ms,
+            None => self.any_run.map_or(limits::PREDICT_RUN_MS, |cell| cell.mean_ms).round() as i64,
+        }
     }
 
-    /// Expected load in milliseconds; `None` where nothing was measured yet.
-    pub(crate) fn load_ms(&self, model: &ModelKey) -> Option<i64> {
-        self.load_us.get(model).map(|us| us / 1000)
+    /// Expected load. Loads of one model vary more than those of two differ: what the model says of itself counts
+    /// until it was loaded here.
+    pub(crate) fn load_ms(&self, model: &ModelKey, said_ms: i64) -> i64 {
+        if said_ms <= 0 {
+            return 0;
+        }
+        self.load.get(model).map_or(said_ms, |cell| cell.mean_ms.round() as i64).max(1)
     }
 
-    /// A text that [`Predictor::read`] understands: one measurement a line.
+    /// A text that [`Predictor::read`] understands: one cell a line.
     pub(crate) fn write(&self) -> String {
-        let lines = |kind: &'static str, means: &BTreeMap<ModelKey, i64>| {
-            means.iter().map(move |(model, us)| format!("{kind} {us} {model}\n")).collect::<String>()
+        let mut text = String::new();
+        let mut line = |kind: &str, cell: &Cell, rest: String| {
+            let Cell { count, mean_ms, p50_ms, p90_ms } = cell;
+            text += &format!("{kind} {count} {mean_ms} {p50_ms} {p90_ms} {rest}\n");
         };
-        lines("run", &self.run_us) + &lines("load", &self.load_us)
+        let features = |f: &Features| format!("{} {} {} {}", f.task, f.steps, f.count, f.size);
+        self.exact
+            .all()
+            .for_each(|((model, f), cell)| line("exact", cell, format!("{} {model}", features(f))));
+        self.alike.all().for_each(|(f, cell)| line("alike", cell, features(f)));
+        self.model.all().for_each(|(model, cell)| line("model", cell, model.to_string()));
+        self.load.all().for_each(|(model, cell)| line("load", cell, model.to_string()));
+        self.any_run.iter().for_each(|cell| line("run", cell, String::new()));
+        self.any_load.iter().for_each(|cell| line("loads", cell, String::new()));
+        for (regime, (p50, p90)) in self.starts.ratios.iter().enumerate() {
+            text += &format!("start {regime} {p50} {p90}\n");
+        }
+        text
     }
 
     /// Reads a snapshot; lines that it does not know are left out, because they may come from another version.
     pub(crate) fn read(text: &str) -> Self {
         let mut predictor = Self::default();
         for line in text.lines() {
-            let mut parts = line.splitn(3, ' ');
-            let (Some(kind), Some(us), Some(model)) = (parts.next(), parts.next(), parts.next()) else {
-                continue;
-            };
-            let Ok(us) = us.parse::<i64>() else { continue };
-            match kind {
-                "run" => predictor.run_us.insert(ModelKey::from(model), us),
-                "load" => predictor.load_us.insert(ModelKey::from(model), us),
-                _ => None,
-            };
+            let _: Option<()> = predictor.read_line(line);
         }
         predictor
+    }
+
+    fn read_line(&mut self, line: &str) -> Option<()> {
+        let (kind, rest) = line.split_once(' ')?;
+        if kind == "start" {
+            let mut parts = rest.split(' ');
+            let regime: usize = parts.next()?.parse().ok()?;
+            let (p50, p90) = (number(parts.next()?)?, number(parts.next()?)?);
+            *self.starts.ratios.get_mut(regime)? = (p50, p90);
+            return Some(());
+        }
+        let mut parts = rest.splitn(5, ' ');
+        let count = parts.next()?.parse().ok()?;
+        let (mean_ms, p50_ms, p90_ms) =
+            (number(parts.next()?)?, number(parts.next()?)?, number(parts.next()?)?);
+        let cell = Cell { count, mean_ms, p50_ms, p90_ms };
+        let key = parts.next()?;
+        match kind {
+            "exact" => {
+                let (features, model) = features(key)?;
+                self.exact.put((ModelKey::from(model), features), cell);
+            }
+            "alike" => self.alike.put(features(key)?.0, cell),
+            "model" => self.model.put(ModelKey::from(key), cell),
+            "load" => self.load.put(ModelKey::from(key), cell),
+            "run" => self.any_run = Some(cell),
+            "loads" => self.any_load = Some(cell),
+            _ => {}
+        }
+        Some(())
+    }
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)
+}
+
+fn features(text: &str) -> Option<(Features, &str)> {
+    let mut parts = text.splitn(5, ' ');
+    let mut next = || parts.next()?.parse().ok();
+    let features = Features { task: next()?, steps: next()?, count: next()?, size: next()? };
+    Some((features, parts.next().unwrap_or_default()))
+}
+
+/// How real starts compare with their forecasts, by the length of the forecast: one ratio at the median, one that nine
+/// of ten starts stay under.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Starts {
+    ratios: [(f64, f64); REGIMES],
+}
+
+/// Forecasts of 2^n to 2^(n+1) milliseconds share a ratio.
+const REGIMES: usize = 32;
+/// Differences below this do not matter to anybody.
+const FORGIVEN_MS: f64 = 250.0;
+
+impl Default for Starts {
+    fn default() -> Self {
+        Self { ratios: [(1.0, limits::CALIBRATE_P90); REGIMES] }
+    }
+}
+
+impl Starts {
+    fn regime(forecast_ms: i64) -> usize {
+        let ms = u64::try_from(forecast_ms).unwrap_or_default();
+        (ms.checked_ilog2().map_or(0, |bits| bits as usize + 1)).min(REGIMES - 1)
+    }
+
+    /// What a forecast turned out to be. A step up and a step down balance where the wanted share stays below.
+    pub(crate) fn learn(&mut self, forecast_ms: i64, submitted: TimeUs, started: TimeUs) {
+        let (p50, p90) = &mut self.ratios[Self::regime(forecast_ms)];
+        let ratio = (started.since_ms(submitted) as f64 + FORGIVEN_MS) / (forecast_ms as f64 + FORGIVEN_MS);
+        for (quantile, at) in [(p50, 0.5), (p90, 0.9)] {
+            let step = if ratio > *quantile { at } else { at - 1.0 };
+            *quantile = (*quantile * (limits::CALIBRATE_STEP * step).exp()).clamp(1e-3, 1e3);
+        }
+    }
+
+    /// Median and ninth decile of the start for a forecast.
+    pub(crate) fn spread(&self, forecast_ms: i64) -> (i64, i64) {
+        let (p50, p90) = self.ratios[Self::regime(forecast_ms)];
+        if forecast_ms <= 0 {
+            return (0, 0);
+        }
+        let at =
+            |ratio: f64| ((forecast_ms as f64 + FORGIVEN_MS) * ratio - FORGIVEN_MS).max(0.0).round() as i64;
+        (at(p50), at(p90.max(p50)))
     }
 }
 
@@ -72,10 +264,39 @@ mod tests {
     #[test]
     fn a_snapshot_reads_back() {
         let mut predictor = Predictor::default();
-        predictor.ran(&ModelKey::from("a/b:1"), 120);
-        predictor.ran(&ModelKey::from("a/b:1"), 240);
+        let features = Features { task: 1, steps: 20, count: 4, size: 1_000 };
+        predictor.ran(&ModelKey::from("a/b:1"), features, 120);
+        predictor.ran(&ModelKey::from("a/b:1"), features, 240);
         predictor.loaded(&ModelKey::from("a/b:1"), 9);
+        predictor.starts.learn(1_000, TimeUs(0), TimeUs(5_000_000));
         assert_eq!(Predictor::read(&predictor.write()), predictor);
-        assert_eq!(predictor.run_ms(&ModelKey::from("a/b:1")), Some(144));
+        assert_eq!(predictor.run_ms(&ModelKey::from("a/b:1"), features, 0), 180);
+        assert_eq!(predictor.run_ms(&ModelKey::from("x/y:1"), features, 7), 180);
+        assert_eq!(predictor.run_ms(&ModelKey::from("x/y:1"), Features::default(), 7), 7);
+    }
+
+    #[test]
+    fn nine_of_ten_starts_stay_under_the_p90() {
+        let mut starts = Starts::default();
+        let mut held = 0;
+        for n in 0..20_000_i64 {
+            // Waits of 5 to 95 s against a forecast of 30 s, in a scattered order.
+            let wait_ms = 5_000 + (n * 7_919 % 1_000) * 90;
+            if n >= 2_000 && wait_ms <= starts.spread(30_000).1 {
+                held += 1;
+            }
+            starts.learn(30_000, TimeUs(0), TimeUs(wait_ms * 1_000));
+        }
+        let share = f64::from(held) / 18_000.0;
+        assert!((0.87..=0.93).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut predictor = Predictor::default();
+        for n in 0..100_000_u32 {
+            predictor.loaded(&ModelKey::from(format!("a/{n}:1").as_str()), 5);
+        }
+        assert!(predictor.load.all().count() <= 2 * limits::PREDICT_CELLS);
     }
 }

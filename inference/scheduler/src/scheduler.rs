@@ -1,14 +1,14 @@
 //! The state machine: events in, effects out.
 
 use crate::{
-    effect::{Assignment, Effect},
+    dispatch::Todo,
+    effect::Effect,
     event::{Event, JobSpec, ModelProfile, TenantSpec},
-    limits, policy,
+    limits,
     predict::Predictor,
-    queue::{Line, Rank},
-    state::{Lease, State, Status},
+    state::{Place, State, Status},
     timers::Timer,
-    types::{Fence, JobKey, ModelKey, Phase, TenantKey, TimeUs, WorkerKey},
+    types::{Fence, JobKey, ModelKey, TenantKey, TimeUs, WorkerKey},
 };
 
 /// The scheduler of one epoch. `Clone` so that a simulator can fork it.
@@ -17,9 +17,10 @@ pub struct Scheduler {
     pub(crate) epoch: u64,
     /// The sequence of the last fence.
     pub(crate) sequence: u64,
+    pub(crate) submissions: u64,
     pub(crate) state: State,
-    /// Whether something changed that may let a job start.
-    pub(crate) replan: bool,
+    /// What may be able to start something now.
+    pub(crate) todo: Vec<Todo>,
 }
 
 /// Why a job is not taken into the queue.
@@ -49,7 +50,7 @@ impl Scheduler {
     /// A scheduler that knows nothing yet. The fences that it gives are of `epoch`, which no scheduler had before.
     #[must_use]
     pub fn new(epoch: u64) -> Self {
-        Self { epoch, sequence: 0, state: State::default(), replan: false }
+        Self { epoch, sequence: 0, submissions: 0, state: State::default(), todo: Vec::new() }
     }
 
     /// What was learned, in a form that only [`Scheduler::with_snapshot`] reads. Worth keeping across restarts, not
@@ -68,15 +69,14 @@ impl Scheduler {
 
     /// Whether the job may be submitted now. Changes nothing.
     pub fn admit(&self, spec: &JobSpec) -> Result<(), Refusal> {
-        if !self.state.models.contains_key(&spec.model) {
+        if self.state.known_model(&spec.model).is_none() {
             return Err(Refusal::UnknownModel(spec.model.clone()));
         }
-        let queued = self.queued(&spec.tenant);
-        let queued_max = self
-            .state
-            .tenants
-            .get(&spec.tenant)
-            .map_or(limits::QUEUED_MAX_PER_TENANT, |tenant| tenant.queued_max);
+        let tenant = self.state.tenant_names.find(&spec.tenant).map(|id| &self.state.tenants[id as usize]);
+        let queued = tenant.map_or(0, |tenant| tenant.waiting);
+        let queued_max = tenant
+            .and_then(|tenant| tenant.spec.as_ref())
+            .map_or(limits::QUEUED_MAX_PER_TENANT, |spec| spec.queued_max);
         if queued >= queued_max {
             return Err(Refusal::QueueFull { queued, queued_max });
         }
@@ -86,35 +86,38 @@ impl Scheduler {
     /// Jobs of a tenant that wait.
     #[must_use]
     pub fn queued(&self, tenant: &TenantKey) -> u32 {
-        self.state.waiting.get(tenant).copied().unwrap_or(0)
+        self.state.tenant_names.find(tenant).map_or(0, |id| self.state.tenants[id as usize].waiting)
     }
 
     /// Whether the job is known and has not ended.
     #[must_use]
     pub fn is_live(&self, job: JobKey) -> bool {
-        self.state.jobs.contains_key(&job)
+        self.state.index.contains_key(&job)
     }
 
     /// The fence under which the job's result counts now; `None` while it waits.
     #[must_use]
     pub fn current_fence(&self, job: JobKey) -> Option<Fence> {
-        self.state.jobs.get(&job)?.lease().map(|lease| lease.fence)
+        self.state.job(job)?.lease().map(|lease| lease.fence)
     }
 
     /// What a worker is doing, as far as is known; empty for one that is not.
     #[must_use]
     pub fn worker_load(&self, key: &WorkerKey) -> WorkerLoad {
-        let Some(worker) = self.state.fleet.worker(key) else { return WorkerLoad::default() };
-        WorkerLoad {
-            jobs: worker.running.values().map(|running| running.job).collect(),
-            resident: worker.resident.keys().cloned().collect(),
-        }
+        let fleet = &self.state.fleet;
+        let Some(worker) = fleet.find(key).and_then(|id| fleet.workers.get(id)) else {
+            return WorkerLoad::default();
+        };
+        let mut resident: Vec<ModelKey> =
+            worker.resident.iter().map(|row| self.state.model_names.key(row.model).clone()).collect();
+        resident.sort_unstable();
+        WorkerLoad { jobs: worker.running.iter().map(|running| running.job).collect(), resident }
     }
 
     /// When [`Event::Tick`] is due, if nothing else happens before.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<TimeUs> {
-        self.state.timers.next()
+        self.state.timers.next().map(|(at, _)| at)
     }
 
     /// Takes one event. `now` never goes back. Effects are appended.
@@ -122,24 +125,24 @@ impl Scheduler {
         self.fire_timers(now, effects);
         match event {
             Event::Tick => {}
-            Event::TenantChanged(tenant) => self.tenant_changed(tenant),
+            Event::TenantChanged(tenant) => self.tenant_changed(now, tenant),
             Event::ModelChanged(profile) => self.model_changed(profile),
             Event::Submitted(spec) => self.submitted(now, spec),
             Event::Restored(restored) => self.restored(now, restored),
-            Event::CancelRequested { job } => self.cancel_requested(job, effects),
+            Event::CancelRequested { job } => self.cancel_requested(now, job, effects),
             Event::AgentJoined(spec) => self.agent_joined(now, spec, effects),
             Event::AgentLost { agent } => self.agent_lost(now, &agent),
-            Event::AgentDraining { agent } => self.agent_draining(&agent),
+            Event::AgentDraining { agent } => self.agent_draining(now, &agent),
             Event::Heartbeat { agent, running } => self.heartbeat(now, &agent, &running, effects),
             Event::WorkerReport { worker, resident } => self.worker_report(now, &worker, resident),
             Event::CapacityChanged { worker, concurrency, slots, price_micro_per_hour } => {
-                self.capacity_changed(&worker, concurrency, slots, price_micro_per_hour);
+                self.capacity_changed(now, &worker, concurrency, slots, price_micro_per_hour);
             }
             // Nothing is scaled yet: pools.rs is to come.
             Event::PoolChanged(_) => {}
             Event::AttemptStarted { job, fence } => self.attempt_started(now, job, fence),
             Event::Progress { job, fence, phase, done_permille } => {
-                self.progress(job, fence, phase, done_permille)
+                self.progress(now, job, fence, phase, done_permille)
             }
             Event::Finished { job, fence, outcome, load_ms, compute_ms } => {
                 self.finished(now, job, fence, outcome, load_ms, compute_ms, effects);
@@ -148,111 +151,150 @@ impl Scheduler {
                 self.load_finished(now, &worker, &model, load_ms, loaded);
             }
         }
-        self.place(now, effects);
+        self.dispatch(now, effects);
+        self.tidy_timers();
     }
 
     fn fire_timers(&mut self, now: TimeUs, effects: &mut Vec<Effect>) {
-        while let Some(timer) = self.state.timers.take_due(now) {
-            match timer {
-                Timer::Ready(job) => self.back_off_over(job),
-                Timer::TimeToLive(job) => self.expired(job, effects),
-                Timer::Lease(job, fence) => self.lease_expired(now, job, fence, effects),
-                Timer::Timeout(job, fence) => self.timed_out(job, fence, effects),
-                Timer::Forget(agent) => self.agent_forgotten(&agent, effects),
+        while let Some((at, timer)) = self.state.timers.next() {
+            let counts = self.state.counts(at, timer);
+            if counts && at > now {
+                return;
             }
+            self.state.timers.drop_next();
+            match timer {
+                _ if !counts => {}
+                Timer::Job(slot) => self.job_due(now, slot, effects),
+                Timer::Line(line) => {
+                    self.state.lines.rows[line as usize].timer_at = None;
+                    self.todo.push(Todo::Line(line));
+                }
+                Timer::Agent(agent) => self.agent_forgotten(agent, effects),
+            }
+        }
+    }
+
+    /// The next wake-up is never one that no longer counts, and those that do not count are bounded.
+    fn tidy_timers(&mut self) {
+        while let Some((at, timer)) = self.state.timers.next() {
+            if self.state.counts(at, timer) {
+                break;
+            }
+            self.state.timers.drop_next();
+        }
+        let owners = self.state.index.len() + self.state.lines.rows.len() + self.state.fleet.ids.len();
+        if self.state.timers.is_loose(owners) {
+            let mut timers = std::mem::take(&mut self.state.timers);
+            timers.keep(|at, timer| self.state.counts(at, timer));
+            self.state.timers = timers;
+        }
+    }
+
+    fn job_due(&mut self, now: TimeUs, slot: u32, effects: &mut Vec<Effect>) {
+        let Some(row) = self.state.jobs.get(slot) else { return };
+        match &row.status {
+            Status::Ready | Status::BackingOff(_) if row.expires_at <= now => {
+                self.expired(now, slot, effects)
+            }
+            Status::BackingOff(ready_at) if *ready_at <= now => self.back_off_over(slot),
+            Status::Leased(lease) if lease.expires_at <= now => self.lose(now, slot, effects),
+            Status::Leased(lease) if lease.times_out_at <= now => self.timed_out(slot, effects),
+            Status::Ready | Status::BackingOff(_) | Status::Leased(_) | Status::Between => {}
+        }
+        if self.state.jobs.get(slot).is_some_and(|row| row.timer_at <= now) {
+            self.state.arm(slot);
         }
     }
 
     fn model_changed(&mut self, profile: ModelProfile) {
-        self.state.models.insert(profile.model.clone(), profile);
-        self.replan = true;
+        let id = self.state.model_id(&profile.model);
+        self.state.models[id as usize].profile = Some(profile);
+        self.state.note_weightless(id);
+        self.state.lines.unstall();
+        self.todo.extend(self.state.models[id as usize].lines.iter().map(|line| Todo::Line(*line)));
     }
 
     /// A change of regions moves what waits of this tenant to other lines.
-    fn tenant_changed(&mut self, tenant: TenantSpec) {
-        let key = tenant.tenant.clone();
-        self.state.tenants.insert(key.clone(), tenant);
-        let waiting: Vec<JobSpec> = self
-            .state
-            .jobs
-            .values()
-            .filter(|job| job.spec.tenant == key && matches!(job.status, Status::Ready))
-            .map(|job| job.spec.clone())
-            .collect();
-        for spec in waiting {
-            let rank = rank_of(&spec);
-            self.state.queue.remove(rank);
-            let line = Line { model: spec.model.clone(), place: self.state.place_of(&spec) };
-            self.state.queue.push(rank, line);
-        }
-        self.replan = true;
-    }
-
-    /// Starts what can start.
-    fn place(&mut self, now: TimeUs, effects: &mut Vec<Effect>) {
-        if !std::mem::take(&mut self.replan) {
+    fn tenant_changed(&mut self, now: TimeUs, tenant: TenantSpec) {
+        let id = self.state.tenant_id(&tenant.tenant);
+        self.state.fair.set_weight(now, id, tenant.weight_milli);
+        let before = self.state.tenants[id as usize].spec.replace(tenant.clone());
+        if before.map(|spec| spec.regions).unwrap_or_default() == tenant.regions {
             return;
         }
-        while let Some(placement) = policy::next_placement(&self.state) {
-            if !self.carry_out(now, &placement, effects) {
-                debug_assert!(false, "the policy proposed what cannot be: {placement:?}");
-                return;
-            }
+        let waiting: Vec<u32> = self
+            .state
+            .index
+            .values()
+            .copied()
+            .filter(|slot| {
+                let row = self.state.jobs.get(*slot);
+                row.is_some_and(|row| row.tenant == id && matches!(row.status, Status::Ready))
+            })
+            .collect();
+        for slot in waiting {
+            self.state.leave_line(slot);
+            self.state.enter_line(slot);
+            self.todo.extend(self.state.jobs.get(slot).map(|row| Todo::Line(row.line)));
         }
-    }
-
-    /// Leases a job to a worker, where the state allows it.
-    fn carry_out(&mut self, now: TimeUs, placement: &policy::Placement, effects: &mut Vec<Effect>) -> bool {
-        let policy::Placement { job, worker: key, evict } = placement;
-        let Some(spec) = self.state.jobs.get(job).filter(|job| matches!(job.status, Status::Ready)) else {
-            return false;
-        };
-        let spec = spec.spec.clone();
-        let ready = self.state.fleet.agents.get(&key.agent).is_some_and(|agent| {
-            agent.connected && !agent.draining && self.state.place_of(&spec).allows(&agent.region)
-        });
-        let timeout_ms = self.state.timeout_ms(&spec.model);
-        let Some(profile) = self.state.models.get(&spec.model) else { return false };
-        let Some(worker) = self.state.fleet.worker_mut(key) else { return false };
-        if !ready || worker.is_full() || !worker.suits(profile) {
-            return false;
-        }
-        for model in evict {
-            worker.resident.remove(model);
-            effects.push(Effect::Evict { worker: key.clone(), model: model.clone() });
-        }
-        let warm = worker.is_warm(profile);
-        if profile.load_ms > 0 {
-            worker.resident.insert(spec.model.clone(), now);
-        }
-        self.sequence += 1;
-        let fence = Fence { epoch: self.epoch, sequence: self.sequence };
-        let lease = Lease {
-            fence,
-            worker: key.clone(),
-            assigned_at: now,
-            expires_at: now.plus_ms(limits::LEASE_MS),
-            times_out_at: now.plus_ms(timeout_ms + limits::TIMEOUT_GRACE_MS),
-            started_at: None,
-            phase: Phase::Assigned,
-            done_permille: 0,
-        };
-        self.leave_queue(*job);
-        self.begin_lease(*job, lease);
-        let lease_ms = limits::LEASE_MS;
-        effects.push(Effect::Assign(Assignment {
-            job: *job,
-            fence,
-            worker: key.clone(),
-            lease_ms,
-            timeout_ms,
-            warm,
-        }));
-        true
     }
 }
 
-/// Where a job stands in the queue.
-pub(crate) fn rank_of(spec: &JobSpec) -> Rank {
-    Rank::new(spec.created_at, spec.tier, spec.job)
+impl State {
+    /// Whether the entry is the one that its owner waits for.
+    fn counts(&self, at: TimeUs, timer: Timer) -> bool {
+        match timer {
+            Timer::Job(slot) => self.jobs.get(slot).is_some_and(|row| row.timer_at == at),
+            Timer::Line(line) => self.lines.line(line).timer_at == Some(at),
+            Timer::Agent(agent) => self.fleet.agents.get(agent).is_some_and(|row| row.forget_at == Some(at)),
+        }
+    }
+
+    /// Sets the job's clock to what comes next for it.
+    pub(crate) fn arm(&mut self, slot: u32) {
+        let Some(row) = self.jobs.get_mut(slot) else { return };
+        row.timer_at = row.due_at();
+        self.timers.set(row.timer_at, Timer::Job(slot));
+    }
+
+    /// Puts a ready job into the line where it belongs now.
+    pub(crate) fn enter_line(&mut self, slot: u32) {
+        let Some(row) = self.jobs.get(slot) else { return };
+        let (model, rank, run_ms) = (row.model, row.rank, row.run_ms);
+        let place: Place = self.place_of(self.places.key(row.own_place), Some(row.tenant));
+        let place = self.places.intern(&place);
+        let (line, new) = self.lines.id(model, place);
+        let lines = &mut self.models[model as usize];
+        if new {
+            lines.lines.push(line);
+        }
+        lines.waiting += 1;
+        lines.backlog_ms += run_ms;
+        self.lines.push(line, rank, slot);
+        if let Some(row) = self.jobs.get_mut(slot) {
+            row.line = line;
+        }
+        self.note_weightless(model);
+    }
+
+    /// Takes a ready job out of its line.
+    pub(crate) fn leave_line(&mut self, slot: u32) {
+        let Some(row) = self.jobs.get(slot) else { return };
+        let model = row.model;
+        self.lines.remove(row.line, row.rank);
+        let lines = &mut self.models[model as usize];
+        lines.waiting -= 1;
+        lines.backlog_ms -= row.run_ms;
+        self.note_weightless(model);
+    }
+
+    /// Models without a load are warm everywhere: those that wait are looked at by every free worker.
+    pub(crate) fn note_weightless(&mut self, model: u32) {
+        let row = &self.models[model as usize];
+        if row.profile.as_ref().is_some_and(|profile| profile.load_ms <= 0) && row.waiting > 0 {
+            self.weightless.insert(model);
+        } else if !self.weightless.is_empty() {
+            self.weightless.remove(&model);
+        }
+    }
 }

@@ -6,50 +6,113 @@ use std::{
 };
 
 use crate::{
-    event::{JobSpec, ModelProfile, TenantSpec},
+    event::{Features, ModelProfile, TenantSpec},
+    fair::Fair,
     fleet::Fleet,
     limits,
+    lines::{Lines, Rank},
+    names::{Names, Slab},
+    policy::value::{self, Demand},
     predict::Predictor,
-    queue::Queue,
     timers::Timers,
-    types::{Fence, JobKey, ModelKey, Phase, RegionKey, TenantKey, TimeUs, WorkerKey},
+    types::{AgentKey, Fence, JobKey, ModelKey, Phase, RegionKey, TenantKey, TimeUs, WorkerKey},
 };
 
-/// Everything, in ordered collections.
+/// Everything, in ordered collections and dense rows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
-    pub(crate) jobs: BTreeMap<JobKey, Job>,
-    pub(crate) queue: Queue,
+    pub(crate) index: BTreeMap<JobKey, u32>,
+    pub(crate) jobs: Slab<Job>,
+    pub(crate) lines: Lines,
     pub(crate) fleet: Fleet,
-    pub(crate) models: BTreeMap<ModelKey, ModelProfile>,
-    pub(crate) tenants: BTreeMap<TenantKey, TenantSpec>,
-    /// Jobs that wait, by tenant.
-    pub(crate) waiting: BTreeMap<TenantKey, u32>,
+    pub(crate) model_names: Names<ModelKey>,
+    pub(crate) models: Vec<Model>,
+    pub(crate) tenant_names: Names<TenantKey>,
+    pub(crate) tenants: Vec<Tenant>,
+    pub(crate) places: Names<Place>,
+    /// Models without a load for which jobs wait.
+    pub(crate) weightless: BTreeSet<u32>,
+    /// Attempts that take a worker's room and hold no lease.
+    pub(crate) stray: BTreeMap<Fence, u32>,
+    /// Leases on workers that are not known (yet), by agent.
+    pub(crate) orphans: BTreeMap<AgentKey, BTreeSet<JobKey>>,
+    pub(crate) fair: Fair,
     pub(crate) predictor: Predictor,
     pub(crate) timers: Timers,
+    /// Moving mean of the time from arrival to assignment.
+    pub(crate) mean_wait_ms: f64,
+}
+
+/// A tenant's limits and how many of its jobs wait.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tenant {
+    pub(crate) spec: Option<TenantSpec>,
+    pub(crate) waiting: u32,
+}
+
+/// A model's version, its lines and where it is resident.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Model {
+    pub(crate) profile: Option<ModelProfile>,
+    /// Its name without the version: what workers are restricted to.
+    pub(crate) name: Arc<str>,
+    pub(crate) lines: Vec<u32>,
+    pub(crate) waiting: u32,
+    pub(crate) backlog_ms: i64,
+    pub(crate) demand: Demand,
+    /// Workers that take work and hold it, loading counted.
+    pub(crate) replicas: BTreeSet<u32>,
+    /// Those of them with room, by class.
+    pub(crate) free: BTreeSet<(u32, u32)>,
+}
+
+impl Model {
+    /// Whether it stays resident: one without a load is warm everywhere.
+    pub(crate) fn loads(&self) -> bool {
+        self.profile.as_ref().is_some_and(|profile| profile.load_ms > 0)
+    }
+
+    /// Erlangs that one replica carries.
+    pub(crate) fn value(&self, now: TimeUs) -> f64 {
+        value::value(self.demand.erlangs(now), self.waiting, self.replicas.len())
+    }
 }
 
 /// A job that has not ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
-    pub(crate) spec: JobSpec,
+    pub(crate) key: JobKey,
+    pub(crate) tenant: u32,
+    pub(crate) model: u32,
+    pub(crate) own_place: u32,
+    pub(crate) line: u32,
+    pub(crate) rank: Rank,
+    pub(crate) ttl_ms: i64,
+    /// Expected compute when it began to wait: what its tenant was charged.
+    pub(crate) run_ms: i64,
+    /// Forecast of its start when it was submitted; `None`: not measured.
+    pub(crate) forecast_ms: Option<u32>,
+    pub(crate) features: Features,
+    pub(crate) adapters: Arc<[Arc<str>]>,
     pub(crate) status: Status,
     /// Attempts that ended without a result that counts.
     pub(crate) attempts_ended: u32,
     pub(crate) cancel_requested: bool,
     /// While it waits: when it expires.
     pub(crate) expires_at: TimeUs,
+    /// When its entry among the timers counts.
+    pub(crate) timer_at: TimeUs,
 }
 
 /// Where a job stands.
 #[derive(Clone, Debug)]
 pub(crate) enum Status {
-    /// It waits in the queue.
+    /// It waits in its line.
     Ready,
     /// It backs off until then.
     BackingOff(TimeUs),
     /// An attempt runs.
-    Leased(Lease),
+    Leased(Box<Lease>),
     /// Its lease has ended and what follows is being decided. Never outlives one event.
     Between,
 }
@@ -59,12 +122,15 @@ pub(crate) enum Status {
 pub(crate) struct Lease {
     pub(crate) fence: Fence,
     pub(crate) worker: WorkerKey,
-    pub(crate) assigned_at: TimeUs,
+    /// The worker's row, as of the assignment.
+    pub(crate) row: Option<u32>,
     pub(crate) expires_at: TimeUs,
     pub(crate) times_out_at: TimeUs,
     pub(crate) started_at: Option<TimeUs>,
     pub(crate) phase: Phase,
     pub(crate) done_permille: u32,
+    /// Milliseconds of loading that the tenant was charged.
+    pub(crate) charged_ms: i64,
 }
 
 impl Job {
@@ -79,6 +145,15 @@ impl Job {
     pub(crate) fn lease_under(&self, fence: Fence) -> Option<&Lease> {
         self.lease().filter(|lease| lease.fence == fence)
     }
+
+    /// When time alone next changes something for it.
+    pub(crate) fn due_at(&self) -> TimeUs {
+        match &self.status {
+            Status::Ready | Status::Between => self.expires_at,
+            Status::BackingOff(ready_at) => self.expires_at.min(*ready_at),
+            Status::Leased(lease) => lease.expires_at.min(lease.times_out_at),
+        }
+    }
 }
 
 /// Where something may run.
@@ -89,53 +164,88 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    pub(crate) fn of(regions: &BTreeSet<RegionKey>) -> Self {
+        if regions.is_empty() { Self::Anywhere } else { Self::Only(Arc::new(regions.clone())) }
+    }
+
     pub(crate) fn allows(&self, region: &RegionKey) -> bool {
         match self {
             Self::Anywhere => true,
             Self::Only(regions) => regions.contains(region),
         }
     }
+
+    /// Where both allow it.
+    pub(crate) fn and(&self, regions: &BTreeSet<RegionKey>) -> Self {
+        match self {
+            _ if regions.is_empty() => self.clone(),
+            Self::Anywhere => Self::of(regions),
+            Self::Only(own) => Self::Only(Arc::new(own.intersection(regions).cloned().collect())),
+        }
+    }
 }
 
 impl State {
-    /// Where both the job and its tenant allow it to run.
-    pub(crate) fn place_of(&self, spec: &JobSpec) -> Place {
-        let tenant =
-            self.tenants.get(&spec.tenant).map(|tenant| &tenant.regions).filter(|set| !set.is_empty());
-        let own = Some(&spec.regions).filter(|set| !set.is_empty());
-        match (own, tenant) {
-            (None, None) => Place::Anywhere,
-            (Some(set), None) | (None, Some(set)) => Place::Only(Arc::new(set.clone())),
-            (Some(own), Some(tenant)) => Place::Only(Arc::new(own.intersection(tenant).cloned().collect())),
-        }
+    pub(crate) fn job(&self, job: JobKey) -> Option<&Job> {
+        self.jobs.get(*self.index.get(&job)?)
     }
 
-    /// Expected milliseconds of compute of a job.
-    pub(crate) fn run_ms(&self, spec: &JobSpec) -> i64 {
-        if spec.predicted_ms > 0 {
-            return spec.predicted_ms;
+    pub(crate) fn model_id(&mut self, key: &ModelKey) -> u32 {
+        let id = self.model_names.intern(key);
+        if self.models.len() <= id as usize {
+            let name = key.as_str().rsplit_once(':').map_or(key.as_str(), |(name, _)| name);
+            self.models.push(Model { name: Arc::from(name), ..Model::default() });
         }
-        let profile = self.models.get(&spec.model).map_or(0, |profile| profile.run_ms);
-        self.predictor.run_ms(&spec.model).unwrap_or(profile)
+        id
+    }
+
+    pub(crate) fn tenant_id(&mut self, key: &TenantKey) -> u32 {
+        let id = self.tenant_names.intern(key);
+        if self.tenants.len() <= id as usize {
+            self.tenants.push(Tenant::default());
+        }
+        id
+    }
+
+    pub(crate) fn known_model(&self, key: &ModelKey) -> Option<u32> {
+        self.model_names.find(key).filter(|id| self.models[*id as usize].profile.is_some())
+    }
+
+    /// Where both the job and its tenant allow it to run.
+    pub(crate) fn place_of(&self, own: &Place, tenant: Option<u32>) -> Place {
+        let spec = tenant.and_then(|id| self.tenants[id as usize].spec.as_ref());
+        spec.map_or_else(|| own.clone(), |spec| own.and(&spec.regions))
+    }
+
+    /// Expected milliseconds of compute at the reference's speed.
+    pub(crate) fn run_ms(&self, model: u32, features: Features, guess_ms: i64) -> i64 {
+        if guess_ms > 0 {
+            return guess_ms;
+        }
+        let said_ms = self.models[model as usize].profile.as_ref().map_or(0, |profile| profile.run_ms);
+        self.predictor.run_ms(self.model_names.key(model), features, said_ms)
     }
 
     /// Expected milliseconds to load a model where it is not resident.
-    pub(crate) fn load_ms(&self, model: &ModelKey) -> i64 {
-        let profile = self.models.get(model).map_or(0, |profile| profile.load_ms);
-        if profile == 0 { 0 } else { self.predictor.load_ms(model).unwrap_or(profile) }
+    pub(crate) fn load_ms(&self, model: u32) -> i64 {
+        let said_ms = self.models[model as usize].profile.as_ref().map_or(0, |profile| profile.load_ms);
+        self.predictor.load_ms(self.model_names.key(model), said_ms)
     }
 
     /// The longest attempt of a model, milliseconds.
-    pub(crate) fn timeout_ms(&self, model: &ModelKey) -> i64 {
-        let own = self.models.get(model).map_or(0, |profile| profile.timeout_ms);
+    pub(crate) fn timeout_ms(&self, model: u32) -> i64 {
+        let own = self.models[model as usize].profile.as_ref().map_or(0, |profile| profile.timeout_ms);
         if own > 0 { own } else { limits::ATTEMPT_TIMEOUT_MS }
     }
 
-    pub(crate) fn count_waiting(&mut self, tenant: &TenantKey, change: i32) {
-        let count = self.waiting.entry(tenant.clone()).or_insert(0);
+    /// The row of the worker that holds a lease, where it is known.
+    pub(crate) fn holder(&self, lease: &Lease) -> Option<u32> {
+        let same = |id: &u32| self.fleet.workers.get(*id).is_some_and(|worker| worker.key == lease.worker);
+        lease.row.filter(same).or_else(|| self.fleet.find(&lease.worker))
+    }
+
+    pub(crate) fn count_waiting(&mut self, tenant: u32, change: i32) {
+        let count = &mut self.tenants[tenant as usize].waiting;
         *count = count.saturating_add_signed(change);
-        if *count == 0 {
-            self.waiting.remove(tenant);
-        }
     }
 }

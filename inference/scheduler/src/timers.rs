@@ -1,46 +1,44 @@
-//! What is due when.
+//! What is due when. An entry whose owner has moved on is dropped when it comes up, or when such entries outnumber
+//! the others.
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BinaryHeap};
 
-use crate::types::{AgentKey, Fence, JobKey, TimeUs};
+use crate::{limits, types::TimeUs};
 
-/// Something that happens by time alone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Whose clock it is. Each owner knows the one time at which its entry counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
-    /// A job that backed off may run again.
-    Ready(JobKey),
-    /// A waiting job reaches the end of its time to live.
-    TimeToLive(JobKey),
-    /// A lease ends unless it was extended.
-    Lease(JobKey, Fence),
-    /// An attempt has run for too long.
-    Timeout(JobKey, Fence),
-    /// An agent has been away for too long.
-    Forget(AgentKey),
+    /// A job: the end of its back-off, time to live, lease or time-out.
+    Job(u32),
+    /// A line whose swap was refused.
+    Line(u32),
+    /// An agent that is away.
+    Agent(u32),
 }
 
 /// All timers, in the order in which they fire.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Timers(BTreeSet<(TimeUs, Timer)>);
+pub(crate) struct Timers(BinaryHeap<Reverse<(TimeUs, Timer)>>);
 
 impl Timers {
     pub(crate) fn set(&mut self, at: TimeUs, timer: Timer) {
-        self.0.insert((at, timer));
+        self.0.push(Reverse((at, timer)));
     }
 
-    pub(crate) fn clear(&mut self, at: TimeUs, timer: Timer) {
-        self.0.remove(&(at, timer));
+    pub(crate) fn next(&self) -> Option<(TimeUs, Timer)> {
+        self.0.peek().map(|Reverse(entry)| *entry)
     }
 
-    pub(crate) fn next(&self) -> Option<TimeUs> {
-        self.0.first().map(|(at, _)| *at)
+    pub(crate) fn drop_next(&mut self) {
+        self.0.pop();
     }
 
-    /// Takes the earliest timer that is due.
-    pub(crate) fn take_due(&mut self, now: TimeUs) -> Option<Timer> {
-        match self.0.first() {
-            Some((at, _)) if *at <= now => self.0.pop_first().map(|(_, timer)| timer),
-            _ => None,
-        }
+    /// Whether entries that no longer count may take most of the memory.
+    pub(crate) fn is_loose(&self, owners: usize) -> bool {
+        self.0.len() > 2 * owners + limits::TIMERS_SPARE
+    }
+
+    pub(crate) fn keep(&mut self, counts: impl Fn(TimeUs, Timer) -> bool) {
+        self.0.retain(|Reverse((at, timer))| counts(*at, *timer));
     }
 }

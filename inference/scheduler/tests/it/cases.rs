@@ -46,7 +46,7 @@ fn an_interactive_job_overtakes_for_a_bounded_time() {
     let at = |n, tier, s: i64| JobSpec { tier, created_at: TimeUs(s * 1_000_000), ..job(n) };
     script.apply(Event::Submitted(at(1, Tier::Batch, 0)));
     script.apply(Event::Submitted(at(2, Tier::Standard, 0)));
-    script.apply(Event::Submitted(at(3, Tier::Interactive, 29)));
+    script.apply(Event::Submitted(at(3, Tier::Interactive, 4)));
     script.apply(Event::Submitted(at(4, Tier::Interactive, 601)));
     let workers = ["1", "2", "3", "4"].map(worker).to_vec();
     check(

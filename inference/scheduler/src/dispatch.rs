@@ -1,0 +1,395 @@
+//! Gathers what the rule in `policy/` must know, and carries out what it says. The work of one event is bounded: a few
+//! heads of lines against a few workers, whatever waits and however large the fleet is.
+
+use std::sync::Arc;
+
+use crate::{
+    effect::{Assignment, Effect},
+    fleet::{Resident, Worker},
+    limits,
+    policy::{pressure, swap},
+    scheduler::Scheduler,
+    state::{Job, Lease, State, Status},
+    timers::Timer,
+    types::{Fence, Phase, TimeUs},
+};
+
+/// What an event may have made possible.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Todo {
+    /// A line got a job, or its refused swap is due.
+    Line(u32),
+    /// A worker got room, or holds something else.
+    Worker(u32),
+}
+
+/// What the head of a line gets.
+#[derive(Clone, Debug, PartialEq)]
+enum Choice {
+    /// A worker, after these models have left it.
+    Take(u32, Vec<u32>),
+    /// Nothing before so many milliseconds, unless something changes.
+    Wait(f64),
+    /// Nothing that is connected can run it.
+    Never,
+}
+
+impl Scheduler {
+    /// Starts what can start.
+    pub(crate) fn dispatch(&mut self, now: TimeUs, effects: &mut Vec<Effect>) {
+        if self.todo.is_empty() {
+            return;
+        }
+        let capacity = self.state.fleet.capacity_milli as f64 / 1_000.0;
+        self.state.fair.set_capacity(now, capacity);
+        let mut todo = std::mem::take(&mut self.todo);
+        let mut freed = false;
+        for one in &todo {
+            match one {
+                Todo::Line(line) => self.serve_line(now, *line, effects),
+                Todo::Worker(worker) => freed |= self.serve_worker(now, *worker, effects),
+            }
+        }
+        if freed {
+            self.serve_heads(now, effects);
+        }
+        todo.clear();
+        self.todo = todo;
+    }
+
+    /// Gives the worker what is warm there, or what presses harder. Whether it has room left.
+    fn serve_worker(&mut self, now: TimeUs, id: u32, effects: &mut Vec<Effect>) -> bool {
+        while let Some(line) = self.state.warm_line(id) {
+            let pressing = self.state.pressing(now, id);
+            let (line, evict, pressed) = match pressing {
+                Some((line, evict)) => (line, evict, true),
+                None => (line, Vec::new(), false),
+            };
+            if !self.start(now, line, id, &evict, pressed, effects) {
+                return false;
+            }
+        }
+        self.state.fleet.show(now, id, &mut self.state.models);
+        self.state.fleet.workers.get(id).is_some_and(|worker| worker.spare.is_some())
+    }
+
+    /// Offers spare workers to the lines whose heads stand first.
+    fn serve_heads(&mut self, now: TimeUs, effects: &mut Vec<Effect>) {
+        let weighed = self.state.heads_weighed();
+        let fleet = &self.state.fleet;
+        let spare = |line: &u32| {
+            let line = self.state.lines.line(*line);
+            fleet
+                .classes
+                .iter()
+                .any(|class| !class.spare.is_empty() && self.state.fits(line.model, line.place, class))
+        };
+        let heads = self.state.lines.heads.iter().take(limits::HEADS_SCANNED).map(|(_, line)| *line);
+        let lines: Vec<u32> = heads.filter(spare).take(weighed).collect();
+        for line in lines {
+            self.serve_line(now, line, effects);
+        }
+    }
+
+    /// Starts as much of a line as can start.
+    fn serve_line(&mut self, now: TimeUs, line: u32, effects: &mut Vec<Effect>) {
+        while let Some((_, slot)) = self.state.lines.head(line) {
+            match self.state.choose(now, line, slot) {
+                Choice::Take(worker, evict) => {
+                    if !self.start(now, line, worker, &evict, false, effects) {
+                        return;
+                    }
+                }
+                Choice::Wait(ms) => {
+                    let ms = (ms.ceil() as i64).clamp(1, limits::RECHECK_MS);
+                    return self.state.look_again(now.plus_ms(ms), line);
+                }
+                Choice::Never => return self.state.lines.stall(line),
+            }
+        }
+    }
+
+    /// Leases the head of a line to a worker, where the state allows it.
+    fn start(
+        &mut self,
+        now: TimeUs,
+        line: u32,
+        id: u32,
+        evict: &[u32],
+        pressed: bool,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let state = &mut self.state;
+        let Some((_, slot)) = state.lines.head(line) else { return false };
+        let (Some(row), Some(worker)) = (state.jobs.get(slot), state.fleet.workers.get(id)) else {
+            return false;
+        };
+        if !matches!(row.status, Status::Ready) || !worker.live || worker.is_full() {
+            debug_assert!(false, "the rule proposed what cannot be: {row:?} on {worker:?}");
+            return false;
+        }
+        let (job, model, tenant, created_at) = (row.key, row.model, row.tenant, row.rank.created_at);
+        let (adapters, key) = (row.adapters.clone(), worker.key.clone());
+        for gone in evict {
+            effects.push(Effect::Evict { worker: key.clone(), model: state.model_names.key(*gone).clone() });
+        }
+        let held = worker.resident(model).map(|resident| resident.adapters.clone());
+        let warm = held.is_some() || !state.models[model as usize].loads();
+        let new =
+            adapters.iter().filter(|name| !held.as_ref().is_some_and(|held| held.contains(name))).count();
+        let load_ms = if warm { 0 } else { state.load_ms(model) } + new as i64 * limits::ADAPTER_LOAD_MS;
+        state.settle_in(now, id, model, evict, adapters);
+        if load_ms > 0 {
+            state.fair.charge(tenant, load_ms);
+        }
+        state.mean_wait_ms += (now.since_ms(created_at) as f64 - state.mean_wait_ms) * limits::WAIT_NEW;
+        let timeout_ms = state.timeout_ms(model);
+        self.sequence += 1;
+        let fence = Fence { epoch: self.epoch, sequence: self.sequence };
+        let lease_ms = limits::LEASE_MS;
+        let lease = Lease {
+            fence,
+            worker: key.clone(),
+            row: Some(id),
+            expires_at: now.plus_ms(lease_ms),
+            times_out_at: now.plus_ms(timeout_ms + limits::TIMEOUT_GRACE_MS),
+            started_at: None,
+            phase: Phase::Assigned,
+            done_permille: 0,
+            charged_ms: load_ms,
+        };
+        self.leave_queue(slot);
+        self.begin_lease(now, slot, lease, load_ms, pressed);
+        if self.state.fleet.workers.get(id).is_some_and(Worker::is_full) {
+            self.state.fleet.hide(id, &mut self.state.models);
+        }
+        effects.push(Effect::Assign(Assignment { job, fence, worker: key, lease_ms, timeout_ms, warm }));
+        true
+    }
+}
+
+impl State {
+    /// Makes room on a worker and puts the model there.
+    fn settle_in(&mut self, now: TimeUs, id: u32, model: u32, evict: &[u32], adapters: Arc<[Arc<str>]>) {
+        if !self.models[model as usize].loads() {
+            return;
+        }
+        if let Some(worker) = self.fleet.workers.get_mut(id)
+            && let Some(held) = worker.resident.iter_mut().find(|resident| resident.model == model)
+        {
+            (held.used_at, held.adapters) = (now, adapters);
+            return;
+        }
+        self.fleet.change(now, id, &mut self.models, |worker| {
+            worker.resident.retain(|resident| !evict.contains(&resident.model));
+            worker.resident.push(Resident { model, used_at: now, adapters });
+        });
+    }
+
+    fn look_again(&mut self, at: TimeUs, line: u32) {
+        let row = &mut self.lines.rows[line as usize];
+        if row.timer_at.is_none_or(|before| at < before) {
+            row.timer_at = Some(at);
+            self.timers.set(at, Timer::Line(line));
+        }
+    }
+
+    /// Heads of lines that one event may weigh: all in a small fleet, where each decision counts; fewer in a large one,
+    /// where events are many and the next one weighs the others.
+    fn heads_weighed(&self) -> usize {
+        let most = limits::HEADS_WEIGHED * limits::FLEET_SMALL / self.fleet.live.max(limits::FLEET_SMALL);
+        most.max(limits::HEADS_WEIGHED_MIN)
+    }
+
+    /// Whether workers of a class may and can run what stands in a line.
+    pub(crate) fn fits(&self, model: u32, place: u32, class: &crate::fleet::Class) -> bool {
+        self.places.key(place).allows(&class.key.region) && class.suits(&self.models[model as usize])
+    }
+
+    /// Of the lines that are warm on a worker with room, the one whose head stands first.
+    pub(crate) fn warm_line(&self, id: u32) -> Option<u32> {
+        let worker = self.fleet.workers.get(id).filter(|worker| worker.live && !worker.is_full())?;
+        let class = &self.fleet.classes[worker.class as usize];
+        let residents = worker.resident.iter().map(|resident| resident.model);
+        let lines = residents.chain(self.weightless.iter().copied()).flat_map(|model| {
+            let row = &self.models[model as usize];
+            let waiting = if row.waiting == 0 { &[] } else { row.lines.as_slice() };
+            waiting.iter().map(move |line| (model, *line))
+        });
+        let heads = lines.filter_map(|(model, line)| {
+            let (rank, _) = self.lines.head(line)?;
+            let place = self.lines.line(line).place;
+            self.fits(model, place, class).then_some((rank, line))
+        });
+        heads.min().map(|(_, line)| line)
+    }
+
+    /// How badly a line fares, in milliseconds.
+    fn need_ms(&self, now: TimeUs, line: u32) -> f64 {
+        let row = self.lines.line(line);
+        let Some((rank, _)) = self.lines.head(line) else { return 0.0 };
+        let ahead = u64::from(self.models[row.model as usize].waiting.saturating_sub(1));
+        let wait_ms = self.warm_in_ms(now, row.model, row.place, ahead).unwrap_or(f64::MAX);
+        pressure::need_ms(wait_ms, now.since_ms(rank.created_at) as f64)
+    }
+
+    /// The line that a worker with warm work should turn to all the same, and what must leave for it.
+    fn pressing(&self, now: TimeUs, id: u32) -> Option<(u32, Vec<u32>)> {
+        if self.fleet.pressed >= pressure::allowance(self.fleet.live) {
+            return None;
+        }
+        let worker = self.fleet.workers.get(id)?;
+        let class = &self.fleet.classes[worker.class as usize];
+        let warm = worker.resident.iter().flat_map(|resident| &self.models[resident.model as usize].lines);
+        let own_ms = warm.map(|line| self.need_ms(now, *line)).fold(0.0, f64::max);
+        let mut best: Option<(f64, u32)> = None;
+        let heads = self.lines.heads.iter().take(limits::HEADS_SCANNED).map(|(_, line)| *line);
+        let others = heads.filter(|line| {
+            let row = self.lines.line(*line);
+            let model = &self.models[row.model as usize];
+            model.loads()
+                && model.free.is_empty()
+                && worker.resident(row.model).is_none()
+                && self.fits(row.model, row.place, class)
+        });
+        for line in others.take(self.heads_weighed()) {
+            let need_ms = self.need_ms(now, line);
+            let load_ms = worker.here_ms(self.load_ms(self.lines.line(line).model)) as f64;
+            if pressure::turns(need_ms, own_ms, load_ms) && best.is_none_or(|(most, _)| need_ms > most) {
+                best = Some((need_ms, line));
+            }
+        }
+        let (_, line) = best?;
+        let (_, evict) = self.room_for(now, worker, self.lines.line(line).model)?;
+        Some((line, evict))
+    }
+
+    fn choose(&self, now: TimeUs, line: u32, slot: u32) -> Choice {
+        let row = self.lines.line(line);
+        let (model, place) = (row.model, row.place);
+        let Some(job) = self.jobs.get(slot) else { return Choice::Never };
+        if self.fleet.free == 0 {
+            let possible =
+                self.fleet.classes.iter().any(|c| !c.live.is_empty() && self.fits(model, place, c));
+            return if possible { Choice::Wait(limits::RECHECK_MS as f64) } else { Choice::Never };
+        }
+        if let Some(worker) = self.warm_worker(now, model, place, job) {
+            return Choice::Take(worker, Vec::new());
+        }
+        let mut possible = false;
+        let mut best: Option<(f64, u32)> = None;
+        for class in &self.fleet.classes {
+            if class.live.is_empty() || !self.fits(model, place, class) {
+                continue;
+            }
+            possible = true;
+            for (score, id) in class.spare.iter().take(limits::WORKERS_COMPARED) {
+                // Room for one more model costs nothing: nobody is cheaper.
+                let Some(worker) = self.fleet.workers.get(*id) else { continue };
+                let cost = self.room_for(now, worker, model).map(|(value, _)| value);
+                if let Some(cost) = cost.filter(|cost| best.is_none_or(|(least, _)| *cost < least)) {
+                    best = Some((cost, *id));
+                    if cost <= 0.0 && *score == 0 {
+                        break;
+                    }
+                }
+            }
+        }
+        let Some((victim, id)) = best else {
+            return if possible { Choice::Wait(limits::RECHECK_MS as f64) } else { Choice::Never };
+        };
+        let ahead = u64::from(self.models[model as usize].waiting.saturating_sub(1));
+        let age_ms = now.since_ms(job.rank.created_at) as f64;
+        let due_ms = swap::due_in_ms(&self.question(now, model, place, ahead, age_ms, victim));
+        if due_ms > 0.0 {
+            return Choice::Wait(due_ms);
+        }
+        let worker = self.fleet.workers.get(id);
+        match worker.and_then(|worker| self.room_for(now, worker, model)) {
+            Some((_, evict)) => Choice::Take(id, evict),
+            None => Choice::Wait(limits::RECHECK_MS as f64),
+        }
+    }
+
+    /// What `policy/swap.rs` asks.
+    pub(crate) fn question(
+        &self,
+        now: TimeUs,
+        model: u32,
+        place: u32,
+        ahead: u64,
+        age_ms: f64,
+        victim: f64,
+    ) -> swap::Question {
+        swap::Question {
+            warm_in_ms: self.warm_in_ms(now, model, place, ahead),
+            age_ms,
+            load_ms: self.load_ms(model) as f64,
+            free: self.fleet.free,
+            workers: self.fleet.live,
+            victim,
+        }
+    }
+
+    /// A worker with room where the job needs no load: one with the same adapters where it needs any, else the one
+    /// whose other models are wanted least.
+    fn warm_worker(&self, now: TimeUs, model: u32, place: u32, job: &Job) -> Option<u32> {
+        let row = &self.models[model as usize];
+        let loads = row.loads();
+        let mut best: Option<(f64, u32)> = None;
+        for (number, class) in self.fleet.classes.iter().enumerate() {
+            if class.spare.is_empty() || !self.fits(model, place, class) {
+                continue;
+            }
+            let number = number as u32;
+            let weightless = class.spare.iter().map(|(_, id)| *id).take(if loads { 0 } else { 1 });
+            let holders = row.free.range((number, 0)..=(number, u32::MAX)).map(|(_, id)| *id);
+            for id in weightless.chain(holders).take(limits::WORKERS_COMPARED) {
+                let Some(worker) = self.fleet.workers.get(id) else { continue };
+                let others = worker.resident.iter().filter(|resident| resident.model != model);
+                let wanted: f64 = others
+                    .map(|resident| {
+                        let other = &self.models[resident.model as usize];
+                        other.demand.erlangs(now) / other.replicas.len().max(1) as f64
+                    })
+                    .sum();
+                let merged = job.adapters.is_empty()
+                    || worker.resident(model).is_some_and(|resident| resident.adapters == job.adapters);
+                let cost = wanted + if merged { 0.0 } else { limits::ADAPTERS_CHANGE };
+                if best.is_none_or(|(least, _)| cost < least) {
+                    best = Some((cost, id));
+                }
+            }
+        }
+        best.map(|(_, id)| id)
+    }
+
+    /// What has to go so that the model fits, worth least first, and what it is worth; `None` where what runs is in the
+    /// way.
+    fn room_for(&self, now: TimeUs, worker: &Worker, model: u32) -> Option<(f64, Vec<u32>)> {
+        let size = |model: u32| self.models[model as usize].profile.as_ref().map_or(0, |p| p.memory_mib);
+        let mut count = worker.resident.len();
+        let mut memory_mib: i64 = worker.resident.iter().map(|resident| size(resident.model)).sum();
+        let (mut cost, mut evicted) = (0.0, Vec::new());
+        loop {
+            let slot = count < worker.spec.slots as usize;
+            let fits = worker.spec.memory_mib == 0 || memory_mib + size(model) <= worker.spec.memory_mib;
+            if slot && fits {
+                return Some((cost, evicted));
+            }
+            let idle = worker
+                .resident
+                .iter()
+                .filter(|resident| !worker.runs(resident.model) && !evicted.contains(&resident.model));
+            let worth = idle.map(|resident| {
+                (self.models[resident.model as usize].value(now), resident.used_at, resident.model)
+            });
+            let (value, _, least) = worth
+                .min_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)).then_with(|| a.2.cmp(&b.2)))?;
+            count -= 1;
+            memory_mib -= size(least);
+            cost += value;
+            evicted.push(least);
+        }
+    }
+}

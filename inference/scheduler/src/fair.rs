@@ -1,0 +1,157 @@
+//! Fair shares: generalised processor sharing as a fluid, followed in virtual time.
+//!
+//! The fluid serves every backlogged tenant at once, by weight, with the capacity of the fleet. Virtual time is the work
+//! that one unit of weight has received; a tenant is backlogged while its finish tag lies ahead of it. A job's start tag
+//! is the virtual time at which the fluid would begin it: that is its place in the order. So tenants within their share
+//! stand in the order of arrival, and one that asks for more stands behind by just the work it asked for, loads
+//! included. Nobody is punished for capacity that nobody else wanted: the fluid was empty and tags were caught up with.
+
+use std::collections::BTreeSet;
+
+use crate::{limits, types::TimeUs};
+
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    weight: f64,
+    /// Virtual time up to which the fluid is busy with what this tenant asked for.
+    finish: i64,
+}
+
+/// The fluid. Virtual times are microseconds of work a unit of weight.
+#[derive(Clone, Debug)]
+pub(crate) struct Fair {
+    virtual_us: f64,
+    at: TimeUs,
+    capacity: f64,
+    backlogged: f64,
+    finishes: BTreeSet<(i64, u32)>,
+    shares: Vec<Share>,
+}
+
+impl Default for Fair {
+    fn default() -> Self {
+        let (virtual_us, at, capacity, backlogged) = (0.0, TimeUs(0), 0.0, 0.0);
+        Self { virtual_us, at, capacity, backlogged, finishes: BTreeSet::new(), shares: Vec::new() }
+    }
+}
+
+impl Fair {
+    fn share(&mut self, tenant: u32) -> Share {
+        let needed = tenant as usize + 1;
+        if self.shares.len() < needed {
+            self.shares.resize(needed, Share { weight: 1.0, finish: 0 });
+        }
+        self.shares[tenant as usize]
+    }
+
+    /// Work per time that one unit of weight gets now.
+    pub(crate) fn rate(&self) -> f64 {
+        self.capacity.max(1.0) / self.backlogged.max(1.0)
+    }
+
+    pub(crate) fn set_capacity(&mut self, now: TimeUs, capacity: f64) {
+        self.advance(now);
+        self.capacity = capacity;
+    }
+
+    pub(crate) fn set_weight(&mut self, now: TimeUs, tenant: u32, weight_milli: u32) {
+        self.advance(now);
+        let share = self.share(tenant);
+        let weight = f64::from(weight_milli.max(1)) / 1_000.0;
+        if self.finishes.contains(&(share.finish, tenant)) {
+            self.backlogged += weight - share.weight;
+        }
+        self.shares[tenant as usize].weight = weight;
+    }
+
+    /// Lets the fluid flow up to `now`.
+    pub(crate) fn advance(&mut self, now: TimeUs) {
+        let mut work = (now.0.saturating_sub(self.at.0)).max(0) as f64 * self.capacity.max(1.0);
+        self.at = self.at.max(now);
+        while work > 0.0 {
+            let Some(&(finish, tenant)) = self.finishes.first() else {
+                self.virtual_us += work;
+                return;
+            };
+            let needed = (finish as f64 - self.virtual_us).max(0.0) * self.backlogged.max(f64::MIN_POSITIVE);
+            if needed > work {
+                self.virtual_us += work / self.backlogged;
+                return;
+            }
+            work -= needed;
+            self.virtual_us = self.virtual_us.max(finish as f64);
+            self.finishes.pop_first();
+            self.backlogged -= self.shares[tenant as usize].weight;
+            if self.finishes.is_empty() {
+                self.backlogged = 0.0;
+            }
+        }
+    }
+
+    /// Counts a job's work for its tenant; its place in the order.
+    pub(crate) fn enter(&mut self, now: TimeUs, tenant: u32, work_ms: i64) -> i64 {
+        self.advance(now);
+        let ahead = self.share(tenant).finish as f64 - self.virtual_us;
+        self.charge(tenant, work_ms);
+        let slack = limits::FAIR_SLACK_MS * 1_000.0 * self.rate();
+        (self.virtual_us + (ahead - slack).max(0.0)) as i64
+    }
+
+    /// The place that a tenant's next job would get, as near as can be said without moving the fluid.
+    pub(crate) fn peek(&self, now: TimeUs, tenant: Option<u32>) -> i64 {
+        let since_us = (now.0.saturating_sub(self.at.0)).max(0) as f64;
+        let virtual_us = self.virtual_us + since_us * self.rate();
+        let finish =
+            tenant.and_then(|tenant| self.shares.get(tenant as usize)).map_or(0, |share| share.finish);
+        let slack = limits::FAIR_SLACK_MS * 1_000.0 * self.rate();
+        (virtual_us + (finish as f64 - virtual_us - slack).max(0.0)) as i64
+    }
+
+    /// Counts more work, or less, for a tenant: loads, and what a prediction was wrong by.
+    pub(crate) fn charge(&mut self, tenant: u32, work_ms: i64) {
+        let share = self.share(tenant);
+        let backlogged = self.finishes.remove(&(share.finish, tenant));
+        let from = if work_ms > 0 { (share.finish as f64).max(self.virtual_us) } else { share.finish as f64 };
+        let finish = (from + work_ms as f64 * 1_000.0 / share.weight) as i64;
+        self.shares[tenant as usize].finish = finish;
+        let stays = finish as f64 > self.virtual_us;
+        if stays {
+            self.finishes.insert((finish, tenant));
+        }
+        match (backlogged, stays) {
+            (false, true) => self.backlogged += share.weight,
+            (true, false) => self.backlogged -= share.weight,
+            (true, true) | (false, false) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_greedy_stand_behind_and_the_others_do_not_notice() {
+        let mut fair = Fair::default();
+        fair.set_capacity(TimeUs(0), 1.0);
+        let greedy: Vec<i64> = (0..10).map(|_| fair.enter(TimeUs(0), 0, 10_000)).collect();
+        let modest = fair.enter(TimeUs(1_000_000), 1, 10_000);
+        assert!(greedy[0] < modest, "the first of the greedy came first");
+        assert!(greedy[3] > modest, "what is beyond its share stands behind");
+        assert!(greedy.is_sorted());
+        // 110 s of work later the fluid is empty and nothing is held against anybody.
+        let later = fair.enter(TimeUs(200_000_000), 0, 10_000);
+        let other = fair.enter(TimeUs(200_000_000), 1, 10_000);
+        assert_eq!(later, other);
+    }
+
+    #[test]
+    fn weights_divide_the_fluid() {
+        let mut fair = Fair::default();
+        fair.set_capacity(TimeUs(0), 1.0);
+        fair.set_weight(TimeUs(0), 0, 3_000);
+        let place = |fair: &mut Fair, tenant| (0..9).map(|_| fair.enter(TimeUs(0), tenant, 30_000)).last();
+        let (heavy, light) = (place(&mut fair, 0), place(&mut fair, 1));
+        assert!(heavy < light, "three times the weight, a third of the distance");
+    }
+}

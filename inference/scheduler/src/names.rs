@@ -1,0 +1,77 @@
+//! Dense numbers for keys, and rows by number.
+
+use std::collections::BTreeMap;
+
+/// Numbers for keys. A number never changes its key.
+#[derive(Clone, Debug)]
+pub(crate) struct Names<K> {
+    ids: BTreeMap<K, u32>,
+    keys: Vec<K>,
+}
+
+impl<K> Default for Names<K> {
+    fn default() -> Self {
+        Self { ids: BTreeMap::new(), keys: Vec::new() }
+    }
+}
+
+impl<K: Ord + Clone> Names<K> {
+    pub(crate) fn find(&self, key: &K) -> Option<u32> {
+        self.ids.get(key).copied()
+    }
+
+    /// The key's number, a new one where it has none.
+    pub(crate) fn intern(&mut self, key: &K) -> u32 {
+        if let Some(id) = self.ids.get(key) {
+            return *id;
+        }
+        let id = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
+        self.ids.insert(key.clone(), id);
+        self.keys.push(key.clone());
+        id
+    }
+
+    pub(crate) fn key(&self, id: u32) -> &K {
+        &self.keys[id as usize]
+    }
+}
+
+/// Rows by number; a number is used again once its row is gone.
+#[derive(Clone, Debug)]
+pub(crate) struct Slab<T> {
+    rows: Vec<Option<T>>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self { rows: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Slab<T> {
+    pub(crate) fn insert(&mut self, row: T) -> u32 {
+        if let Some(id) = self.free.pop() {
+            self.rows[id as usize] = Some(row);
+            return id;
+        }
+        self.rows.push(Some(row));
+        u32::try_from(self.rows.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn remove(&mut self, id: u32) -> Option<T> {
+        let row = self.rows.get_mut(id as usize)?.take();
+        if row.is_some() {
+            self.free.push(id);
+        }
+        row
+    }
+
+    pub(crate) fn get(&self, id: u32) -> Option<&T> {
+        self.rows.get(id as usize)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut T> {
+        self.rows.get_mut(id as usize)?.as_mut()
+    }
+}
