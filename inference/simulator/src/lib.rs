@@ -13,6 +13,7 @@ pub mod loads;
 pub mod measure;
 pub mod outcome;
 pub mod policy;
+pub mod regions;
 pub mod report;
 pub mod rng;
 pub mod scenario;

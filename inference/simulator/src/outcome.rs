@@ -1,6 +1,6 @@
 //! What a run was: each job's times, and sums.
 
-use crate::{engine::setup::Decision, workload::Workload};
+use crate::{engine::pools::PoolBill, engine::setup::Decision, workload::Workload};
 
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +98,8 @@ pub struct Run {
     pub end_us: i64,
     /// The decisions, where they were kept.
     pub decisions: Vec<Decision>,
+    /// What each pool cost.
+    pub bills: Vec<PoolBill>,
     /// A digest of all effects in their order, where invariants were checked.
     pub digest: u64,
 }

@@ -14,11 +14,13 @@ mod b09_horde;
 mod b10_affinity;
 mod pull;
 mod push;
+mod regional;
 mod view;
 
 use std::collections::BTreeMap;
 
-use self::{pull::Pull, push::Push};
+pub use self::regional::Mode;
+use self::{pull::Pull, push::Push, regional::Regional};
 use crate::{
     policy::{Backlot, Policy},
     rng::Rng,
@@ -39,6 +41,12 @@ pub const NAMES: &[&str] = &[
     "b9-horde",
     "b10-affinity",
 ];
+
+/// A rule over several regions, with the requests a second that one worker is meant to take.
+#[must_use]
+pub fn regional(mode: Mode, rate_per_worker: f64) -> Box<dyn Policy> {
+    Box::new(Regional::new(mode, rate_per_worker))
+}
 
 const POLICY_KEY: u64 = 0x9011;
 

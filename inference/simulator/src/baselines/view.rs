@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use backlot_inference_scheduler::{
     AgentKey, Assignment, AttemptEnd, AttemptOutcome, Effect, Event, Fence, JobKey, JobSpec, ModelKey,
-    TenantKey, Tier, TimeUs, WorkerKey,
+    PoolKey, RegionKey, TenantKey, Tier, TimeUs, WorkerKey,
 };
 
 /// Baselines extend leases by nothing: an attempt ends when its agent says so or is gone.
@@ -16,6 +16,8 @@ const TIMEOUT_MS: i64 = 86_400_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Worker {
     pub(crate) key: WorkerKey,
+    pub(crate) region: RegionKey,
+    pub(crate) pool: Option<PoolKey>,
     pub(crate) open: bool,
     pub(crate) slots: usize,
     pub(crate) concurrency: usize,
@@ -48,6 +50,7 @@ pub(crate) struct Job {
     pub(crate) model: ModelKey,
     pub(crate) tier: Tier,
     pub(crate) since: TimeUs,
+    pub(crate) home: Option<RegionKey>,
 }
 
 /// What one event meant.
@@ -122,7 +125,13 @@ impl View {
     }
 
     fn submitted(&mut self, spec: JobSpec) {
-        let job = Job { tenant: spec.tenant, model: spec.model, tier: spec.tier, since: spec.created_at };
+        let job = Job {
+            tenant: spec.tenant,
+            model: spec.model,
+            tier: spec.tier,
+            since: spec.created_at,
+            home: spec.data_region,
+        };
         self.jobs.insert(spec.job, job);
     }
 
@@ -144,6 +153,8 @@ impl View {
         for one in &spec.workers {
             let worker = Worker {
                 key: WorkerKey { agent: spec.agent.clone(), worker: one.worker.clone() },
+                region: spec.region.clone(),
+                pool: one.pool.clone(),
                 open: spec.running.is_empty(),
                 slots: one.slots as usize,
                 concurrency: one.concurrency as usize,
@@ -285,7 +296,12 @@ impl View {
 
     /// The usual choice among free workers: one that holds the model, else one with room, else the longest idle.
     pub(crate) fn warm_first(&self, model: &ModelKey) -> Option<usize> {
-        self.free().min_by_key(|at| {
+        self.warm_first_where(model, |_| true)
+    }
+
+    /// The same among some workers only.
+    pub(crate) fn warm_first_where(&self, model: &ModelKey, may: impl Fn(&Worker) -> bool) -> Option<usize> {
+        self.free().filter(|at| may(&self.workers[*at])).min_by_key(|at| {
             let worker = &self.workers[*at];
             let cost = match (worker.holds(model), worker.has_room()) {
                 (true, _) => 0,

@@ -84,8 +84,12 @@ pub struct SimulateArgs {
     #[arg(long)]
     pub bounds: bool,
     /// Runs a scenario instead and prints one JSON object a row.
-    #[arg(long, value_name = "NAME", value_parser = ["s1", "s3", "s4", "s5"])]
+    #[arg(long, value_name = "NAME", value_parser = ["s1", "s2", "s3", "s4", "s5"])]
     pub scenario: Option<String>,
+    /// Prices, spot availability and distances for s2: a folder with gpu_prices.csv, spot_availability.csv and
+    /// region_rtt_ms.csv. Without it the market is synthetic.
+    #[arg(long, value_name = "DIR")]
+    pub market: Option<PathBuf>,
     /// Writes the synthetic workload (its loads beside it, as FILE.loads.csv) and ends.
     #[arg(long, value_name = "FILE")]
     pub generate: Option<PathBuf>,

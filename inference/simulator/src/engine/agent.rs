@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use backlot_inference_scheduler::{
-    AgentKey, AgentSpec, AttemptOutcome, Event, FailureClass, Fence, JobKey, ModelKey, Phase, RunningAttempt,
-    WorkerSpec,
+    AgentKey, AgentSpec, AttemptOutcome, Event, FailureClass, Fence, JobKey, ModelKey, Phase, PoolKey,
+    RunningAttempt, WorkerSpec,
 };
 
 use super::{
@@ -54,7 +54,7 @@ impl Engine<'_> {
             models: BTreeSet::new(),
             speed_milli: gpu.spec.speed_milli,
             overlap: gpu.spec.overlap,
-            pool: None,
+            pool: gpu.pool.map(|(pool, _)| PoolKey::from(&*self.setup.pools[pool].name)),
         };
         let joined = Event::AgentJoined(AgentSpec {
             agent: gpu.key.agent.clone(),
@@ -288,6 +288,7 @@ impl Engine<'_> {
         self.note(at, What::Done, |line| line.job = Some(attempt.job));
         self.report_end(at, &attempt, outcome);
         self.pump(at);
+        self.leave_when_done(at);
     }
 
     pub(super) fn report_end(&mut self, at: usize, attempt: &Attempt, outcome: AttemptOutcome) {
@@ -323,6 +324,7 @@ impl Engine<'_> {
             self.report_resident(at);
         }
         self.pump(at);
+        self.leave_when_done(at);
     }
 
     /// Sends a report: at once, later, twice, or when the stream is up again.
@@ -399,7 +401,7 @@ impl Engine<'_> {
     }
 
     /// Everything that ran and was resident is gone.
-    fn dies(&mut self, at: usize) {
+    pub(super) fn dies(&mut self, at: usize) {
         let now_us = self.now_us;
         let gpu = &mut self.gpus[at];
         (gpu.alive, gpu.linked) = (false, false);

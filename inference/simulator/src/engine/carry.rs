@@ -38,7 +38,7 @@ impl Engine<'_> {
             Effect::Failed { job, .. } => self.ends(job, Ending::Failed),
             Effect::Canceled { job } => self.ends(job, Ending::Canceled),
             Effect::Expired { job } => self.ends(job, Ending::Expired),
-            Effect::Scale { .. } => Ok(()),
+            Effect::Scale { pool, workers } => self.scale(&pool, workers),
         };
         result.map_err(|what| self.violation(what))
     }

@@ -39,6 +39,16 @@ pub(super) enum Happening {
     Back {
         gpu: usize,
     },
+    /// A pool's market changes.
+    Capacity {
+        pool: usize,
+        available: u32,
+    },
+    /// An ordered machine is there.
+    Booted {
+        pool: usize,
+        serial: u64,
+    },
     Cancel(usize),
 }
 

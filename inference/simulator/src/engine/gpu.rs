@@ -26,6 +26,10 @@ pub(super) struct Gpu {
     /// Whether the policy may believe something else to be resident than is, because the stream was cut or a load was
     /// stopped.
     pub(super) unsure: bool,
+    /// Its pool, and when it was ordered.
+    pub(super) pool: Option<(usize, i64)>,
+    /// Whether it goes when its work is done.
+    pub(super) leaving: bool,
     /// Whether its process lives.
     pub(super) alive: bool,
     /// Whether its stream is up.
@@ -115,6 +119,8 @@ impl Gpu {
             spec,
             told: Told::Gone,
             unsure: false,
+            pool: None,
+            leaving: false,
             alive: true,
             linked: true,
             resident: Vec::new(),

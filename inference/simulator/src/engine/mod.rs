@@ -8,6 +8,7 @@ mod carry;
 mod clock;
 pub mod faults;
 mod gpu;
+pub mod pools;
 pub mod setup;
 
 use std::{
@@ -108,6 +109,7 @@ struct Engine<'a> {
     late_waits: usize,
     late_flows: usize,
     digest: u64,
+    pools: Vec<pools::Pool>,
 }
 
 /// Runs a workload under a policy; the events that it was given until its end or its first impossible decision.
@@ -166,6 +168,7 @@ impl<'a> Engine<'a> {
             late_waits: 0,
             late_flows: 0,
             digest: 0,
+            pools: Vec::new(),
         };
         for spec in &setup.fleet {
             engine.add_gpu(*spec);
@@ -188,6 +191,7 @@ impl<'a> Engine<'a> {
         for gpu in 0..self.gpus.len() {
             self.join(gpu);
         }
+        self.open_pools();
         self.deliver()?;
         let last_us = self.workload.end_us().saturating_add(AFTER_LAST_ARRIVAL_US_MAX);
         let mut ticks_at_once = 0;
@@ -237,6 +241,8 @@ impl<'a> Engine<'a> {
             Happening::Report(event) => self.inbox.push_back(*event),
             Happening::Fault(gpu, fault) => self.fault(gpu, fault),
             Happening::Back { gpu } => self.back(gpu),
+            Happening::Capacity { pool, available } => self.capacity(pool, available),
+            Happening::Booted { pool, serial } => self.booted(pool, serial),
             Happening::Cancel(job) => {
                 self.inbox.push_back(Event::CancelRequested { job: JobKey(job as u128) });
             }
@@ -343,6 +349,7 @@ impl<'a> Engine<'a> {
 
     fn finish(mut self) -> Run {
         let now_us = self.now_us;
+        let bills = self.bills();
         for gpu in &mut self.gpus {
             gpu.busy_us += gpu.busy_since_us.take().map_or(0, |since| now_us - since);
             gpu.up_us += gpu.up_since_us.take().map_or(0, |since| now_us - since);
@@ -359,6 +366,7 @@ impl<'a> Engine<'a> {
             end_us: now_us,
             decisions: self.decisions,
             digest: self.digest,
+            bills,
         }
     }
 }

@@ -57,6 +57,8 @@ pub struct Setup {
     pub seed: u64,
     /// The fleet at time zero. Nothing is resident.
     pub fleet: Vec<GpuSpec>,
+    /// Machines that can be ordered.
+    pub pools: Vec<super::pools::PoolSetup>,
     /// Where things are.
     pub regions: Vec<Region>,
     /// Round trips between regions in microseconds, by number; empty: none.
@@ -88,6 +90,7 @@ impl Setup {
         Self {
             seed,
             fleet: vec![gpu; gpus as usize],
+            pools: Vec::new(),
             regions: vec![Region { name: Arc::from("one") }],
             rtt_us: Vec::new(),
             guess: ProfileGuess { load_ms: 20_000, run_ms: 10_000 },

@@ -81,31 +81,9 @@ pub fn html(page: &Page<'_>) -> String {
          <body><main><h1>Scheduling under replay</h1><p class=\"lead\">{}</p>",
         svg::escape(&page.about)
     );
-    table(&mut out, page);
-    section(
-        &mut out,
-        "How long requests wait",
-        "Share of requests that still wait after a time, with the longest wait beside the name. Lower and further left is better; both scales are logarithmic. The seven best policies.",
-        &plots::waits(page),
-    );
-    section(
-        &mut out,
-        "Fleet size against the promise",
-        "Share of requests done within 60 s of arrival. Filled: the promise holds (p99 wait at most 30 s and 95 % within 60 s).",
-        &plots::fleet(page),
-    );
-    section(
-        &mut out,
-        "What lives on the GPUs",
-        "Share of resident slots by base model, over time, under the first policy. The eight models that hold most are named.",
-        &plots::residency(page),
-    );
-    section(
-        &mut out,
-        "Who got the fleet",
-        "GPU time by tenant, from the one that asked for most; the line is what each asked for.",
-        &plots::tenants(page),
-    );
+    if !page.shown.is_empty() {
+        runs(&mut out, page);
+    }
     let costs = if page.costs.is_empty() {
         "<p class=\"note\">One region, one price: run scenario s2 for costs.</p>".to_owned()
     } else {
@@ -118,6 +96,37 @@ pub fn html(page: &Page<'_>) -> String {
          limits are described in docs/simulator.md.</p></footer></main></body></html>\n",
     );
     out
+}
+
+fn runs(out: &mut String, page: &Page<'_>) {
+    table(out, page);
+    section(
+        out,
+        "How long requests wait",
+        "Share of requests that still wait after a time, with the longest wait beside the name. Lower and further left is \
+         better; both scales are logarithmic. The seven best policies.",
+        &plots::waits(page),
+    );
+    section(
+        out,
+        "Fleet size against the promise",
+        "Share of requests done within 60 s of arrival. Filled: the promise holds (p99 wait at most 30 s and 95 % within \
+         60 s).",
+        &plots::fleet(page),
+    );
+    section(
+        out,
+        "What lives on the GPUs",
+        "Share of resident slots by base model, over time, under the first policy. The eight models that hold most are \
+         named.",
+        &plots::residency(page),
+    );
+    section(
+        out,
+        "Who got the fleet",
+        "GPU time by tenant, from the one that asked for most; the line is what each asked for.",
+        &plots::tenants(page),
+    );
 }
 
 fn section(out: &mut String, title: &str, says: &str, body: &str) {

@@ -3,7 +3,7 @@
 mod convert;
 mod fold;
 mod generate;
-mod read;
+pub(crate) mod read;
 mod write;
 
 pub use convert::{convert_loads, convert_requests};

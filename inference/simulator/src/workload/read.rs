@@ -109,7 +109,7 @@ impl Table {
         Ok(Row { table: self, fields })
     }
 
-    pub(super) fn problem(&self, problem: String) -> ReadError {
+    pub(crate) fn problem(&self, problem: String) -> ReadError {
         ReadError::Row { path: self.path.clone(), line: self.line, problem }
     }
 }

@@ -1,0 +1,306 @@
+//! S2: three regions, spot and on demand, with the market of the public traces or a synthetic one.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use serde_json::{Value, json};
+
+use crate::{
+    baselines::{self, Mode},
+    engine::{
+        self,
+        pools::PoolSetup,
+        setup::{GpuSpec, Region, SLO, Setup},
+    },
+    loads::Loads,
+    measure,
+    outcome::Run,
+    policy::Policy,
+    report::RegionCost,
+    rng::Rng,
+    workload::{ReadError, Workload, read::Table},
+};
+
+/// Regions, and the zone whose availability each has; the third is remapped, because no zone of it was traced.
+const REGIONS: [(&str, &str); 3] =
+    [("us-east-2", "us-east-2b"), ("us-west-2", "us-west-2a"), ("eu-west-1", "us-west-2c")];
+const DATASET: &str = "16-node";
+const GPU: &str = "A10G";
+/// Machines on demand in a region.
+const ON_DEMAND: u32 = 64;
+/// Hours by which the thirds of the workload are shifted.
+const SHIFT_US: i64 = 8 * 3_600_000_000;
+const BOOTS_S: [i64; 3] = [60, 180, 300];
+/// Requests a second that a worker of a baseline is meant to take: the cheapest that holds the promise counts.
+const RATES: [f64; 7] = [0.01, 0.0125, 0.015, 0.02, 0.025, 0.03, 0.04];
+/// Bins of the floor, microseconds: five minutes.
+const BIN_US: i64 = 300_000_000;
+const MARKET_KEY: u64 = 0x3A4C;
+/// The synthetic market: nodes a zone, and the mean time between changes.
+const NODES: u32 = 16;
+const CHANGE_US: f64 = 2_700e6;
+const MARKET_US: f64 = 2.0 * 86_400e6;
+
+/// Prices, availability and distances.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Market {
+    /// Dollars an hour, on demand and spot, by region.
+    pub prices: Vec<(f64, f64)>,
+    /// Changes of spot capacity, by region.
+    pub capacity: Vec<Vec<(i64, u32)>>,
+    /// Round trips, microseconds.
+    pub rtt_us: Vec<Vec<i64>>,
+}
+
+impl Market {
+    /// Reads `gpu_prices.csv`, `spot_availability.csv` and `region_rtt_ms.csv` of a folder.
+    pub fn read(folder: &Path) -> Result<Self, ReadError> {
+        Ok(Self {
+            prices: prices(&folder.join("gpu_prices.csv"))?,
+            capacity: capacity(&folder.join("spot_availability.csv"))?,
+            rtt_us: round_trips(&folder.join("region_rtt_ms.csv"))?,
+        })
+    }
+
+    /// A market of the same shape: spot at two fifths of the price, capacity that comes and goes within the hour.
+    #[must_use]
+    pub fn synthetic(seed: u64) -> Self {
+        let mut rng = Rng::keyed(seed, &[MARKET_KEY]);
+        let mut zone = || {
+            let (mut at_us, mut changes) = (0.0, Vec::new());
+            while at_us < MARKET_US {
+                let up = if rng.unit() < 0.25 { rng.below(NODES as usize / 2) as u32 } else { NODES };
+                changes.push((at_us as i64, up));
+                at_us += rng.exponential(CHANGE_US);
+            }
+            changes
+        };
+        Self {
+            prices: vec![(1.0, 0.4), (1.0, 0.5), (1.1, 0.55)],
+            capacity: (0..REGIONS.len()).map(|_| zone()).collect(),
+            rtt_us: vec![vec![0, 50_000, 90_000], vec![50_000, 0, 130_000], vec![90_000, 130_000, 0]],
+        }
+    }
+
+    /// A spot and an on-demand pool in every region.
+    fn pools(&self, boot_us: i64, slots: u32) -> Vec<PoolSetup> {
+        let pools = REGIONS.iter().enumerate().flat_map(|(at, (region, _))| {
+            let gpu = GpuSpec { region: at as u16, slots, concurrency: 1, overlap: false, speed_milli: 1000 };
+            let (on_demand, spot) = self.prices[at];
+            let pool = |kind: &str, price_usd_h: f64, capacity: Vec<(i64, u32)>| PoolSetup {
+                name: Arc::from(format!("{region}-{kind}")),
+                gpu,
+                spot: kind == "spot",
+                min: 0,
+                boot_us,
+                price_usd_h,
+                capacity,
+            };
+            [
+                pool("on-demand", on_demand, vec![(0, ON_DEMAND)]),
+                pool("spot", spot, self.capacity[at].clone()),
+            ]
+        });
+        pools.collect()
+    }
+}
+
+fn missing(path: &Path, what: &str) -> ReadError {
+    ReadError::Content { path: path.to_owned(), problem: format!("nothing about {what}") }
+}
+
+fn prices(path: &Path) -> Result<Vec<(f64, f64)>, ReadError> {
+    let mut table = Table::open(path, &["region", "gpu", "ondemand_per_gpu", "spot_per_gpu"])?;
+    let mut found: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
+    while let Some(line) = table.next_line()? {
+        let row = table.row(&line)?;
+        if row.text("gpu") == GPU && !row.text("spot_per_gpu").is_empty() {
+            let pair = (row.amount("ondemand_per_gpu", 1e4)?, row.amount("spot_per_gpu", 1e4)?);
+            found.entry(row.name("region")?.to_owned()).or_default().push(pair);
+        }
+    }
+    let of = |(region, _): &(&str, &str)| {
+        let zones = found.get(*region).ok_or_else(|| missing(path, region))?;
+        let mean = |pick: fn(&(f64, f64)) -> f64| zones.iter().map(pick).sum::<f64>() / zones.len() as f64;
+        Ok((mean(|zone| zone.0), mean(|zone| zone.1)))
+    };
+    REGIONS.iter().map(of).collect()
+}
+
+fn capacity(path: &Path) -> Result<Vec<Vec<(i64, u32)>>, ReadError> {
+    let mut table = Table::open(path, &["dataset", "zone", "t_s", "available"])?;
+    let mut found: BTreeMap<String, Vec<(i64, u32)>> = BTreeMap::new();
+    while let Some(line) = table.next_line()? {
+        let row = table.row(&line)?;
+        if row.text("dataset").contains(DATASET) {
+            let change = ((row.amount("t_s", 1e9)? * 1e6) as i64, row.number("available")?);
+            found.entry(row.name("zone")?.to_owned()).or_default().push(change);
+        }
+    }
+    let of = |(_, zone): &(&str, &str)| {
+        let mut changes = found.get(*zone).cloned().ok_or_else(|| missing(path, zone))?;
+        changes.sort_unstable();
+        Ok(changes)
+    };
+    REGIONS.iter().map(of).collect()
+}
+
+fn round_trips(path: &Path) -> Result<Vec<Vec<i64>>, ReadError> {
+    let mut table = Table::open(path, &["from", "to", "rtt_ms_p50"])?;
+    let mut found: BTreeMap<(String, String), i64> = BTreeMap::new();
+    while let Some(line) = table.next_line()? {
+        let row = table.row(&line)?;
+        let rtt_us = (row.amount("rtt_ms_p50", 1e5)? * 1e3) as i64;
+        found.insert((row.name("from")?.to_owned(), row.name("to")?.to_owned()), rtt_us);
+    }
+    let pair = |from: &str, to: &str| {
+        let found = found.get(&(from.to_owned(), to.to_owned())).copied();
+        found.ok_or_else(|| missing(path, &format!("{from} to {to}")))
+    };
+    REGIONS.iter().map(|(from, _)| REGIONS.iter().map(|(to, _)| pair(from, to)).collect()).collect()
+}
+
+/// Three thirds by tenant, each in its region, eight hours apart.
+fn thirds(workload: &Workload, fold_s: u64, seed: u64) -> Workload {
+    let mut requests = workload.requests.clone();
+    for request in &mut requests {
+        request.region = (request.tenant % REGIONS.len() as u32) as u16;
+        request.arrival_us += SHIFT_US * i64::from(request.region);
+    }
+    workload.with_requests(requests).folded(Some(fold_s), seed)
+}
+
+/// What S2 needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Regions<'a> {
+    /// The workload, not folded.
+    pub workload: &'a Workload,
+    /// Loads.
+    pub loads: &'a Loads,
+    /// The market.
+    pub market: &'a Market,
+    /// Seconds of the fold.
+    pub fold_s: u64,
+    /// Resident bases a GPU.
+    pub slots: u32,
+    /// The seed.
+    pub seed: u64,
+}
+
+impl Regions<'_> {
+    /// One row a policy, boot time and, for baselines, rate a worker. What the first boot time cost is given back.
+    pub fn run(&self, mut row: impl FnMut(Value)) -> Vec<RegionCost> {
+        let workload = thirds(self.workload, self.fold_s, self.seed);
+        let mut costs = Vec::new();
+        let floor = self.floor_dollars(&workload);
+        row(json!({
+            "scenario": "s2", "policy": "floor", "dollars": floor, "seed": self.seed,
+            "says": "linear: each five minutes' warm work on the cheapest machines that the market gives then; no boots, no loads",
+        }));
+        for boot_s in BOOTS_S {
+            let mut cheapest: BTreeMap<&str, (f64, Run)> = BTreeMap::new();
+            for (name, mode) in
+                [("local-only", Mode::LocalOnly), ("sky-lb", Mode::SkyLb), ("spot-hedge", Mode::SpotHedge)]
+            {
+                for rate in RATES {
+                    let policy = baselines::regional(mode, rate);
+                    let ran = self.one(&workload, boot_s, policy);
+                    self.tell(&workload, name, boot_s, Some(rate), ran, &mut cheapest, &mut row);
+                }
+            }
+            if let Some(policy) = baselines::policy("backlot", self.seed) {
+                let ran = self.one(&workload, boot_s, policy);
+                self.tell(&workload, "backlot", boot_s, None, ran, &mut cheapest, &mut row);
+            }
+            if costs.is_empty() {
+                costs.extend(cheapest.iter().flat_map(|(name, (_, run))| by_region(name, run)));
+            }
+        }
+        costs
+    }
+
+    /// Bound 5, relaxed: perfect foresight, parts of machines, neither boot times nor loads.
+    fn floor_dollars(&self, workload: &Workload) -> f64 {
+        let mut work_us: BTreeMap<i64, i64> = BTreeMap::new();
+        for request in &workload.requests {
+            *work_us.entry(request.arrival_us / BIN_US).or_default() += request.warm_us;
+        }
+        let mut dollars = 0.0;
+        for (bin, work_us) in work_us {
+            let mut machines = work_us as f64 / BIN_US as f64;
+            let mut offers: Vec<(f64, f64)> =
+                self.market.prices.iter().map(|price| (price.0, f64::INFINITY)).collect();
+            for (at, changes) in self.market.capacity.iter().enumerate() {
+                let before = changes.partition_point(|change| change.0 < bin * BIN_US).saturating_sub(1);
+                let within = changes[before..].iter().take_while(|change| change.0 < (bin + 1) * BIN_US);
+                let most = within.map(|change| change.1).max().unwrap_or(0);
+                offers.push((self.market.prices[at].1, f64::from(most)));
+            }
+            offers.sort_by(|a, b| a.0.total_cmp(&b.0));
+            for (price, most) in offers {
+                let taken = machines.min(most);
+                dollars += taken * price * BIN_US as f64 / 3.6e9;
+                machines -= taken;
+            }
+        }
+        dollars
+    }
+
+    fn one(&self, workload: &Workload, boot_s: i64, mut policy: Box<dyn Policy>) -> Result<Run, String> {
+        let mut setup = Setup::uniform(self.seed, 0, self.slots, false);
+        setup.regions = REGIONS.iter().map(|(name, _)| Region { name: Arc::from(*name) }).collect();
+        setup.rtt_us.clone_from(&self.market.rtt_us);
+        setup.pools = self.market.pools(boot_s * 1_000_000, self.slots);
+        engine::run(&setup, workload, self.loads, policy.as_mut()).map_err(|violation| violation.to_string())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one row of a table, and where its sums go")]
+    fn tell<'n>(
+        &self,
+        workload: &Workload,
+        name: &'n str,
+        boot_s: i64,
+        rate: Option<f64>,
+        ran: Result<Run, String>,
+        cheapest: &mut BTreeMap<&'n str, (f64, Run)>,
+        row: &mut impl FnMut(Value),
+    ) {
+        let run = match ran {
+            Ok(run) => run,
+            Err(error) => {
+                row(
+                    json!({"scenario": "s2", "policy": name, "boot_s": boot_s, "error": error, "seed": self.seed}),
+                );
+                return;
+            }
+        };
+        let figures = measure::figures(&run, workload, SLO);
+        let dollars: f64 = run.bills.iter().map(|bill| bill.dollars).sum();
+        let spot: f64 = run.bills.iter().filter(|bill| bill.spot).map(|bill| bill.dollars).sum();
+        let billed_h: f64 = run.bills.iter().map(|bill| bill.billed_us as f64 / 3.6e9).sum();
+        row(json!({
+            "scenario": "s2", "policy": name, "boot_s": boot_s, "requests_a_second_a_worker": rate,
+            "dollars": dollars, "dollars_per_1000": dollars / workload.requests.len().max(1) as f64 * 1000.0,
+            "spot_dollars": spot, "billed_gpu_hours": billed_h, "preempted": run.tally.preempted,
+            "holds": figures.holds, "slo60": figures.slo60, "wait_p99_s": figures.wait_p99_s, "seed": self.seed,
+        }));
+        if cheapest.get(name).is_none_or(|(least, _)| figures.slo60 >= SLO.share && dollars < *least) {
+            cheapest.insert(name, (dollars, run));
+        }
+    }
+}
+
+fn by_region(name: &str, run: &Run) -> Vec<RegionCost> {
+    let regions = REGIONS.iter().enumerate().map(|(at, (region, _))| {
+        let sum = |spot: bool| {
+            let bills = run.bills.iter().filter(|bill| usize::from(bill.region) == at && bill.spot == spot);
+            bills.map(|bill| bill.dollars).sum()
+        };
+        RegionCost {
+            policy: name.to_owned(),
+            region: (*region).to_owned(),
+            on_demand: sum(false),
+            spot: sum(true),
+        }
+    });
+    regions.collect()
+}
