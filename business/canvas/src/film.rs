@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use backlot_business_api::{BoardId, codes};
 use backlot_business_tools as tools;
 use backlot_foundation_errors::Problem;
-use backlot_infrastructure_api::v1::GetAssetRequest;
+
 use backlot_infrastructure_api::v1::storage_client::StorageClient;
+use backlot_infrastructure_api::v1::{AssetState, GetAssetRequest};
 use backlot_infrastructure_api::{AssetId, MandateId, OrganisationId};
 use serde_json::{Value, json};
 
@@ -167,6 +168,9 @@ impl Service {
                 return if problem.is_transient() { Err(problem.into()) } else { Ok(Err(gone())) };
             }
         };
+        if found.state() != AssetState::Ready {
+            return Ok(Err(gone()));
+        }
         let kind = Kind::of_media(&found.content_type);
         let fits = match track {
             Kind::Audio => matches!(kind, Kind::Audio | Kind::Video),

@@ -328,3 +328,6 @@ async fn execute(tx: &WriteTx, sql: &str, values: Vec<Value>) -> Result<u64, DbE
     let done = tx.execute_raw(Statement::from_sql_and_values(tx.backend(), sql, values)).await?;
     Ok(done.rows_affected())
 }
+
+#[cfg(test)]
+mod tests;

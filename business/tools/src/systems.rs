@@ -161,7 +161,9 @@ impl Systems {
             organisation_id: organisation.to_string(),
         };
         let answer = found(self.storage().get_asset(request).await)?;
-        Ok(answer.map(|asset| Asset {
+        // Storage still knows what was deleted; nobody can use it.
+        let there = answer.filter(|asset| asset.state() != infrastructure::AssetState::Deleted);
+        Ok(there.map(|asset| Asset {
             ready: asset.state() == infrastructure::AssetState::Ready,
             name: asset.name,
             run_id: asset.run_id,

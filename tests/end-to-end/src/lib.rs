@@ -1,6 +1,7 @@
 //! Starts the real binary as a user would, on free ports and in its own folder, and kills it as nobody would.
 
 mod api;
+mod live;
 mod photo;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 pub use api::{Account, Answer, Api};
+pub use live::{Socket, connect, hears};
 pub use photo::{PHOTO, put as photo_put, upload, upload_photo};
 
 /// Longest wait for a process to say that it is ready.

@@ -1,7 +1,8 @@
 //! The same demo with every system in a process of its own, on PostgreSQL and S3: four systems, an edge, an agent.
 
-use backlot_tests_end_to_end::{Account, Launch, Process, binary, demo};
-use serde_json::Value;
+use backlot_tests_end_to_end::{Account, Launch, Process, binary, connect, demo, hears};
+use reqwest::Method;
+use serde_json::{Value, json};
 
 /// One PostgreSQL for all, a schema and so a world of its own for each system.
 fn database(launch: Launch, system: &str, postgres: &str, world: &str) -> Launch {
@@ -73,6 +74,14 @@ async fn four_systems_an_edge_and_an_agent_run_the_demo_on_postgresql_and_s3() {
     let summary = lines.last().expect("a summary");
     assert_eq!(summary["ledger_balanced"], Value::Bool(true), "{summary}");
     assert!(summary["dau"].as_f64().is_some_and(|dau| dau >= 1.0), "{summary}");
+
+    // A board's live connection goes through the edge to a system that runs apart, and ends at the edge.
+    let board = staff.api.post("/v1/boards", &json!({ "title": "Apart" })).await.text("/id");
+    let mut socket = connect(&edge.url, &board, &staff.key, None).await.expect("a connection");
+    assert_eq!(hears(&mut socket, "role").await.expect("a role")["may_edit"], true);
+    let keys = staff.session.get("/v1/identity/api-keys").await.text("/items/0/id");
+    staff.session.send(Method::DELETE, &format!("/v1/identity/api-keys/{keys}"), None, &[]).await;
+    assert!(hears(&mut socket, "never").await.is_err(), "a revoked key ends its connection");
 
     let all: [Process; 6] = [agent, edge, data, business, inference, infrastructure];
     for process in all {

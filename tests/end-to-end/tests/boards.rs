@@ -3,33 +3,13 @@
 
 use std::time::Duration;
 
-use backlot_tests_end_to_end::{Account, Answer, Api, Studio, eventually, root, upload_photo};
-use futures::{SinkExt as _, StreamExt as _};
+use backlot_tests_end_to_end::{
+    Account, Answer, Api, Studio, connect, eventually, hears, root, upload_photo,
+};
+use futures::SinkExt as _;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
-
-type Socket = WebSocketStream<TcpStream>;
-
-/// Opens the live connection of a board with an API key.
-async fn connect(url: &str, board: &str, key: &str, origin: Option<&str>) -> Result<Socket, SocketError> {
-    let address = url.strip_prefix("http://").expect("an address");
-    let mut request = format!("ws://{address}/v1/boards/{board}/sync").into_client_request()?;
-    let headers = request.headers_mut();
-    let (name, value) = match key.starts_with("blk_") {
-        true => ("authorization", format!("Bearer {key}")),
-        false => ("cookie", format!("backlot_session={key}")),
-    };
-    headers.insert(name, value.parse().expect("a header"));
-    if let Some(origin) = origin {
-        headers.insert("origin", origin.parse().expect("a header"));
-    }
-    let stream = TcpStream::connect(address).await.expect("the studio listens");
-    Ok(tokio_tungstenite::client_async(request, stream).await?.0)
-}
 
 async fn board(account: &Account) -> String {
     account.api.post("/v1/boards", &json!({ "title": "Harbour" })).await.text("/id")
@@ -37,27 +17,6 @@ async fn board(account: &Account) -> String {
 
 async fn commands(api: &Api, board: &str, commands: Value) -> Answer {
     api.post(&format!("/v1/boards/{board}/commands"), &json!({ "commands": commands })).await
-}
-
-/// Reads until a JSON message of this type, or the end with its close code.
-async fn hears(socket: &mut Socket, wanted: &str) -> Result<Value, u16> {
-    let listening = async {
-        loop {
-            match socket.next().await {
-                Some(Ok(Message::Binary(bytes))) if bytes.first() == Some(&100) => {
-                    let start = bytes.iter().position(|byte| *byte == b'{').expect("JSON");
-                    let news: Value = serde_json::from_slice(&bytes[start..]).expect("JSON");
-                    if news["type"] == wanted {
-                        return Ok(news);
-                    }
-                }
-                Some(Ok(Message::Close(frame))) => return Err(frame.map_or(0, |frame| frame.code.into())),
-                Some(Ok(_)) => (),
-                Some(Err(_)) | None => return Err(0),
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), listening).await.expect("it is heard in time")
 }
 
 /// A sync update around these bytes.
