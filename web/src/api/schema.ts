@@ -834,6 +834,394 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/board-runs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A run of a board as it is now. */
+        get: operations["get_board_run"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/board-runs/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask a run of a board to stop: what waits does not begin, what runs is canceled as any run of a tool. */
+        post: operations["cancel_board_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/board-runs/{id}/otio": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The cut of a film as OpenTimelineIO JSON: exactly what the film was made from, in whole frames. */
+        get: operations["get_board_run_otio"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/board-templates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The boards of your organisation that are there to be copied. */
+        get: operations["list_board_templates"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/boards": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The boards that you may see, newest first. */
+        get: operations["list_boards"];
+        put?: never;
+        /** Make a board. You own it. */
+        post: operations["create_board"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/boards/shares/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Accept a share link: you get its role, or keep a higher one. */
+        post: operations["accept_board_share"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/boards/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A board, without its document. */
+        get: operations["get_board"];
+        put?: never;
+        post?: never;
+        /** Delete a board. Its runs go on and its takes stay. */
+        delete: operations["delete_board"];
+        options?: never;
+        head?: never;
+        /** Change a board's title, project or picture. */
+        patch: operations["change_board"];
+        trace?: never;
+    };
+    "/v1/boards/{id}/commands": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Change a board's document by commands: all are applied, or none. Everybody who is connected sees it. */
+        post: operations["command_board"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/boards/{id}/comments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What people say about a board, oldest first. */
+        get: operations["list_board_comments"];
+        put?: never;
+        /** Say something about a board or one of its nodes. */
+        post: operations["add_board_comment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/boards/{id}/comments/{comment_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Delete a comment: its author may, and an owner of the board. */
+        delete: operations["delete_board_comment"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/boards/{id}/comments/{comment_id}/resolve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Mark a comment as done with. */
+        post: operations["resolve_board_comment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/boards/{id}/document": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A board's document at one moment, as plain data. */
+        get: operations["get_board_document"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/boards/{id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Export the board's storyboard as a film: a run of kind `film`, priced by its seconds. */
+        post: operations["export_film"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/boards/{id}/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Everybody with a role of their own. Others may have one by a mandate. */
+        get: operations["list_board_members"];
+        put?: never;
+        /** Give somebody a role, or another one. */
+        post: operations["put_board_member"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/boards/{id}/members/{user_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Take somebody's role away. Their live connection ends at once; the last owner stays. */
+        delete: operations["remove_board_member"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/boards/{id}/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask what a run would do: which nodes are stale, what they cost, and what is wrong. Nothing is held. */
+        post: operations["plan_board"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/boards/{id}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The runs of a board, newest first. */
+        get: operations["list_board_runs"];
+        put?: never;
+        /**
+         * Run what is stale, as one priced run. Each node is an ordinary run of its tool; all together never cost
+         *     more than the plan, or than your maximum.
+         */
+        post: operations["create_board_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/boards/{id}/shares": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The board's share links that still open it. */
+        get: operations["list_board_shares"];
+        put?: never;
+        /** Make a share link. Whoever opens it gets the role; withdrawing it takes nobody's role away. */
+        post: operations["create_board_share"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/boards/{id}/shares/{share_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Withdraw a share link. */
+        delete: operations["withdraw_board_share"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/boards/{id}/sync": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The live document: a WebSocket that speaks the y-sync protocol, as y-websocket does with
+         *     `/v1/boards` as its server and `{id}/sync` as its room. Messages of type 100 are JSON from the server:
+         *     `role`, `refused`, `run`, `take`, `comment`.
+         */
+        get: operations["sync_board"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/boards/{id}/takes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The takes of a board or of one of its nodes, newest first. */
+        get: operations["list_takes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/boards/{id}/template": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a template: a copy of the board as it is now, for others to begin with. */
+        post: operations["make_board_template"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/extensions": {
         parameters: {
             query?: never;
@@ -2946,6 +3334,18 @@ export interface components {
             /** @description Models that are loaded: `owner/name:version`. */
             resident: string[];
         };
+        /** @description A share link that somebody was given. */
+        AcceptShare: {
+            /** @description Out of the link. */
+            token: string;
+        };
+        /** @description A comment to make. */
+        AddComment: {
+            /** @description The node that it is about; left out: the board. */
+            node?: string | null;
+            /** @description What it says. */
+            text: string;
+        };
         /** @description Somebody, beside what they made. */
         AuthorView: {
             /** @description Route of their picture. */
@@ -2955,6 +3355,356 @@ export interface components {
             /** @description As they call themselves. */
             name: string;
         };
+        /** Format: uuid */
+        BoardCommentId: string;
+        /** Format: uuid */
+        BoardId: string;
+        /** @description Boards. */
+        BoardList: {
+            /** @description Newest first. */
+            items: components["schemas"]["BoardView"][];
+            /** @description Where the next page begins; null: this is the last. */
+            next?: string | null;
+        };
+        /** @description What to run. */
+        BoardRunBody: {
+            /**
+             * @description The named nodes run although nothing changed.
+             * @default false
+             */
+            force: boolean;
+            /** @default null */
+            mandate_id: components["schemas"]["MandateId"] | null;
+            /**
+             * Format: int64
+             * @description Never costs more than this; left out: than the price of the plan.
+             * @default null
+             */
+            max_price_micro: number | null;
+            /**
+             * @description With what they need; empty: the whole board.
+             * @default []
+             */
+            nodes: string[];
+        };
+        /** Format: uuid */
+        BoardRunId: string;
+        /** @description Runs of a board. */
+        BoardRunList: {
+            /** @description Newest first. */
+            items: components["schemas"]["BoardRunView"][];
+            /** @description Where the next page begins; null: this is the last. */
+            next?: string | null;
+        };
+        /**
+         * @description State of a run of a board.
+         * @enum {string}
+         */
+        BoardRunState: "queued" | "running" | "canceling" | "succeeded" | "partial" | "failed" | "canceled";
+        /** @description A run of a board. */
+        BoardRunView: {
+            /** @description Who started it. */
+            actor_id: string;
+            /** @description Of a film that succeeded. */
+            asset_id?: string | null;
+            /** @description Of this board. */
+            board_id: components["schemas"]["BoardId"];
+            /**
+             * Format: int64
+             * @description It never costs more than this.
+             */
+            budget_micro: number;
+            cancel_requested_at?: components["schemas"]["Timestamp"] | null;
+            /** @description In the order in which they may run. */
+            children: components["schemas"]["ChildView"][];
+            /** @description When it was accepted. */
+            created_at: components["schemas"]["Timestamp"];
+            ended_at?: components["schemas"]["Timestamp"] | null;
+            /** @description Names it. */
+            id: components["schemas"]["BoardRunId"];
+            /** @description `nodes` or `film`. */
+            kind: string;
+            /** @description Of a film: route of its cut as OpenTimelineIO JSON. */
+            otio_url?: string | null;
+            /**
+             * Format: int64
+             * @description As planned.
+             */
+            price_micro: number;
+            /**
+             * Format: int64
+             * @description Of the document that it froze.
+             */
+            revision: number;
+            /**
+             * Format: double
+             * @description Of a film that succeeded.
+             */
+            seconds?: number | null;
+            /**
+             * Format: int64
+             * @description What was charged so far.
+             */
+            settled_micro: number;
+            /** @description How it stands. */
+            state: components["schemas"]["BoardRunState"];
+        };
+        /** Format: uuid */
+        BoardShareId: string;
+        /** @description A board. */
+        BoardView: {
+            /** @description When it was made. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Who made it. */
+            created_by: string;
+            /** @description Names it. */
+            id: components["schemas"]["BoardId"];
+            /** @description Whether it is there to be copied. */
+            is_template: boolean;
+            /**
+             * Format: int64
+             * @description Nodes on it.
+             */
+            nodes: number;
+            /** @description Whose it is. */
+            organisation_id: components["schemas"]["OrganisationId"];
+            parent_board_id?: components["schemas"]["BoardId"] | null;
+            /** @description The post that it was made from. */
+            parent_post_id?: string | null;
+            /** @description Route of a small picture of it. */
+            preview_url?: string | null;
+            project_id?: components["schemas"]["ProjectId"] | null;
+            /** @description What you are here. */
+            role: components["schemas"]["business_Role"];
+            /** @description For people. */
+            title: string;
+            /** @description When it was changed last. */
+            updated_at: components["schemas"]["Timestamp"];
+        };
+        /** @description What changes; what is left out stays. */
+        ChangeBoard: {
+            preview_asset?: components["schemas"]["AssetId"] | null;
+            project_id?: components["schemas"]["ProjectId"] | null;
+            /** @description For people; 1 to 200 characters. */
+            title?: string | null;
+        };
+        /** @description Why a child did not succeed. */
+        ChildFailure: {
+            /** @description Stable. */
+            code: string;
+            /** @description For people. */
+            message: string;
+        };
+        /** @description A run of a tool for one node. */
+        ChildView: {
+            failure?: components["schemas"]["ChildFailure"] | null;
+            /** @description For this node; `film` in an export. */
+            node: string;
+            /**
+             * Format: int64
+             * @description As quoted.
+             */
+            price_micro: number;
+            run_id?: components["schemas"]["RunId"] | null;
+            /**
+             * Format: int64
+             * @description What was charged.
+             */
+            settled_micro: number;
+            /** @description `waiting`, `submitting`, `running`, `succeeded`, `reused`, `failed`, `canceled` or `skipped`. */
+            state: string;
+            take_id?: components["schemas"]["TakeId"] | null;
+            /** @description The tool. */
+            tool: string;
+        };
+        /** @description A clip of a track. */
+        Clip: {
+            /** @description Unique on the board. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Where in the source it begins.
+             */
+            in_ms: number;
+            /** @description The node that it shows. */
+            node: string;
+            /** @description Fractional index: clips are ordered by this text, then by id. */
+            order: string;
+            /**
+             * Format: int64
+             * @description Where in the source it ends; null: at its end, or after three seconds of a still.
+             */
+            out_ms?: number | null;
+            /** @description How it begins. */
+            transition: components["schemas"]["Transition"];
+        };
+        /** @description One change. */
+        Command: {
+            /**
+             * Format: double
+             * @description Height.
+             */
+            h?: number | null;
+            /** @description Left out: the server makes one. */
+            id?: string | null;
+            /** @description What it is. */
+            kind: components["schemas"]["NodeKind"];
+            /** @enum {string} */
+            op: "add_node";
+            /** @description By kind. */
+            params?: Record<string, never>;
+            /**
+             * Format: double
+             * @description Width.
+             */
+            w?: number | null;
+            /**
+             * Format: double
+             * @description Left.
+             */
+            x?: number;
+            /**
+             * Format: double
+             * @description Top.
+             */
+            y?: number;
+        } | {
+            /** @description Which. */
+            id: string;
+            /** @enum {string} */
+            op: "update_node";
+            /** @description What changes. */
+            params: Record<string, never>;
+        } | {
+            /**
+             * Format: double
+             * @description Height.
+             */
+            h?: number | null;
+            /** @description Which. */
+            id: string;
+            /** @enum {string} */
+            op: "move_node";
+            /**
+             * Format: double
+             * @description Width.
+             */
+            w?: number | null;
+            /**
+             * Format: double
+             * @description Left.
+             */
+            x: number;
+            /**
+             * Format: double
+             * @description Top.
+             */
+            y: number;
+        } | {
+            /** @description Which. */
+            id: string;
+            /** @enum {string} */
+            op: "remove_node";
+        } | {
+            /** @description From this node. */
+            from: string;
+            /** @description Left out: `out`. */
+            from_port?: string | null;
+            /** @description Left out: the server makes one. */
+            id?: string | null;
+            /** @enum {string} */
+            op: "connect";
+            /** @description To this node. */
+            to: string;
+            /** @description Of a tool, the name of an input property; left out: `in`. */
+            to_port?: string | null;
+        } | {
+            /** @description Which. */
+            id: string;
+            /** @enum {string} */
+            op: "disconnect";
+        } | {
+            /** @description Of this node. */
+            node: string;
+            /** @enum {string} */
+            op: "choose_take";
+            /** @description Null: the newest. */
+            take?: string | null;
+        } | {
+            /** @description Left out: the server makes one. */
+            id?: string | null;
+            /** @description `video` or `audio`. */
+            kind: string;
+            /** @enum {string} */
+            op: "add_track";
+        } | {
+            /** @description Which. */
+            id: string;
+            /** @enum {string} */
+            op: "remove_track";
+        } | {
+            /** @description Left out: the server makes one. */
+            id?: string | null;
+            /**
+             * Format: int64
+             * @description Where in the source it begins.
+             */
+            in_ms?: number | null;
+            /** @description Shows this node. */
+            node: string;
+            /** @enum {string} */
+            op: "add_clip";
+            /** @description Left out: after the last. */
+            order?: string | null;
+            /**
+             * Format: int64
+             * @description Where in the source it ends.
+             */
+            out_ms?: number | null;
+            /** @description On this track. */
+            track: string;
+            transition?: components["schemas"]["Transition"] | null;
+        } | {
+            /** @description Which. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Where in the source it begins.
+             */
+            in_ms?: number | null;
+            /** @description Shows this node. */
+            node?: string | null;
+            /** @enum {string} */
+            op: "update_clip";
+            /** @description Its place. */
+            order?: string | null;
+            /**
+             * Format: int64
+             * @description Where in the source it ends.
+             */
+            out_ms?: number | null;
+            transition?: components["schemas"]["Transition"] | null;
+        } | {
+            /** @description Which. */
+            id: string;
+            /** @enum {string} */
+            op: "remove_clip";
+        };
+        /** @description What to do. */
+        CommandBody: {
+            /** @description 1 to 500, in order; all are applied, or none. */
+            commands: components["schemas"]["Command"][];
+        };
+        /** @description What was done. */
+        CommandsView: {
+            /** @description For each command, the id that it made or touched. */
+            ids: string[];
+            /**
+             * Format: int64
+             * @description Of the document, with all of it.
+             */
+            revision: number;
+        };
         /** @description What to say. */
         CommentBody: {
             /** @description 1 to 1,000 characters. */
@@ -2962,27 +3712,45 @@ export interface components {
         };
         /** Format: uuid */
         CommentId: string;
-        /** @description Comments on a post. */
+        /** @description A page of them. */
         CommentList: {
-            /** @description Newest first. */
+            /** @description The oldest first. */
             items: components["schemas"]["CommentView"][];
             /** @description Where the next page begins; null: this is the last. */
             next?: string | null;
         };
         /** @description A comment. */
         CommentView: {
-            /** @description Who wrote it. */
-            author: components["schemas"]["AuthorView"];
+            /** @description Who says it. */
+            author_id: string;
             /** @description When. */
             created_at: components["schemas"]["Timestamp"];
-            /** @description Its id. */
-            id: components["schemas"]["CommentId"];
-            /** @description Whether it is the caller's. */
-            is_mine: boolean;
-            /** @description The post. */
-            post_id: components["schemas"]["PostId"];
-            /** @description What they wrote. */
+            /** @description Names it. */
+            id: components["schemas"]["BoardCommentId"];
+            /** @description The node that it is about; null: the board. */
+            node?: string | null;
+            resolved_at?: components["schemas"]["Timestamp"] | null;
+            /** @description Who said so. */
+            resolved_by?: string | null;
+            /** @description What it says. */
             text: string;
+        };
+        /** @description A board to make. */
+        CreateBoard: {
+            project_id?: components["schemas"]["ProjectId"] | null;
+            template_id?: components["schemas"]["BoardId"] | null;
+            /** @description For people; 1 to 200 characters. */
+            title: string;
+        };
+        /** @description A share link to make. */
+        CreateShare: {
+            /**
+             * Format: int64
+             * @description Seconds until it runs out, at most ninety days; left out: never.
+             */
+            expires_in_s?: number | null;
+            /** @description What it gives: anything but owner. */
+            role: components["schemas"]["business_Role"];
         };
         /**
          * @description What a person decides.
@@ -2995,6 +3763,62 @@ export interface components {
             decision: components["schemas"]["Decision"];
             /** @description Why. */
             note?: string;
+        };
+        /** @description What a board says at one moment. */
+        DocumentView: {
+            /** @description By id. */
+            edges: components["schemas"]["Edge"][];
+            /** @description By id. */
+            nodes: components["schemas"]["Node"][];
+            /**
+             * Format: int64
+             * @description Rises with each change.
+             */
+            revision: number;
+            /** @description By id, each with its clips in order. */
+            tracks: components["schemas"]["Track"][];
+        };
+        /** @description A connection. */
+        Edge: {
+            /** @description The node that it leaves. */
+            from: string;
+            /** @description The port there. */
+            from_port: string;
+            /** @description Unique on the board. */
+            id: string;
+            /** @description The node that it enters. */
+            to: string;
+            /** @description The port there: of a tool, the name of an input property. */
+            to_port: string;
+        };
+        /** @description How the film is to be. */
+        ExportBody: {
+            /**
+             * Format: int32
+             * @description Frames a second.
+             */
+            fps: number;
+            /**
+             * Format: int32
+             * @description Pixels, even.
+             */
+            height: number;
+            /**
+             * Format: double
+             * @description What all sound together is brought to; left out: -16.
+             */
+            loudness_lufs?: number | null;
+            mandate_id?: components["schemas"]["MandateId"] | null;
+            /**
+             * Format: int64
+             * @description Refuse above this price.
+             */
+            max_price_micro?: number | null;
+            /**
+             * Format: int32
+             * @description Pixels, even.
+             */
+            width: number;
         };
         /** @description Extensions. */
         ExtensionList: {
@@ -3030,6 +3854,20 @@ export interface components {
          * @enum {string}
          */
         Visibility: "everyone" | "operator";
+        /** @description Something about the board that keeps it from running. */
+        Fault: {
+            /**
+             * @description Stable: `board_cyclic`, `board_type_mismatch`, `board_input_missing`, `board_asset_missing`,
+             *     `board_prompt_too_long`, `tool_unknown`, `tool_input_invalid`.
+             */
+            code: string;
+            /** @description The edge that it is about. */
+            edge?: string | null;
+            /** @description For people. */
+            message: string;
+            /** @description The node that it is about. */
+            node?: string | null;
+        };
         /** @description A literal input of the workflow that becomes a field of the form. */
         FieldChoice: {
             /** @description The node's input. */
@@ -3068,6 +3906,62 @@ export interface components {
             /** @description That was published. */
             version: string;
         };
+        /** @description A page of them. */
+        MemberList: {
+            /** @description The first to come first. */
+            items: components["schemas"]["MemberView"][];
+            /** @description Always null: it is one page. */
+            next?: string | null;
+        };
+        /** @description Somebody with a role of their own. */
+        MemberView: {
+            /** @description Who gave it. */
+            added_by: string;
+            /** @description When. */
+            at: components["schemas"]["Timestamp"];
+            /** @description What they are. */
+            role: components["schemas"]["business_Role"];
+            /** @description Who. */
+            user_id: string;
+        };
+        /** @description A node. */
+        Node: {
+            /** @description The take that counts; null: the newest. */
+            chosen_take?: string | null;
+            /**
+             * Format: double
+             * @description Height.
+             */
+            h: number;
+            /** @description Unique on the board. */
+            id: string;
+            /** @description What it is. */
+            kind: components["schemas"]["NodeKind"];
+            /** @description By kind. */
+            params: Record<string, never>;
+            /** @description Name of the tool, of a tool's node. */
+            tool?: string | null;
+            /**
+             * Format: double
+             * @description Width.
+             */
+            w: number;
+            /**
+             * Format: double
+             * @description Left.
+             */
+            x: number;
+            /**
+             * Format: double
+             * @description Top.
+             */
+            y: number;
+        };
+        /**
+         * @description What a node is.
+         * @enum {string}
+         */
+        NodeKind: "image" | "video" | "audio" | "prompt" | "tool" | "shot" | "note" | "group";
         /** @description An output that can be used. */
         OutputView: {
             /** @description As sniffed. */
@@ -3120,6 +4014,41 @@ export interface components {
             /** @description For people. */
             message: string;
             retry?: components["schemas"]["Retry"] | null;
+        };
+        /** @description What to plan. */
+        PlanBody: {
+            /**
+             * @description The named nodes run although nothing changed.
+             * @default false
+             */
+            force: boolean;
+            /**
+             * @description With what they need; empty: the whole board.
+             * @default []
+             */
+            nodes: string[];
+        };
+        /** @description What a run would do. It promises nothing and holds nothing. */
+        PlanView: {
+            /**
+             * Format: int64
+             * @description All of it.
+             */
+            price_micro: number;
+            /** @description What keeps the board from running. */
+            problems: components["schemas"]["Fault"][];
+            /**
+             * Format: int64
+             * @description Of the document.
+             */
+            revision: number;
+            /**
+             * Format: int64
+             * @description All of it, one after another.
+             */
+            run_ms: number;
+            /** @description In the order in which they would run. */
+            stale: components["schemas"]["StaleView"][];
         };
         /** @description What to publish. */
         PostBody: {
@@ -3304,6 +4233,13 @@ export interface components {
             /** @description Version of the tool. */
             version?: string | null;
         };
+        /** @description A role to give. */
+        PutMember: {
+            /** @description Which. */
+            role: components["schemas"]["business_Role"];
+            /** @description To whom. */
+            user_id: components["schemas"]["UserId"];
+        };
         /** @description What to quote. */
         QuoteBody: {
             /** @description By the tool's JSON Schema. */
@@ -3438,6 +4374,11 @@ export interface components {
             /** @description Name of the tool. */
             tool: string;
         };
+        /**
+         * @description What is being done to a run.
+         * @enum {string}
+         */
+        business_Phase: "queued" | "checking" | "reviewing" | "fetching" | "loading" | "running" | "uploading";
         /** @description What to run. */
         RunBody: {
             /** @description By the tool's JSON Schema. */
@@ -3540,6 +4481,29 @@ export interface components {
             /** @description Version of the tool. */
             version: string;
         };
+        /** @description A page of them. */
+        ShareList: {
+            /** @description The oldest first. */
+            items: components["schemas"]["ShareView"][];
+            /** @description Always null: it is one page. */
+            next?: string | null;
+        };
+        /** @description A share link. */
+        ShareView: {
+            /** @description When. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Who made it. */
+            created_by: string;
+            expires_at?: components["schemas"]["Timestamp"] | null;
+            /** @description Names it. */
+            id: components["schemas"]["BoardShareId"];
+            /** @description What it gives. */
+            role: components["schemas"]["business_Role"];
+            /** @description Shown once, when it is made. */
+            token?: string | null;
+            /** @description The web app's address that accepts it; shown once, when it is made. */
+            url?: string | null;
+        };
         /**
          * @description Which side of a run something is on.
          * @enum {string}
@@ -3550,6 +4514,27 @@ export interface components {
          * @enum {string}
          */
         Source: "builtin" | "extension" | "comfyui";
+        /** @description A node that would run. */
+        StaleView: {
+            /** @description The price rests on an input that does not exist yet. */
+            estimated: boolean;
+            /** @description Its id. */
+            node: string;
+            /**
+             * Format: int64
+             * @description What it costs.
+             */
+            price_micro: number;
+            /**
+             * Format: int64
+             * @description How long it computes, as expected.
+             */
+            run_ms: number;
+            /** @description The tool. */
+            tool: string;
+            /** @description In this version. */
+            version: string;
+        };
         /** @description Tags. */
         TagList: {
             /** @description Those of most posts first, 50 at most. */
@@ -3566,6 +4551,69 @@ export interface components {
             posts: number;
             /** @description Lower case, without `#`. */
             tag: string;
+        };
+        /** Format: uuid */
+        TakeId: string;
+        /** @description Takes of a board. */
+        TakeList: {
+            /** @description Newest first. */
+            items: components["schemas"]["TakeView"][];
+            /** @description Where the next page begins; null: this is the last. */
+            next?: string | null;
+        };
+        /** @description What one run made for one node. It never changes. */
+        TakeView: {
+            /** @description What it is; null: a value. */
+            asset?: string | null;
+            /** @description As sniffed. */
+            content_type: string;
+            /**
+             * Format: int64
+             * @description What it cost.
+             */
+            cost_micro: number;
+            /** @description When its money was final. */
+            created_at: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description Milliseconds; 0 of a still.
+             */
+            duration_ms: number;
+            /**
+             * Format: int64
+             * @description Pixels.
+             */
+            height: number;
+            /** @description Names it. */
+            id: components["schemas"]["TakeId"];
+            /** @description Of tool, version and input. */
+            input_hash: string;
+            /** @description For this node, which may be gone. */
+            node: string;
+            /** @description Route of a small picture of it. */
+            preview_url?: string | null;
+            /** @description The run that made it. */
+            run_id: components["schemas"]["RunId"];
+            /**
+             * Format: int64
+             * @description Of its input, where it had one.
+             */
+            seed?: number | null;
+            /** @description It answers another input than the node has now, or than it will have when what it needs has run. */
+            stale: boolean;
+            /** @description Always `ready`: what failed made no take. */
+            status: string;
+            /** @description The tool. */
+            tool: string;
+            /** @description Of a tool that makes no medium. */
+            value?: Record<string, never> | null;
+            /** @description In this version. */
+            version: string;
+            /**
+             * Format: int64
+             * @description Pixels.
+             */
+            width: number;
         };
         /** @description A run's timeline. */
         Timeline: {
@@ -3677,11 +4725,30 @@ export interface components {
             /** @description Who finds it. */
             visibility: components["schemas"]["Visibility"];
         };
+        /** @description A track of the film. */
+        Track: {
+            /** @description In order. */
+            clips: components["schemas"]["Clip"][];
+            /** @description Unique on the board. */
+            id: string;
+            /** @description `video` or `audio`. */
+            kind: string;
+        };
+        /** @description How a clip begins. */
+        Transition: {
+            /** @description `cut` or `cross_fade`. */
+            kind: string;
+            /**
+             * Format: int64
+             * @description Its length.
+             */
+            ms: number;
+        };
         /**
-         * @description What is being done to a run.
+         * @description A role, each of which may what the one before may.
          * @enum {string}
          */
-        business_Phase: "queued" | "checking" | "reviewing" | "fetching" | "loading" | "running" | "uploading";
+        business_Role: "viewer" | "commenter" | "editor" | "owner";
         /**
          * @description How rows become a number.
          * @enum {string}
@@ -5995,6 +7062,916 @@ export interface operations {
                 };
             };
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_board_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardRunId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BoardRunView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_board_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardRunId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BoardRunView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_board_run_otio: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardRunId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A Timeline.1 */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_board_templates: {
+        parameters: {
+            query?: {
+                /** @description Most items, 1 to 200; 50 where it is left out. */
+                limit?: number | null;
+                /** @description The `next` of the page before. */
+                before?: string | null;
+                /** @description Only boards of this project. */
+                project_id?: components["schemas"]["ProjectId"] | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BoardList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_boards: {
+        parameters: {
+            query?: {
+                /** @description Most items, 1 to 200; 50 where it is left out. */
+                limit?: number | null;
+                /** @description The `next` of the page before. */
+                before?: string | null;
+                /** @description Only boards of this project. */
+                project_id?: components["schemas"]["ProjectId"] | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BoardList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_board: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateBoard"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BoardView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    accept_board_share: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AcceptShare"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BoardView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_board: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BoardView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_board: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_board: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeBoard"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BoardView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    command_board: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CommandBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommandsView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_board_comments: {
+        parameters: {
+            query?: {
+                /** @description Most items, 1 to 200; 50 where it is left out. */
+                limit?: number | null;
+                /** @description The `next` of the page before. */
+                after?: string | null;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommentList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    add_board_comment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AddComment"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommentView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_board_comment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+                comment_id: components["schemas"]["BoardCommentId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resolve_board_comment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+                comment_id: components["schemas"]["BoardCommentId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommentView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_board_document: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DocumentView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_film: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and body: the same film */
+                "Idempotency-Key"?: string | null;
+            };
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExportBody"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BoardRunView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_board_members: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MemberList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_board_member: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PutMember"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MemberView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_board_member: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+                user_id: components["schemas"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description They have none */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    plan_board: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlanBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_board_runs: {
+        parameters: {
+            query?: {
+                /** @description Most items, 1 to 200; 50 where it is left out. */
+                limit?: number | null;
+                /** @description The `next` of the page before. */
+                before?: string | null;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BoardRunList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_board_run: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and body: the same run */
+                "Idempotency-Key"?: string | null;
+            };
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BoardRunBody"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BoardRunView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_board_shares: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShareList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_board_share: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateShare"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShareView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    withdraw_board_share: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+                share_id: components["schemas"]["BoardShareId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It opens nothing */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sync_board: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The y-sync protocol */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_takes: {
+        parameters: {
+            query?: {
+                /** @description Only of this node. */
+                node?: string | null;
+                /** @description Most items, 1 to 200; 50 where it is left out. */
+                limit?: number | null;
+                /** @description The `next` of the page before. */
+                before?: string | null;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TakeList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    make_board_template: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BoardView"];
+                };
+            };
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };

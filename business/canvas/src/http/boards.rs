@@ -27,11 +27,11 @@ pub(super) fn routes() -> OpenApiRouter<Service> {
     OpenApiRouter::new()
         .routes(routes!(list_boards, create_board))
         .routes(routes!(get_board, change_board, delete_board))
-        .routes(routes!(get_document))
-        .routes(routes!(command))
-        .routes(routes!(sync))
-        .routes(routes!(make_template))
-        .routes(routes!(list_templates))
+        .routes(routes!(get_board_document))
+        .routes(routes!(command_board))
+        .routes(routes!(sync_board))
+        .routes(routes!(make_board_template))
+        .routes(routes!(list_board_templates))
 }
 
 /// A board.
@@ -139,7 +139,7 @@ async fn list_boards(
 /// The boards of your organisation that are there to be copied.
 #[utoipa::path(get, path = "/v1/board-templates", tag = "boards", params(BoardsQuery),
     responses((status = 200, body = BoardList), (status = "default", body = Problem)))]
-async fn list_templates(
+async fn list_board_templates(
     State(service): State<Service>,
     person: Person,
     Query(query): Query<BoardsQuery>,
@@ -254,7 +254,7 @@ struct DocumentView {
 /// A board's document at one moment, as plain data.
 #[utoipa::path(get, path = "/v1/boards/{id}/document", tag = "boards", params(("id" = BoardId, Path)),
     responses((status = 200, body = DocumentView), (status = "default", body = Problem)))]
-async fn get_document(
+async fn get_board_document(
     State(service): State<Service>,
     person: Person,
     Path(id): Path<String>,
@@ -290,7 +290,7 @@ struct CommandsView {
 #[utoipa::path(post, path = "/v1/boards/{id}/commands", tag = "boards", params(("id" = BoardId, Path)),
     request_body = CommandBody,
     responses((status = 200, body = CommandsView), (status = "default", body = Problem)))]
-async fn command(
+async fn command_board(
     State(service): State<Service>,
     person: Person,
     Path(id): Path<String>,
@@ -305,7 +305,7 @@ async fn command(
 /// `role`, `refused`, `run`, `take`, `comment`.
 #[utoipa::path(get, path = "/v1/boards/{id}/sync", tag = "boards", params(("id" = BoardId, Path)),
     responses((status = 101, description = "The y-sync protocol"), (status = "default", body = Problem)))]
-async fn sync(
+async fn sync_board(
     State(service): State<Service>,
     person: Person,
     Path(id): Path<String>,
@@ -318,7 +318,7 @@ async fn sync(
 /// Make a template: a copy of the board as it is now, for others to begin with.
 #[utoipa::path(post, path = "/v1/boards/{id}/template", tag = "boards", params(("id" = BoardId, Path)),
     responses((status = 201, body = BoardView), (status = "default", body = Problem)))]
-async fn make_template(
+async fn make_board_template(
     State(service): State<Service>,
     person: Person,
     Path(id): Path<String>,

@@ -31,14 +31,14 @@ const TOKEN_CHARS_MAX: usize = 128;
 
 pub(super) fn routes() -> OpenApiRouter<Service> {
     OpenApiRouter::new()
-        .routes(routes!(list_members, put_member))
-        .routes(routes!(remove_member))
-        .routes(routes!(list_shares, create_share))
-        .routes(routes!(withdraw_share))
-        .routes(routes!(accept_share))
-        .routes(routes!(list_comments, add_comment))
-        .routes(routes!(delete_comment))
-        .routes(routes!(resolve_comment))
+        .routes(routes!(list_board_members, put_board_member))
+        .routes(routes!(remove_board_member))
+        .routes(routes!(list_board_shares, create_board_share))
+        .routes(routes!(withdraw_board_share))
+        .routes(routes!(accept_board_share))
+        .routes(routes!(list_board_comments, add_board_comment))
+        .routes(routes!(delete_board_comment))
+        .routes(routes!(resolve_board_comment))
 }
 
 /// Somebody with a role of their own.
@@ -66,7 +66,7 @@ struct MemberList {
 /// Everybody with a role of their own. Others may have one by a mandate.
 #[utoipa::path(get, path = "/v1/boards/{id}/members", tag = "boards", params(("id" = BoardId, Path)),
     responses((status = 200, body = MemberList), (status = "default", body = Problem)))]
-async fn list_members(
+async fn list_board_members(
     State(service): State<Service>,
     person: Person,
     Path(id): Path<String>,
@@ -95,7 +95,7 @@ struct PutMember {
 #[utoipa::path(post, path = "/v1/boards/{id}/members", tag = "boards", params(("id" = BoardId, Path)),
     request_body = PutMember,
     responses((status = 200, body = MemberView), (status = "default", body = Problem)))]
-async fn put_member(
+async fn put_board_member(
     State(service): State<Service>,
     person: Person,
     Path(id): Path<String>,
@@ -110,7 +110,7 @@ async fn put_member(
 #[utoipa::path(delete, path = "/v1/boards/{id}/members/{user_id}", tag = "boards",
     params(("id" = BoardId, Path), ("user_id" = UserId, Path)),
     responses((status = 204, description = "They have none"), (status = "default", body = Problem)))]
-async fn remove_member(
+async fn remove_board_member(
     State(service): State<Service>,
     person: Person,
     Path((id, user)): Path<(String, String)>,
@@ -166,7 +166,7 @@ struct ShareList {
 /// The board's share links that still open it.
 #[utoipa::path(get, path = "/v1/boards/{id}/shares", tag = "boards", params(("id" = BoardId, Path)),
     responses((status = 200, body = ShareList), (status = "default", body = Problem)))]
-async fn list_shares(
+async fn list_board_shares(
     State(service): State<Service>,
     person: Person,
     Path(id): Path<String>,
@@ -192,7 +192,7 @@ struct CreateShare {
 #[utoipa::path(post, path = "/v1/boards/{id}/shares", tag = "boards", params(("id" = BoardId, Path)),
     request_body = CreateShare,
     responses((status = 201, body = ShareView), (status = "default", body = Problem)))]
-async fn create_share(
+async fn create_board_share(
     State(service): State<Service>,
     person: Person,
     Path(id): Path<String>,
@@ -207,7 +207,7 @@ async fn create_share(
 #[utoipa::path(delete, path = "/v1/boards/{id}/shares/{share_id}", tag = "boards",
     params(("id" = BoardId, Path), ("share_id" = BoardShareId, Path)),
     responses((status = 204, description = "It opens nothing"), (status = "default", body = Problem)))]
-async fn withdraw_share(
+async fn withdraw_board_share(
     State(service): State<Service>,
     person: Person,
     Path((id, share)): Path<(String, String)>,
@@ -229,7 +229,7 @@ struct AcceptShare {
 /// Accept a share link: you get its role, or keep a higher one.
 #[utoipa::path(post, path = "/v1/boards/shares/accept", tag = "boards", request_body = AcceptShare,
     responses((status = 200, body = BoardView), (status = "default", body = Problem)))]
-async fn accept_share(
+async fn accept_board_share(
     State(service): State<Service>,
     person: Person,
     ValidJson(body): ValidJson<AcceptShare>,
@@ -294,7 +294,7 @@ struct CommentsQuery {
 #[utoipa::path(get, path = "/v1/boards/{id}/comments", tag = "boards",
     params(("id" = BoardId, Path), CommentsQuery),
     responses((status = 200, body = CommentList), (status = "default", body = Problem)))]
-async fn list_comments(
+async fn list_board_comments(
     State(service): State<Service>,
     person: Person,
     Path(id): Path<String>,
@@ -327,7 +327,7 @@ struct AddComment {
 #[utoipa::path(post, path = "/v1/boards/{id}/comments", tag = "boards", params(("id" = BoardId, Path)),
     request_body = AddComment,
     responses((status = 201, body = CommentView), (status = "default", body = Problem)))]
-async fn add_comment(
+async fn add_board_comment(
     State(service): State<Service>,
     person: Person,
     Path(id): Path<String>,
@@ -345,7 +345,7 @@ fn comment_id(text: &str) -> Result<BoardCommentId, Problem> {
 #[utoipa::path(delete, path = "/v1/boards/{id}/comments/{comment_id}", tag = "boards",
     params(("id" = BoardId, Path), ("comment_id" = BoardCommentId, Path)),
     responses((status = 204, description = "It is gone"), (status = "default", body = Problem)))]
-async fn delete_comment(
+async fn delete_board_comment(
     State(service): State<Service>,
     person: Person,
     Path((id, comment)): Path<(String, String)>,
@@ -358,7 +358,7 @@ async fn delete_comment(
 #[utoipa::path(post, path = "/v1/boards/{id}/comments/{comment_id}/resolve", tag = "boards",
     params(("id" = BoardId, Path), ("comment_id" = BoardCommentId, Path)),
     responses((status = 200, body = CommentView), (status = "default", body = Problem)))]
-async fn resolve_comment(
+async fn resolve_board_comment(
     State(service): State<Service>,
     person: Person,
     Path((id, comment)): Path<(String, String)>,

@@ -32,13 +32,13 @@ const LOUDNESS_LUFS: f64 = -16.0;
 
 pub(super) fn routes() -> OpenApiRouter<Service> {
     OpenApiRouter::new()
-        .routes(routes!(plan))
-        .routes(routes!(list_runs, create_run))
-        .routes(routes!(get_run))
-        .routes(routes!(cancel_run))
+        .routes(routes!(plan_board))
+        .routes(routes!(list_board_runs, create_board_run))
+        .routes(routes!(get_board_run))
+        .routes(routes!(cancel_board_run))
         .routes(routes!(list_takes))
-        .routes(routes!(export))
-        .routes(routes!(otio))
+        .routes(routes!(export_film))
+        .routes(routes!(get_board_run_otio))
 }
 
 /// What to plan.
@@ -112,7 +112,7 @@ impl From<Plan> for PlanView {
 #[utoipa::path(post, path = "/v1/boards/{id}/plan", tag = "boards", params(("id" = BoardId, Path)),
     request_body = PlanBody,
     responses((status = 200, body = PlanView), (status = "default", body = Problem)))]
-async fn plan(
+async fn plan_board(
     State(service): State<Service>,
     person: Person,
     Path(id): Path<String>,
@@ -295,7 +295,7 @@ pub(super) async fn view(service: &Service, run: RunRow) -> Result<BoardRunView,
         ("Idempotency-Key" = Option<String>, Header, description = "The same key and body: the same run")),
     request_body = BoardRunBody,
     responses((status = 202, body = BoardRunView), (status = "default", body = Problem)))]
-async fn create_run(
+async fn create_board_run(
     State(service): State<Service>,
     person: Person,
     IdempotencyKey(key): IdempotencyKey,
@@ -332,7 +332,7 @@ struct BoardRunList {
 /// The runs of a board, newest first.
 #[utoipa::path(get, path = "/v1/boards/{id}/runs", tag = "boards", params(("id" = BoardId, Path), PageQuery),
     responses((status = 200, body = BoardRunList), (status = "default", body = Problem)))]
-async fn list_runs(
+async fn list_board_runs(
     State(service): State<Service>,
     person: Person,
     Path(id): Path<String>,
@@ -362,7 +362,7 @@ fn run_id(text: &str) -> Result<BoardRunId, Problem> {
 /// A run of a board as it is now.
 #[utoipa::path(get, path = "/v1/board-runs/{id}", tag = "boards", params(("id" = BoardRunId, Path)),
     responses((status = 200, body = BoardRunView), (status = "default", body = Problem)))]
-async fn get_run(
+async fn get_board_run(
     State(service): State<Service>,
     person: Person,
     Path(id): Path<String>,
@@ -374,7 +374,7 @@ async fn get_run(
 /// Ask a run of a board to stop: what waits does not begin, what runs is canceled as any run of a tool.
 #[utoipa::path(post, path = "/v1/board-runs/{id}/cancel", tag = "boards", params(("id" = BoardRunId, Path)),
     responses((status = 200, body = BoardRunView), (status = "default", body = Problem)))]
-async fn cancel_run(
+async fn cancel_board_run(
     State(service): State<Service>,
     person: Person,
     Path(id): Path<String>,
@@ -523,7 +523,7 @@ struct ExportBody {
         ("Idempotency-Key" = Option<String>, Header, description = "The same key and body: the same film")),
     request_body = ExportBody,
     responses((status = 202, body = BoardRunView), (status = "default", body = Problem)))]
-async fn export(
+async fn export_film(
     State(service): State<Service>,
     person: Person,
     IdempotencyKey(key): IdempotencyKey,
@@ -545,7 +545,7 @@ async fn export(
 /// The cut of a film as OpenTimelineIO JSON: exactly what the film was made from, in whole frames.
 #[utoipa::path(get, path = "/v1/board-runs/{id}/otio", tag = "boards", params(("id" = BoardRunId, Path)),
     responses((status = 200, description = "A Timeline.1", body = Object), (status = "default", body = Problem)))]
-async fn otio(
+async fn get_board_run_otio(
     State(service): State<Service>,
     person: Person,
     Path(id): Path<String>,
