@@ -283,7 +283,7 @@ impl Regions<'_> {
             "spot_dollars": spot, "billed_gpu_hours": billed_h, "preempted": run.tally.preempted,
             "holds": figures.holds, "slo60": figures.slo60, "wait_p99_s": figures.wait_p99_s, "seed": self.seed,
         }));
-        if cheapest.get(name).is_none_or(|(least, _)| figures.slo60 >= SLO.share && dollars < *least) {
+        if figures.slo60 >= SLO.share && cheapest.get(name).is_none_or(|(least, _)| dollars < *least) {
             cheapest.insert(name, (dollars, run));
         }
     }

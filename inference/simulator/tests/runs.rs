@@ -135,3 +135,25 @@ fn a_broken_row_is_an_error_with_its_line() {
         assert!(error.contains(says), "{row:?} gave {error:?}");
     }
 }
+
+/// The real trace is read only where `BACKLOT_TRACES` names its folder; it is never part of the project.
+#[test]
+fn where_the_real_trace_is_named_baselines_stand_where_others_measured_them() {
+    let Some(folder) = std::env::var_os("BACKLOT_TRACES").map(std::path::PathBuf::from) else { return };
+    let requests = backlot_inference_simulator::workload::read_requests(&folder.join("gentd26_requests.csv"));
+    let loads = backlot_inference_simulator::workload::read_loads(&folder.join("gentd26_load_quantiles.csv"));
+    let (requests, loads) = (requests.expect("requests"), loads.expect("loads"));
+    let folded = requests.folded(Some(43_200), 1);
+    assert_eq!(backlot_inference_simulator::bounds::pooled_gpus(&folded, SLO), 12);
+    let question = backlot_inference_simulator::search::Question {
+        policy: "b10-affinity",
+        seed: 1,
+        slots: 2,
+        overlap: false,
+        load_milli: 1000,
+        record: false,
+    };
+    let run = question.smallest(&folded, &loads, SLO, 40).expect("a run");
+    assert_eq!(run.gpus, 20);
+    assert!((run.swaps_per_request(&folded) - 0.28).abs() < 0.01, "{}", run.swaps_per_request(&folded));
+}

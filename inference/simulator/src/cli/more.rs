@@ -184,7 +184,7 @@ fn regions(
     let Some(folder) = &args.report else { return Ok(()) };
     let about = format!(
         "{} requests in three regions, eight hours apart; machines boot in 60 s; the cheapest setting of each policy that \
-         finishes 95 % within 60 s, or its first; seed {}.",
+         finishes 95 % within 60 s; seed {}.",
         workload.requests.len(),
         args.seed
     );
