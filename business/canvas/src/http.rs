@@ -52,7 +52,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Person {
         let Caller(claims) = Caller::from_request_parts(parts, state).await?;
         let writes = claims.allows_scope(SCOPE_WRITE);
         let looks = parts.method == Method::GET || parts.method == Method::HEAD;
-        if !writes && !(looks && claims.allows_scope(SCOPE_READ)) {
+        let covered = writes || (looks && claims.allows_scope(SCOPE_READ));
+        if !covered {
             let scope = if looks { SCOPE_READ } else { SCOPE_WRITE };
             return Err(Problem::new(&SCOPE_MISSING, format!("Use a key that has the scope \"{scope}\"."))
                 .with_extra("scope", scope));

@@ -83,12 +83,15 @@ pub(crate) enum Ask {
     Tell(Value),
 }
 
+/// Whoever waits for commands to be durable.
+type EditReply = oneshot::Sender<Result<Edited, Error>>;
+
 /// A change that is applied and not yet durable.
 struct Pending {
     bytes: Vec<u8>,
     actor: String,
     from: Option<u64>,
-    reply: Option<(oneshot::Sender<Result<Edited, Error>>, Vec<String>)>,
+    reply: Option<(EditReply, Vec<String>)>,
 }
 
 /// The room cannot go on: its board is gone, or its log cannot be read.

@@ -213,7 +213,7 @@ async fn of_two_drivers_one_advances_a_run_and_its_take_is_written_once() {
         let settled = RunRow { settled_micro: 5, ..run.clone() };
         assert!(store.advance(&settled, Some(&ended), std::slice::from_ref(&take)).await.unwrap());
         assert!(!store.advance(&settled, Some(&ended), std::slice::from_ref(&take)).await.unwrap());
-        assert_eq!(store.takes(board.id, Some("n"), None, 10).await.unwrap(), [take.clone()]);
+        assert_eq!(store.takes(board.id, Some("n"), None, 10).await.unwrap(), std::slice::from_ref(&take));
         assert_eq!(store.takes(board.id, None, Some(take.id), 10).await.unwrap(), []);
         assert_eq!(store.children(run.id).await.unwrap(), [ended]);
 
