@@ -7,7 +7,7 @@ use crate::{
     effect::{Assignment, Effect},
     fleet::{Resident, Worker},
     limits,
-    policy::{pressure, swap},
+    policy::{pressure, swap, value},
     scheduler::Scheduler,
     state::{Job, Lease, State, Status},
     timers::Timer,
@@ -60,7 +60,7 @@ impl Scheduler {
     /// Gives the worker what is warm there, or what presses harder. Whether it has room left.
     fn serve_worker(&mut self, now: TimeUs, id: u32, effects: &mut Vec<Effect>) -> bool {
         while let Some(line) = self.state.warm_line(id) {
-            let pressing = self.state.pressing(now, id);
+            let pressing = self.state.pressing(now, id, line);
             let (line, evict, pressed) = match pressing {
                 Some((line, evict)) => (line, evict, true),
                 None => (line, Vec::new(), false),
@@ -129,6 +129,7 @@ impl Scheduler {
             return false;
         }
         let (job, model, tenant, created_at) = (row.key, row.model, row.tenant, row.rank.created_at);
+        let key_of = row.rank.key;
         let (adapters, key) = (row.adapters.clone(), worker.key.clone());
         for gone in evict {
             effects.push(Effect::Evict { worker: key.clone(), model: state.model_names.key(*gone).clone() });
@@ -142,7 +143,9 @@ impl Scheduler {
         if load_ms > 0 {
             state.fair.charge(tenant, load_ms);
         }
-        state.mean_wait_ms += (now.since_ms(created_at) as f64 - state.mean_wait_ms) * limits::WAIT_NEW;
+        // What a tenant waits for asking too much is not how long others wait.
+        let waited_ms = (now.since_ms(created_at) as f64).min(state.late_ms(now, key_of).max(0.0));
+        state.mean_wait_ms += (waited_ms - state.mean_wait_ms) * limits::WAIT_NEW;
         let timeout_ms = state.timeout_ms(model);
         self.sequence += 1;
         let fence = Fence { epoch: self.epoch, sequence: self.sequence };
@@ -224,24 +227,32 @@ impl State {
         heads.min().map(|(_, line)| line)
     }
 
-    /// How badly a line fares, in milliseconds.
-    fn need_ms(&self, now: TimeUs, line: u32) -> f64 {
-        let row = self.lines.line(line);
-        let Some((rank, _)) = self.lines.head(line) else { return 0.0 };
-        let ahead = u64::from(self.models[row.model as usize].waiting.saturating_sub(1));
-        let wait_ms = self.warm_in_ms(now, row.model, row.place, ahead).unwrap_or(f64::MAX);
-        pressure::need_ms(wait_ms, now.since_ms(rank.created_at) as f64)
+    /// How long ago a place in the order should have come up by its tenant's share, in milliseconds; negative: it is
+    /// ahead of its time.
+    pub(crate) fn late_ms(&self, now: TimeUs, key: i64) -> f64 {
+        self.fair.peek(now, None).saturating_sub(key) as f64 / self.fair.rate() / 1_000.0
+    }
+
+    fn head_late_ms(&self, now: TimeUs, line: u32) -> f64 {
+        self.lines.head(line).map_or(f64::MIN, |(rank, _)| self.late_ms(now, rank.key))
+    }
+
+    /// What a replica of the model is worth. Jobs that are ahead of their time do not count as waiting.
+    fn value(&self, now: TimeUs, model: u32) -> f64 {
+        let row = &self.models[model as usize];
+        let due = row.waiting > 0
+            && row.lines.iter().any(|line| self.head_late_ms(now, *line) > -limits::DEMAND_EARLY_MS);
+        value::value(row.demand.erlangs(now), if due { row.waiting } else { 0 }, row.replicas.len())
     }
 
     /// The line that a worker with warm work should turn to all the same, and what must leave for it.
-    fn pressing(&self, now: TimeUs, id: u32) -> Option<(u32, Vec<u32>)> {
+    fn pressing(&self, now: TimeUs, id: u32, warm: u32) -> Option<(u32, Vec<u32>)> {
         if self.fleet.pressed >= pressure::allowance(self.fleet.live) {
             return None;
         }
         let worker = self.fleet.workers.get(id)?;
         let class = &self.fleet.classes[worker.class as usize];
-        let warm = worker.resident.iter().flat_map(|resident| &self.models[resident.model as usize].lines);
-        let own_ms = warm.map(|line| self.need_ms(now, *line)).fold(0.0, f64::max);
+        let own_ms = self.head_late_ms(now, warm);
         let mut best: Option<(f64, u32)> = None;
         let heads = self.lines.heads.iter().take(limits::HEADS_SCANNED).map(|(_, line)| *line);
         let others = heads.filter(|line| {
@@ -253,8 +264,17 @@ impl State {
                 && self.fits(row.model, row.place, class)
         });
         for line in others.take(self.heads_weighed()) {
-            let need_ms = self.need_ms(now, line);
-            let load_ms = worker.here_ms(self.load_ms(self.lines.line(line).model)) as f64;
+            let late_ms = self.head_late_ms(now, line);
+            if late_ms + limits::PRESSURE_WAIT_MS <= own_ms {
+                break;
+            }
+            let row = self.lines.line(line);
+            let load_ms = worker.here_ms(self.load_ms(row.model)) as f64;
+            if !pressure::turns(pressure::need_ms(late_ms, f64::MAX), own_ms, load_ms) {
+                continue;
+            }
+            let wait_ms = self.warm_in_ms(now, row.model, row.place, 0).unwrap_or(f64::MAX);
+            let need_ms = pressure::need_ms(late_ms, wait_ms);
             if pressure::turns(need_ms, own_ms, load_ms) && best.is_none_or(|(most, _)| need_ms > most) {
                 best = Some((need_ms, line));
             }
@@ -381,9 +401,8 @@ impl State {
                 .resident
                 .iter()
                 .filter(|resident| !worker.runs(resident.model) && !evicted.contains(&resident.model));
-            let worth = idle.map(|resident| {
-                (self.models[resident.model as usize].value(now), resident.used_at, resident.model)
-            });
+            let worth =
+                idle.map(|resident| (self.value(now, resident.model), resident.used_at, resident.model));
             let (value, _, least) = worth
                 .min_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)).then_with(|| a.2.cmp(&b.2)))?;
             count -= 1;

@@ -26,12 +26,25 @@ pub(crate) struct Fair {
     backlogged: f64,
     finishes: BTreeSet<(i64, u32)>,
     shares: Vec<Share>,
+    /// Virtual time does not pass this: see [`Fair::hold`].
+    held_us: f64,
+    first: Option<i64>,
 }
 
 impl Default for Fair {
     fn default() -> Self {
         let (virtual_us, at, capacity, backlogged) = (0.0, TimeUs(0), 0.0, 0.0);
-        Self { virtual_us, at, capacity, backlogged, finishes: BTreeSet::new(), shares: Vec::new() }
+        let held_us = f64::MAX;
+        Self {
+            virtual_us,
+            at,
+            capacity,
+            backlogged,
+            finishes: BTreeSet::new(),
+            shares: Vec::new(),
+            held_us,
+            first: None,
+        }
     }
 }
 
@@ -47,6 +60,19 @@ impl Fair {
     /// Work per time that one unit of weight gets now.
     pub(crate) fn rate(&self) -> f64 {
         self.capacity.max(1.0) / self.backlogged.max(1.0)
+    }
+
+    /// Ties the fluid to what really happens: it may not run ahead of the first job that still waits by more than
+    /// [`FAIR_LEAD_MS`](limits::FAIR_LEAD_MS). Loads and idle moments make the fleet slower than the fluid, and what the
+    /// fluid has passed would stand before everybody who comes later.
+    pub(crate) fn hold(&mut self, now: TimeUs, first: Option<i64>) {
+        if first == self.first {
+            return;
+        }
+        self.first = first;
+        self.advance(now);
+        let lead = limits::FAIR_LEAD_MS * 1_000.0 * self.rate();
+        self.held_us = first.map_or(f64::MAX, |key| key as f64 + lead);
     }
 
     pub(crate) fn set_capacity(&mut self, now: TimeUs, capacity: f64) {
@@ -68,18 +94,22 @@ impl Fair {
     pub(crate) fn advance(&mut self, now: TimeUs) {
         let mut work = (now.0.saturating_sub(self.at.0)).max(0) as f64 * self.capacity.max(1.0);
         self.at = self.at.max(now);
-        while work > 0.0 {
+        while work > 0.0 && self.virtual_us < self.held_us {
             let Some(&(finish, tenant)) = self.finishes.first() else {
-                self.virtual_us += work;
+                self.virtual_us = (self.virtual_us + work).min(self.held_us);
                 return;
             };
-            let needed = (finish as f64 - self.virtual_us).max(0.0) * self.backlogged.max(f64::MIN_POSITIVE);
+            let until = (finish as f64).min(self.held_us);
+            let needed = (until - self.virtual_us).max(0.0) * self.backlogged.max(f64::MIN_POSITIVE);
             if needed > work {
                 self.virtual_us += work / self.backlogged;
                 return;
             }
             work -= needed;
-            self.virtual_us = self.virtual_us.max(finish as f64);
+            self.virtual_us = self.virtual_us.max(until);
+            if finish as f64 > self.virtual_us {
+                return;
+            }
             self.finishes.pop_first();
             self.backlogged -= self.shares[tenant as usize].weight;
             if self.finishes.is_empty() {
@@ -100,7 +130,7 @@ impl Fair {
     /// The place that a tenant's next job would get, as near as can be said without moving the fluid.
     pub(crate) fn peek(&self, now: TimeUs, tenant: Option<u32>) -> i64 {
         let since_us = (now.0.saturating_sub(self.at.0)).max(0) as f64;
-        let virtual_us = self.virtual_us + since_us * self.rate();
+        let virtual_us = (self.virtual_us + since_us * self.rate()).min(self.held_us.max(self.virtual_us));
         let finish =
             tenant.and_then(|tenant| self.shares.get(tenant as usize)).map_or(0, |share| share.finish);
         let slack = limits::FAIR_SLACK_MS * 1_000.0 * self.rate();

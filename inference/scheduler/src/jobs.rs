@@ -36,8 +36,9 @@ impl Scheduler {
         let (tenant, model) = (self.state.tenant_id(&spec.tenant), self.state.model_id(&spec.model));
         let own_place = self.state.places.intern(&Place::of(&spec.regions));
         let run_ms = self.state.run_ms(model, spec.features, spec.predicted_ms);
-        self.state.models[model as usize].demand.arrived(now, run_ms);
         let start = self.state.fair.enter(now, tenant, run_ms);
+        let early_ms = -self.state.late_ms(now, start);
+        self.state.models[model as usize].demand.arrived(now, run_ms, early_ms);
         let job = Job {
             key: spec.job,
             tenant,
@@ -65,8 +66,8 @@ impl Scheduler {
     /// one makes nobody wait. A job that was accepted earlier, before a restart, stands where it stood.
     pub(crate) fn rank_of(&self, now: TimeUs, spec: &JobSpec, start: i64) -> Rank {
         let waits = match spec.tier {
-            Tier::Interactive => 0.0,
-            Tier::Standard => limits::STANDARD_WAITS,
+            Tier::Interactive => -limits::INTERACTIVE_WAITS,
+            Tier::Standard => 0.0,
             Tier::Batch => limits::BATCH_WAITS,
         };
         let behind_ms = waits * self.state.mean_wait_ms.max(limits::TIER_WAIT_MS_MIN);

@@ -42,6 +42,8 @@ pub const RECHECK_MS: i64 = 5_000;
 pub const DEMAND_HALF_LIFE_MS: f64 = 900_000.0;
 /// A request counts as at least this much work in demand: a model of very short runs would seem worthless otherwise.
 pub const DEMAND_WORK_MS_MIN: f64 = 5_000.0;
+/// A request that is ahead of its tenant's share by more than this counts less as demand.
+pub const DEMAND_EARLY_MS: f64 = 30_000.0;
 /// A swap must save this many of its loads in waiting ...
 pub const SWAP_LOADS: f64 = 0.6;
 /// ... and this many more, divided by the free workers: the last free worker is kept for what is warm there ...
@@ -57,11 +59,9 @@ pub const VICTIM_WAITING: f64 = 1.0;
 /// Share of the work that waits for other models of a replica and counts as ahead of a job there.
 pub const COMPETING_SHARE: f64 = 0.5;
 /// A worker with warm work turns to another line only where that gains this many loads of waiting.
-pub const PRESSURE_LOADS: f64 = 2.5;
+pub const PRESSURE_LOADS: f64 = 8.0;
 /// Waits beyond this count alike as pressure.
 pub const PRESSURE_WAIT_MS: f64 = 60_000.0;
-/// A millisecond that a head has waited counts like this many of waiting to come.
-pub const PRESSURE_AGE: f64 = 0.6;
 /// Share of the workers, in percent, that may load under pressure at once; at least one may.
 pub const PRESSURE_PERCENT: usize = 10;
 /// A worker whose other models change adapters for the job counts as this many erlangs worse.
@@ -69,10 +69,12 @@ pub const ADAPTERS_CHANGE: f64 = 1.0;
 
 /// Tenants whose fair start lies within this much are served in the order of arrival.
 pub const FAIR_SLACK_MS: f64 = 10_000.0;
-/// How far a standard job stands behind an interactive one: this many mean waits.
-pub const STANDARD_WAITS: f64 = 1.0;
-/// How far a batch job stands behind an interactive one: this many mean waits.
-pub const BATCH_WAITS: f64 = 8.0;
+/// How far the fluid may run ahead of the first job that waits.
+pub const FAIR_LEAD_MS: f64 = 100_000.0;
+/// How far an interactive job stands before a standard one: this many mean waits.
+pub const INTERACTIVE_WAITS: f64 = 1.0;
+/// How far a batch job stands behind a standard one: this many mean waits.
+pub const BATCH_WAITS: f64 = 7.0;
 /// The mean wait that tiers count at least, milliseconds.
 pub const TIER_WAIT_MS_MIN: f64 = 5_000.0;
 /// Weight of one wait in the mean wait.

@@ -152,6 +152,8 @@ impl Scheduler {
             }
         }
         self.dispatch(now, effects);
+        let first = self.state.lines.heads.first().map(|(rank, _)| rank.key);
+        self.state.fair.hold(now, first);
         self.tidy_timers();
     }
 

@@ -6,14 +6,14 @@
 
 use crate::limits;
 
-/// How badly a line fares: what its last job waits from now, and a share of what its head has waited.
-pub(crate) fn need_ms(wait_ms: f64, age_ms: f64) -> f64 {
-    wait_ms.min(limits::PRESSURE_WAIT_MS) + limits::PRESSURE_AGE * age_ms
+/// How badly a line fares: how late its head is by its tenant's share, and what it still waits for a warm worker.
+pub(crate) fn need_ms(late_ms: f64, wait_ms: f64) -> f64 {
+    late_ms + wait_ms.min(limits::PRESSURE_WAIT_MS)
 }
 
-/// Whether the gap between a line's need and that of the worker's own lines is worth a load.
-pub(crate) fn turns(need_ms: f64, own_need_ms: f64, load_ms: f64) -> bool {
-    need_ms - own_need_ms > limits::PRESSURE_LOADS * load_ms
+/// Whether a line's need, against how late the worker's own work is, is worth a load.
+pub(crate) fn turns(need_ms: f64, own_late_ms: f64, load_ms: f64) -> bool {
+    need_ms - own_late_ms > limits::PRESSURE_LOADS * load_ms
 }
 
 /// How many workers may load under pressure at once.

@@ -18,8 +18,11 @@ impl Demand {
         (-(now.since_ms(self.at) as f64) / limits::DEMAND_HALF_LIFE_MS).exp2()
     }
 
-    pub(crate) fn arrived(&mut self, now: TimeUs, work_ms: i64) {
-        let (decay, share) = (self.decay(now), std::f64::consts::LN_2 / limits::DEMAND_HALF_LIFE_MS);
+    /// A request came. One that is far ahead of its tenant's share is less of a demand now: else whoever asks for too
+    /// much would push everybody's models out before the order of the queue could protect them.
+    pub(crate) fn arrived(&mut self, now: TimeUs, work_ms: i64, early_ms: f64) {
+        let due = limits::DEMAND_EARLY_MS / early_ms.max(limits::DEMAND_EARLY_MS);
+        let (decay, share) = (self.decay(now), due * std::f64::consts::LN_2 / limits::DEMAND_HALF_LIFE_MS);
         self.erlangs = self.erlangs * decay + share * work_ms as f64;
         self.rate = self.rate * decay + share;
         self.at = now;
