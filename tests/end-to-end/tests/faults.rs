@@ -58,7 +58,8 @@ async fn the_whole_process_is_killed_at_every_phase() {
     let account = Account::sign_up(studio.url(), "Unlucky").await;
     let photo = upload_photo(&account.api).await;
     for phases in [
-        &["queued", "running"][..],
+        &["checking"][..],
+        &["queued", "running"],
         &["fetching", "loading", "running"],
         &["running"],
         &["uploading"],

@@ -1,0 +1,104 @@
+"""The decorator, the manifest, the command line and the command protocol, without Pillow."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+LIBRARY = pathlib.Path(__file__).resolve().parent.parent
+HEAD = "from typing import Literal\nfrom backlot import *\n"
+COPY = HEAD + (
+    '@tool(label="Copy", price=5_000, makes="text/plain")\n'
+    "def copy_it(file: Asset('text/plain'), times: Whole(1, 9) = 2, mode: Literal['a', 'b'] = 'a', loud: bool = False):\n"
+    '    "Copies a text."\n'
+    "    print('a word')\n"
+    "    progress(0.5, mode)\n"
+    "    path = file + '.copy.txt'\n"
+    "    open(path, 'w').write(open(file).read() * times)\n"
+    "    return path\n"
+    "if __name__ == '__main__':\n    copy_it.main()\n"
+)
+
+
+class Tools(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.root = pathlib.Path(self.folder.name)
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def python(self, *arguments, code=COPY, given=None):
+        (self.root / "one.py").write_text(code)
+        return subprocess.run(
+            [sys.executable, "-B", *arguments], cwd=self.root, input=json.dumps(given) if given else "", text=True,
+            capture_output=True, env={**os.environ, "PYTHONPATH": str(LIBRARY)}, timeout=60,
+        )  # fmt: skip
+
+    def describe(self, code):
+        return json.loads(self.python("-m", "backlot", "describe", "one.py", code=code).stdout)
+
+    def test_annotations_are_the_form(self):
+        manifest = self.describe(COPY)["manifest"]
+        self.assertEqual((manifest["name"], manifest["description"]), ("copy-it", "Copies a text."))
+        schema = manifest["input"]
+        self.assertEqual((schema["required"], schema["additionalProperties"]), (["file"], False))
+        properties = schema["properties"]
+        self.assertEqual([properties[name]["x-ui"]["order"] for name in properties], [1, 2, 3, 4])
+        self.assertEqual((properties["times"]["maximum"], properties["times"]["default"]), (9, 2))
+        self.assertEqual((properties["mode"]["enum"], properties["loud"]["type"]), (["a", "b"], "boolean"))
+
+    def test_a_broken_file_says_what_and_where(self):
+        cases = [
+            ("@tool()\ndef f(:\n", "SyntaxError", 4),
+            ("x = 1 / 0\n", "ZeroDivisionError", 3),
+            ("@tool()\ndef f(a): pass\n", '"a" needs a type', 3),
+            ("@tool()\ndef f(*a: int): pass\n", "named parameters only", 3),
+            ("x = 1\n", "0 functions with @tool", None),
+            ("@tool()\ndef f(): pass\n@tool()\ndef g(): pass\n", "2 functions", None),
+            ("import nothing_like_it\n", "ModuleNotFoundError", 3),
+            ("raise SystemExit(3)\n", "SystemExit", 3),
+        ]
+        for code, words, line in cases:
+            answer = self.describe(HEAD + code)
+            self.assertIn(words, answer["error"])
+            if line:
+                self.assertEqual(answer["line"], line, code)
+
+    def test_a_job_gives_its_file_and_keeps_prints_out_of_the_protocol(self):
+        (self.root / "in.txt").write_text("x")
+        (self.root / "out").mkdir()
+        given = {"input": {"file": str(self.root / "in.txt"), "times": 3, "unknown": 1}, "output_dir": str(self.root / "out")}
+        ran = self.python("-m", "backlot", "serve", "one.py", given=given)
+        said = [json.loads(line) for line in ran.stdout.splitlines()]
+        self.assertEqual(said[0], {"progress": 0.5, "note": "a"})
+        self.assertEqual(pathlib.Path(said[-1]["output"][0]["path"]).read_text(), "xxx")
+        self.assertIn("a word", ran.stderr)
+
+    def test_failures_are_the_callers_or_the_tools(self):
+        given = {"input": {}, "output_dir": str(self.root)}
+        body = HEAD + "@tool()\ndef f():\n    {}\n"
+        cases = [
+            ("raise InvalidInput('too dark')", {"error": "too dark", "class": "invalid_input"}),
+            ("return 1 / 0", {"error": "ZeroDivisionError: division by zero (one.py, line 5)", "class": "model_error"}),
+            ("pass", None),
+            ("return object()", None),
+        ]
+        for code, expected in cases:
+            ran = self.python("-m", "backlot", "serve", "one.py", code=body.format(code), given=given)
+            last = json.loads(ran.stdout.splitlines()[-1])
+            self.assertEqual(ran.returncode, 1)
+            self.assertEqual(last, expected or {**last, "class": "model_error"})
+
+    def test_the_same_file_runs_from_the_command_line(self):
+        (self.root / "in.txt").write_text("y")
+        ran = self.python("one.py", "--file", "in.txt", "--times", "2", "--out", "made")
+        self.assertEqual((self.root / ran.stdout.strip().splitlines()[-1]).read_text(), "yy", ran.stderr)
+        self.assertIn("--file", self.python("one.py").stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
