@@ -81,7 +81,7 @@ async fn a_tool_is_written_run_changed_and_broken_while_the_studio_runs() {
         problem.is_object().then_some(problem)
     })
     .await;
-    assert_eq!((&problem["file"], &problem["line"]), (&json!("old_film.py"), &json!(14)), "{problem}");
+    assert_eq!((&problem["file"], &problem["line"]), (&json!("old_film.py"), &json!(13)), "{problem}");
     let run = api.run("old-film", input.clone()).await;
     assert_eq!(api.ended(&run.text("/id")).await.body["state"], "succeeded");
 

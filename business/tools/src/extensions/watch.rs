@@ -58,6 +58,16 @@ async fn look(service: &Service, seen: &mut BTreeMap<String, Seen>) {
         }
         one.settled.clone_from(&source.hash);
         let (name, updated_at) = (source.name.clone(), service.now());
+        // Before its tool is in the catalogue, so that whoever finds the one finds it in the list, too.
+        if service.extensions().get(&name).is_none() {
+            let version = service.catalogue().newest(&name).map(|tool| tool.manifest.version.clone());
+            service.extensions().put(ExtensionView {
+                name: name.clone(),
+                version,
+                problem: None,
+                updated_at,
+            });
+        }
         let published = publish(service, source).await;
         let newest = service.catalogue().newest(&name).map(|tool| tool.manifest.version.clone());
         let problem = published.err();
