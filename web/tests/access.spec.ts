@@ -6,7 +6,7 @@ import { bringPhoto, pricedButton, signUp } from "./studio";
 const PAGES = [
   ...["/studio", "/studio?tool=narrate", "/library", "/library?publish=1", "/runs", "/tools", "/tools/upscale"],
   ...["/community", "/community?q=nothinghasthisname", "/community?feed=following", "/people/nobody_here", "/profile"],
-  ...["/community/01935f2e-7c1a-7c3b-9b7e-2f6f0c9b51aa", "/notifications", "/account", "/moderation"],
+  ...["/community/01935f2e-7c1a-7c3b-9b7e-2f6f0c9b51aa", "/notifications", "/account", "/moderation", "/tools/import"],
   ...["/team", "/keys", "/keys?new=1", "/billing", "/fleet", "/numbers", "/nowhere"],
 ];
 const WIDTHS = [

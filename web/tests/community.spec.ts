@@ -37,6 +37,7 @@ test("one makes and publishes, another finds it, follows, likes and comments", a
   const li = await another(page, "Li Wenzhao");
   await test.step("Li finds it by its words", async () => {
     await li.goto("/community?feed=new");
+    await expect(li.getByRole("heading", { name: "Community" })).toBeVisible();
     await li.keyboard.press("/");
     await li.keyboard.type(title);
     await expect(li).toHaveURL(/q=/);

@@ -70,6 +70,7 @@ const routes: RouteObject[] = [
                   { path: "/boards/join", ...page(() => import("../pages/boards/share/JoinBoard")) },
                   { path: "/boards/:id", ...page(() => import("../pages/boards/BoardPage")) },
                   { path: "/tools", ...page(() => import("../pages/tools/Tools")) },
+                  { path: "/tools/import", ...page(() => import("../pages/tools/ImportComfy")) },
                   { path: "/tools/:name", ...page(() => import("../pages/tools/ToolPage")) },
                   { path: "/moderation", ...page(() => import("../pages/moderation/Moderation")) },
                   { path: "/account", ...page(() => import("../pages/account/Account")) },

@@ -59,7 +59,7 @@ function usePlaces(go: Go): Group {
 }
 
 function useActions(go: Go, onHelp: () => void): Group {
-  const { me, organisation } = useSession();
+  const { me, organisation, staff } = useSession();
   const signOut = useSignOut();
   const switchTo = useSwitchOrganisation();
   const dark = useTheme() === "dark";
@@ -72,6 +72,7 @@ function useActions(go: Go, onHelp: () => void): Group {
       entry("do-key", "Make an API key", "key", go("/keys?new=1"), { also: "create" }),
       entry("do-invite", "Invite somebody", "team", go("/team?invite=1"), { also: "member" }),
       entry("do-profile", "Edit my profile", "edit", go("/profile"), { also: "handle picture" }),
+      ...(staff ? [entry("do-comfy", "Import a workflow from ComfyUI", "plus", go("/tools/import"))] : []),
       entry("do-theme", dark ? "Light theme" : "Dark theme", dark ? "sun" : "moon", () =>
         setTheme(dark ? "light" : "dark"),
       ),

@@ -233,7 +233,7 @@ export function Empty({ title, children, actions }: { title: string; children: R
 }
 
 /** A problem document: title, detail, each field's fault, and its code, which links to its page. */
-export function ProblemView({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
+export function ProblemView({ error, onRetry }: { error: unknown; onRetry?: (() => void) | undefined }) {
   const problem = toProblem(error);
   const known = problem.code !== OFFLINE_CODE && problem.code !== "web_error";
   return (

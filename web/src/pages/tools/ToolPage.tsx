@@ -96,7 +96,7 @@ function Shown({ tool }: { tool: Tool }) {
           , tool version {tool.version}
           {tool.versions.length > 1 &&
             `; earlier ones stay: ${listOf(tool.versions.filter((version) => version !== tool.version))}`}
-          . {tool.source === "extension" && <Tag>extension</Tag>}
+          . {tool.source && tool.source !== "builtin" && <Tag>{tool.source}</Tag>}
         </p>
       </Section>
     </Page>

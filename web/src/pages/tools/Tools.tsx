@@ -3,6 +3,7 @@ import { Link } from "react-router";
 import { toolsQuery } from "../../api/queries";
 import type { Tool } from "../../api/types";
 import { Page, Section } from "../../app/Page";
+import { useSession } from "../../app/session";
 import { humanise } from "../../lib/format";
 import { ButtonLink, Empty, Loaded, Tag } from "../../ui";
 import { ToolExample } from "../../ui/ToolMedia";
@@ -18,6 +19,7 @@ const CATEGORIES: [string, string][] = [
 
 /** Everything that can be done to a picture, a clip or a text, by what it does and not by its name. */
 export default function Tools() {
+  const { staff } = useSession();
   const tools = useQuery(toolsQuery);
   return (
     <Page
@@ -25,9 +27,11 @@ export default function Tools() {
       wide
       lead="Move the line on a picture to see what a tool does to it."
       actions={
-        <ButtonLink to="/tools/import" icon="plus">
-          Import from ComfyUI
-        </ButtonLink>
+        staff && (
+          <ButtonLink to="/tools/import" icon="plus">
+            Import from ComfyUI
+          </ButtonLink>
+        )
       }
     >
       <Loaded of={tools} waiting="Fetching the catalogue…">
@@ -76,7 +80,7 @@ function Entry({ tool }: { tool: Tool }) {
         <div>
           <h3>
             <Link to={`/tools/${tool.name}`}>{tool.label || humanise(tool.name)}</Link>{" "}
-            {tool.source === "extension" && <Tag>extension</Tag>}
+            {tool.source && tool.source !== "builtin" && <Tag>{tool.source}</Tag>}
           </h3>
           <p>{tool.description}</p>
         </div>
