@@ -17,7 +17,13 @@ export type Profile = Sent<Schemas["ProfileView"]> & {
   /** The picture as an asset, for whose profile it is. */
   avatar_asset?: string | null;
 };
-export type Comment = Exactly<Sent<Schemas["CommentView"]>, { author: Author }>;
+/** Written out here: a board's comment has the same name in the description. */
+export interface Comment {
+  id: string;
+  author: Author;
+  text: string;
+  created_at: string;
+}
 export type TagCount = Schemas["TagView"];
 
 export interface LineageNode {

@@ -10,6 +10,7 @@ const run = (change: Partial<Run>): Run => ({
   phase: "running",
   progress: null,
   progress_note: null,
+  preview: null,
   position: null,
   start_p50_ms: null,
   start_p90_ms: null,
