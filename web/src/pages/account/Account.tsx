@@ -96,7 +96,7 @@ function Sessions() {
     >
       <Loaded of={sessions} waiting="Fetching your sessions…">
         {({ items }) => (
-          <div className={uiCss.scroll}>
+          <div className={uiCss.scroll} tabIndex={0} role="region" aria-label="Sessions">
             <table className={uiCss.table}>
               <thead>
                 <tr>

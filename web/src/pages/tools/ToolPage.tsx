@@ -49,7 +49,7 @@ function Shown({ tool }: { tool: Tool }) {
         </figure>
       )}
       <Section title="What it takes">
-        <div className={uiCss.scroll}>
+        <div className={uiCss.scroll} tabIndex={0} role="region" aria-label="Inputs">
           <table className={uiCss.table}>
             <thead>
               <tr>
