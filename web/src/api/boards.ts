@@ -8,6 +8,8 @@ export type BoardRole = "owner" | "editor" | "commenter" | "viewer";
 export interface BoardSummary {
   id: string;
   title: string;
+  /** Who pays for what runs on it: only people of this organisation may run. */
+  organisation_id: string;
   project_id: string | null;
   role: BoardRole;
   is_template: boolean;
@@ -19,28 +21,24 @@ export interface BoardSummary {
   preview_url: string | null;
 }
 
-export interface BoardTemplate {
-  id: string;
-  title: string;
-  description?: string | null;
-  nodes?: number | null;
-  preview_url?: string | null;
-}
+export type BoardTemplate = BoardSummary;
 
 export interface StaleNode {
   node: string;
   tool: string;
   price_micro: number;
   run_ms: number;
+  /** What it is fed is not made yet: the price is of what it will probably be fed. */
+  estimated?: boolean;
 }
 export interface PlanProblem {
-  node?: string | null;
+  node: string | null;
+  edge: string | null;
   code: string;
-  message?: string;
-  detail?: string;
+  message: string;
 }
 export interface BoardPlan {
-  revision: number | string;
+  revision: number;
   stale: StaleNode[];
   price_micro: number;
   run_ms: number;
@@ -52,23 +50,21 @@ export interface BoardRunChild {
   node: string;
   run_id: string | null;
   state: string;
-  progress?: number | null;
-  failure?: { code?: string; message?: string } | null;
+  failure: { code: string; message: string } | null;
 }
 export interface BoardRun {
   id: string;
-  kind?: string;
+  /** `nodes`, or `film`. */
+  kind: string;
   state: BoardRunState;
   price_micro: number;
   settled_micro: number | null;
   children: BoardRunChild[];
   created_at: string;
   ended_at: string | null;
-  progress?: number | null;
-  failure?: { code?: string; message?: string } | null;
-  asset_id?: string | null;
-  otio_asset_id?: string | null;
-  seconds?: number | null;
+  asset_id: string | null;
+  seconds: number | null;
+  otio_url: string | null;
 }
 
 export interface Take {
@@ -77,9 +73,9 @@ export interface Take {
   run_id: string;
   input_hash: string;
   asset: string | null;
+  duration_ms: number;
   cost_micro: number;
-  seed?: string | number | null;
-  status: string;
+  seed: number | null;
   stale: boolean;
   created_at: string;
 }
@@ -110,6 +106,9 @@ export interface BoardMember {
 }
 
 const PAGE_SIZE = 60;
+const TAKE_PAGE_SIZE = 200;
+/** Ten thousand takes: older ones are found in the library. */
+const TAKE_PAGES_MAX = 50;
 const RUN_REFRESH_MS = 1_500;
 
 export const boardKeys = {
@@ -147,7 +146,18 @@ export const boardQuery = (id: string) =>
 export const takesQuery = (id: string) =>
   queryOptions({
     queryKey: boardKeys.takes(id),
-    queryFn: async ({ signal }) => (await api.get<Page<Take>>(`/v1/boards/${id}/takes`, signal)).items,
+    queryFn: async ({ signal }) => {
+      const takes: Take[] = [];
+      let before: string | null = null;
+      for (let page = 0; page < TAKE_PAGES_MAX; page += 1) {
+        const path: string = `/v1/boards/${id}/takes${query({ limit: TAKE_PAGE_SIZE, before })}`;
+        const answer: Page<Take> = await api.get<Page<Take>>(path, signal);
+        takes.push(...answer.items);
+        if (!answer.next) break;
+        before = answer.next;
+      }
+      return takes;
+    },
     staleTime: 5_000,
   });
 
@@ -183,6 +193,14 @@ export const boardMembersQuery = (id: string) =>
     retry: false,
   });
 
+export interface FilmOrder {
+  width: number;
+  height: number;
+  fps: number;
+  loudness_lufs: number;
+  max_price_micro?: number;
+}
+
 const once = () => ({ "idempotency-key": crypto.randomUUID() });
 
 export const boardCalls = {
@@ -190,11 +208,12 @@ export const boardCalls = {
     api.post<BoardSummary>("/v1/boards", body, once()),
   rename: (id: string, title: string) => api.patch<BoardSummary>(`/v1/boards/${id}`, { title }),
   remove: (id: string) => api.delete<void>(`/v1/boards/${id}`),
-  plan: (id: string, nodes?: string[]) => api.post<BoardPlan>(`/v1/boards/${id}/plan`, nodes ? { nodes } : {}),
-  run: (id: string, body: { nodes?: string[]; max_price_micro: number }, key: string) =>
+  plan: (id: string, wanted: { nodes?: string[]; force?: boolean } = {}) =>
+    api.post<BoardPlan>(`/v1/boards/${id}/plan`, wanted),
+  run: (id: string, body: { nodes?: string[]; force?: boolean; max_price_micro: number }, key: string) =>
     api.post<BoardRun>(`/v1/boards/${id}/runs`, body, { "idempotency-key": key }),
   cancel: (runId: string) => api.post<BoardRun>(`/v1/board-runs/${runId}/cancel`),
-  export: (id: string, body: { width: number; height: number; fps: number; loudness_lufs?: number }, key: string) =>
+  export: (id: string, body: FilmOrder, key: string) =>
     api.post<BoardRun>(`/v1/boards/${id}/export`, body, { "idempotency-key": key }),
   comment: (id: string, body: { node?: string; text: string }) =>
     api.post<BoardComment>(`/v1/boards/${id}/comments`, body),

@@ -35,7 +35,7 @@ export function BoardBar({
   onComments: () => void;
 }) {
   const [dialog, setDialog] = useState<"share" | "export" | null>(null);
-  const { canEdit, role } = useOpen();
+  const { canRun, role } = useOpen();
   return (
     <header className={css.bar}>
       <div className={css.barSide}>
@@ -73,7 +73,7 @@ export function BoardBar({
         <Button icon="film" className={css.exportButton} aria-label="Film" onClick={() => setDialog("export")}>
           <span>Film</span>
         </Button>
-        {canEdit && <RunButton data={data} />}
+        {canRun && <RunButton data={data} />}
       </div>
       <Suspense>
         {dialog === "share" && <ShareDialog summary={summary} onClose={() => setDialog(null)} />}

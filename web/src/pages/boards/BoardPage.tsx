@@ -86,7 +86,7 @@ function OpenBoard({ summary, tools }: { summary: BoardSummary; tools: readonly 
 
 function Studio({ stores, summary, tools }: { stores: Stores; summary: BoardSummary; tools: readonly Tool[] }) {
   const { board, facts, connection, peers } = stores;
-  const { me, project } = useSession();
+  const { me, project, organisation } = useSession();
   const [view, setView] = useView();
   const [selected, setSelected] = useState<readonly string[]>([]);
   const [side, setSide] = useState<"node" | "comments">("node");
@@ -118,12 +118,27 @@ function Studio({ stores, summary, tools }: { stores: Stores; summary: BoardSumm
       tools,
       role,
       canEdit,
+      canRun: canEdit && summary.organisation_id === organisation.id,
       canComment: role !== "viewer",
       projectId,
       select,
       bring,
     }),
-    [summary.id, role, board, facts, connection, peers, tools, canEdit, projectId, select, bring],
+    [
+      summary.id,
+      summary.organisation_id,
+      organisation.id,
+      role,
+      board,
+      facts,
+      connection,
+      peers,
+      tools,
+      canEdit,
+      projectId,
+      select,
+      bring,
+    ],
   );
   const View = VIEWS[view];
   return (

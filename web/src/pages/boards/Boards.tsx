@@ -174,12 +174,14 @@ function Templates({ onChoose, busy }: { onChoose: (id: string) => void; busy: b
         {items.map((template) => (
           <li key={template.id}>
             <button type="button" className={css.template} disabled={busy} onClick={() => onChoose(template.id)}>
-              <span className={css.templateIcon}>
-                <Icon name="board" size={20} />
+              <span className={css.templatePicture}>
+                <Preview url={template.preview_url} />
               </span>
               <span>
                 <b>{template.title}</b>
-                {template.description && <small>{template.description}</small>}
+                <small>
+                  {count(template.nodes)} {template.nodes === 1 ? "piece" : "pieces"}
+                </small>
               </span>
             </button>
           </li>

@@ -69,7 +69,7 @@ function blocked(data: Data, ready: Runnable | null, starting: boolean): string 
 }
 
 function problemText(problem: BoardPlan["problems"][number] | undefined): string {
-  return problem?.message ?? problem?.detail ?? problem?.code ?? "Something keeps it from running";
+  return problem?.message || problem?.code || "Something keeps it from running";
 }
 
 /** Starts a run of all that is stale, or of some nodes. The key stays until the answer is here: a retry starts nothing twice. */
@@ -79,7 +79,8 @@ export function useRunBoard() {
   const { sayProblem } = useToasts();
   const key = useRef(crypto.randomUUID());
   return useMutation({
-    mutationFn: (order: { nodes?: string[]; max_price_micro: number }) => boardCalls.run(id, order, key.current),
+    mutationFn: (order: { nodes?: string[]; force?: boolean; max_price_micro: number }) =>
+      boardCalls.run(id, order, key.current),
     onSuccess: (run) => {
       key.current = crypto.randomUUID();
       client.setQueryData<BoardRun[]>(boardKeys.runs(id), (old) => [

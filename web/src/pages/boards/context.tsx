@@ -21,6 +21,8 @@ export interface Open {
   role: BoardRole;
   /** Whether this person may change the document; else the server drops what is sent. */
   canEdit: boolean;
+  /** Whether this person's organisation pays for this board: a guest may edit, and not run. */
+  canRun: boolean;
   canComment: boolean;
   projectId: string | null;
   /** Opens the side panel with a node, in whatever view one is. */

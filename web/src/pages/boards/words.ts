@@ -56,12 +56,9 @@ export function seconds(ms: number): string {
 
 /** How a tool's node stands, for its foot and for the panel. */
 export function workWords(facts: NodeFacts): { text: string; icon: IconName | null; tone: "plain" | "live" | "bad" } {
-  if (facts.work === "running") {
-    const percent = facts.progress ? ` ${Math.round(facts.progress * 100)} %` : "";
-    return { text: `Running${percent}`, icon: "clock", tone: "live" };
-  }
+  if (facts.work === "running") return { text: "Running", icon: "clock", tone: "live" };
   if (facts.work === "waiting") return { text: "Waiting for its turn", icon: "clock", tone: "live" };
-  if (facts.problem) return { text: facts.problem.message ?? facts.problem.code, icon: "warn", tone: "bad" };
+  if (facts.problem) return { text: facts.problem.message, icon: "warn", tone: "bad" };
   if (facts.work === "failed") return { text: facts.because || "Failed", icon: "warn", tone: "bad" };
   const takes = facts.takes.length;
   const count = takes === 0 ? "" : `${takes} ${takes === 1 ? "take" : "takes"}`;

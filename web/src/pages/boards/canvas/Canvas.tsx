@@ -163,21 +163,23 @@ function usePointer(frame: React.RefObject<HTMLDivElement | null>) {
 }
 const round = ({ x, y }: { x: number; y: number }) => ({ x: Math.round(x), y: Math.round(y) });
 
-/** The whole board in sight once it is here. */
+/** The whole board in sight once it is here; a board that begins empty stays where one begins. */
 function useFirstFit() {
   const view = useReactFlow();
-  const { connection } = useOpen();
+  const { board, connection } = useOpen();
   const count = useNodes().length;
-  const fitted = useRef(false);
+  const due = useRef<"unknown" | "due" | "done">("unknown");
   useEffect(() => {
-    const fit = () => {
-      if (fitted.current || !connection.snapshot.loaded) return;
-      fitted.current = true;
-      if (count > 0) requestAnimationFrame(() => void view.fitView(FIT));
+    const loaded = () => {
+      if (due.current === "unknown" && connection.snapshot.loaded)
+        due.current = board.nodes.length > 0 ? "due" : "done";
+      if (due.current !== "due" || count === 0) return;
+      due.current = "done";
+      requestAnimationFrame(() => void view.fitView(FIT));
     };
-    fit();
-    return connection.subscribe(fit);
-  }, [view, connection, count]);
+    loaded();
+    return connection.subscribe(loaded);
+  }, [view, board, connection, count]);
 }
 
 const REVEAL_MS = 160;

@@ -180,7 +180,7 @@ function ToolBlank({ node, facts }: { node: BoardNode; facts: NodeFacts }) {
             ? `The tool ${name || "of this node"} is not in the catalogue`
             : ""
           : facts.problem
-            ? (facts.problem.message ?? "Something is missing")
+            ? facts.problem.message
             : "No take yet"}
       </p>
     </div>
@@ -194,9 +194,6 @@ function ToolFoot({ facts }: { facts: NodeFacts }) {
     <div className={css.foot} data-tone={words.tone}>
       {words.icon && <Icon name={words.icon} size={14} />}
       <span>{words.text}</span>
-      {facts.work === "running" && facts.progress !== null && (
-        <i className={css.progress} style={{ width: `${Math.round(facts.progress * 100)}%` }} />
-      )}
       {facts.stale && facts.work === "idle" && (
         <b title={`about ${duration(facts.stale.run_ms)}`}>{credits(facts.stale.price_micro)} cr</b>
       )}

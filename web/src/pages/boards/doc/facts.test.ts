@@ -12,7 +12,8 @@ const take = (id: string, node: string, at: number, more: Partial<Take> = {}): T
   input_hash: "h",
   asset: `asset-${id}`,
   cost_micro: 1,
-  status: "succeeded",
+  duration_ms: 0,
+  seed: null,
   stale: false,
   created_at: `2026-11-23T10:00:0${at}Z`,
   ...more,
@@ -30,7 +31,7 @@ function scene() {
 
 test("a shot shows the take that was chosen of what feeds it, else the newest good one", () => {
   const { board, facts, tool, shot } = scene();
-  facts.tell(told([take("a", tool, 1), take("b", tool, 2), take("c", tool, 3, { status: "failed", asset: null })]));
+  facts.tell(told([take("a", tool, 1), take("b", tool, 2), take("c", tool, 3, { asset: null })]));
   expect(facts.of(shot)).toMatchObject({ asset: "asset-b", makes: "video" });
   board.chooseTake(tool, "a");
   expect(facts.of(shot).asset).toBe("asset-a");
@@ -54,10 +55,14 @@ test("the newest run says how a node stands; a run that is over leaves nobody wa
     settled_micro: 0,
     created_at: "",
     ended_at: null,
-    children: [{ node: tool, run_id: "r", state: child, progress: 0.4 }],
+    children: [{ node: tool, run_id: "r", state: child, failure: null }],
+    kind: "nodes",
+    asset_id: null,
+    seconds: null,
+    otio_url: null,
   });
   facts.tell({ ...told([]), runs: [run("running", "running")] });
-  expect(facts.of(tool)).toMatchObject({ work: "running", progress: 0.4 });
+  expect(facts.of(tool)).toMatchObject({ work: "running" });
   facts.tell({ ...told([]), runs: [run("failed", "queued"), run("running", "running")] });
   expect(facts.of(tool).work).toBe("idle");
 });

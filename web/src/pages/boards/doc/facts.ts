@@ -24,7 +24,6 @@ export interface NodeFacts {
   readonly stale: StaleNode | null;
   readonly problem: PlanProblem | null;
   readonly work: Work;
-  readonly progress: number | null;
   readonly because: string | null;
   readonly runId: string | null;
 }
@@ -44,7 +43,6 @@ const NOTHING: NodeFacts = {
   stale: null,
   problem: null,
   work: "idle",
-  progress: null,
   because: null,
   runId: null,
 };
@@ -107,7 +105,7 @@ export class Facts {
     for (const node of nodes) {
       const facts = {
         ...this.shownBy(node, feeds),
-        ...(work.get(node.id) ?? { work: "idle" as const, progress: null, because: null, runId: null }),
+        ...(work.get(node.id) ?? { work: "idle" as const, because: null, runId: null }),
         stale: stale.get(node.id) ?? null,
         problem: problems.get(node.id) ?? null,
       };
@@ -127,7 +125,7 @@ export class Facts {
     const makes = outputOf(node, this.tool(node));
     if (node.kind === "tool") {
       const takes = this.takesOf.get(node.id) ?? NO_TAKES;
-      const good = takes.filter((take) => take.asset !== null && take.status === "succeeded");
+      const good = takes.filter((take) => take.asset !== null);
       const shown = good.find((take) => take.id === node.chosenTake) ?? good[0] ?? null;
       return { makes, asset: shown?.asset ?? null, takes, shown };
     }
@@ -142,7 +140,7 @@ export class Facts {
   }
 }
 
-type Working = Pick<NodeFacts, "work" | "progress" | "because" | "runId">;
+type Working = Pick<NodeFacts, "work" | "because" | "runId">;
 
 /** The newest run that touched a node says how it stands with it. */
 function workOf(runs: readonly BoardRun[]): Map<string, Working> {
@@ -155,10 +153,10 @@ function workOf(runs: readonly BoardRun[]): Map<string, Working> {
 
 function working(run: BoardRun, child: BoardRunChild): Working {
   const over = isOverBoardRun(run);
-  const base = { progress: child.progress ?? null, because: null, runId: child.run_id };
+  const base = { because: null, runId: child.run_id };
   switch (child.state) {
     case "succeeded":
-      return { ...base, work: "idle", progress: null };
+      return { ...base, work: "idle" };
     case "failed":
     case "refused":
     case "expired":

@@ -8,7 +8,7 @@ const plan = (stale: string, bad: (string | null)[]): BoardPlan => ({
   stale: stale.split(" ").map((node) => ({ node, tool: "upscale", price_micro: 10, run_ms: 100 })),
   price_micro: 99,
   run_ms: 999,
-  problems: bad.map((node) => ({ node, code: "board_input_missing" })),
+  problems: bad.map((node) => ({ node, edge: null, code: "board_input_missing", message: "missing" })),
 });
 const EDGES = [edge("a", "b"), edge("b", "c"), edge("d", "e")];
 

@@ -1,10 +1,12 @@
 import { useMutation, useQuery, useQueryClient, type UseQueryResult } from "@tanstack/react-query";
 import { useRef, useState } from "react";
 import { boardCalls, boardKeys, isOverBoardRun, type BoardRun } from "../../../api/boards";
-import { assetQuery, keys } from "../../../api/queries";
+import { useLiveRun } from "../../../api/live";
+import { assetQuery, keys, runQuery } from "../../../api/queries";
 import type { Asset } from "../../../api/types";
 import { ago, credits, creditWord, duration } from "../../../lib/format";
 import { contentUrl } from "../../../lib/media";
+import { isOver, progressOf } from "../../../lib/phases";
 import { Button, ButtonAnchor, ButtonLink, Dialog, Icon, ProblemView, SelectField, useNow } from "../../../ui";
 import { Player } from "../../../ui/Player";
 import { useToasts } from "../../../ui/toasts";
@@ -23,9 +25,9 @@ const SHAPES = [
 const RATES = [24, 25, 30, 60] as const;
 /** EBU R 128 for broadcast, and what streaming services play at. */
 const LOUDNESS = [
+  { value: "-16", label: "−16 LUFS, for the web and phones" },
   { value: "-14", label: "−14 LUFS, as streaming services" },
   { value: "-23", label: "−23 LUFS, as broadcast" },
-  { value: "", label: "As it is" },
 ] as const;
 const NOW_MS = 15_000;
 
@@ -40,7 +42,7 @@ export default function ExportDialog({
   onClose: () => void;
 }) {
   const film = useFilm();
-  const { id, canEdit } = useOpen();
+  const { id, canRun } = useOpen();
   const made = (runs.data ?? []).filter((run) => run.kind === "film");
   const going = made.find((run) => !isOverBoardRun(run));
   const newest = made.find((run) => run.asset_id);
@@ -54,14 +56,14 @@ export default function ExportDialog({
         {failed && (
           <p className={css.faults} role="alert">
             <span className={css.row}>
-              <Icon name="warn" /> The last export failed: {failed.failure?.message ?? "the server did not say why"}.
-              Nothing was charged for it.
+              <Icon name="warn" /> The last export failed:{" "}
+              {failed.children[0]?.failure?.message ?? "the server did not say why"}. Nothing was charged for it.
             </span>
           </p>
         )}
         {going ? (
           <Going run={going} />
-        ) : canEdit ? (
+        ) : canRun ? (
           <Order ms={film.ms} count={film.frames.length} missing={film.frames.filter((one) => !one.asset).length} />
         ) : (
           !newest && <p className={css.quiet}>No film was exported yet.</p>
@@ -87,8 +89,8 @@ function Made({ run, title, onPublish }: { run: BoardRun; title: string; onPubli
         <ButtonAnchor icon="download" href={contentUrl(run.asset_id ?? "")} download={`${title || "film"}.mp4`}>
           Download
         </ButtonAnchor>
-        {run.otio_asset_id && (
-          <ButtonAnchor href={contentUrl(run.otio_asset_id)} download={`${title || "film"}.otio`}>
+        {run.otio_url && (
+          <ButtonAnchor href={run.otio_url} download={`${title || "film"}.otio`}>
             Timeline (OTIO)
           </ButtonAnchor>
         )}
@@ -114,7 +116,10 @@ function Going({ run }: { run: BoardRun }) {
     onSettled: () => client.invalidateQueries({ queryKey: boardKeys.runs(id) }),
     onError: sayProblem,
   });
-  const measured = run.progress ? Math.round(run.progress * 100) : null;
+  const runId = run.children[0]?.run_id ?? null;
+  const making = useQuery({ ...runQuery(runId ?? ""), enabled: runId !== null, retry: false });
+  useLiveRun(runId, making.data ? isOver(making.data) : false);
+  const progress = making.data && !isOver(making.data) ? progressOf(making.data) : null;
   const stopping = run.state === "canceling" || cancel.isPending;
   return (
     <div className={css.result}>
@@ -124,16 +129,18 @@ function Going({ run }: { run: BoardRun }) {
             ? "Stopping, until the worker confirms"
             : run.state === "queued"
               ? "Queued"
-              : `Making the film${measured === null ? "" : ` · ${measured} %`}`}{" "}
+              : progress
+                ? [progress.word, progress.detail].filter(Boolean).join(" · ")
+                : "Making the film"}{" "}
           · at most {credits(run.price_micro)} {creditWord(run.price_micro)}
         </p>
         <Button icon="stop" because={stopping ? "It is being stopped" : null} onClick={() => cancel.mutate()}>
           Cancel
         </Button>
       </div>
-      {measured !== null && (
+      {progress?.fraction != null && (
         <span className={css.bar} aria-hidden="true">
-          <i style={{ width: `${measured}%` }} />
+          <i style={{ width: `${progress.fraction * 100}%` }} />
         </span>
       )}
     </div>
@@ -148,7 +155,7 @@ function Order({ ms, count, missing }: { ms: number; count: number; missing: num
   const [loudness, setLoudness] = useState<string>(LOUDNESS[0].value);
   const key = useRef(crypto.randomUUID());
   const { width, height } = SHAPES.find((one) => one.name === shape) ?? SHAPES[0];
-  const body = { width, height, fps: rate, ...(loudness ? { loudness_lufs: Number(loudness) } : {}) };
+  const body = { width, height, fps: rate, loudness_lufs: Number(loudness) };
   const order = useMutation({
     mutationFn: () => boardCalls.export(id, body, key.current),
     onSettled: () => {

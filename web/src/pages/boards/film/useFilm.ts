@@ -41,14 +41,22 @@ export function useTrack(kind: "video" | "audio"): Film {
     [clips, facts, board, version],
   );
   const moving = [
-    ...new Set(shown.flatMap(({ facts }) => (facts.asset && facts.makes !== "image" ? [facts.asset] : []))),
+    ...new Set(
+      shown.flatMap(({ facts }) =>
+        facts.asset && facts.makes !== "image" && !facts.shown?.duration_ms ? [facts.asset] : [],
+      ),
+    ),
   ];
   const assets = useQueries({ queries: moving.map((id) => ({ ...assetQuery(id), staleTime: Infinity })) });
   const lengths = assets.map((one) => one.data?.duration_ms ?? 0).join();
   return useMemo(() => {
     const msOf = new Map(assets.flatMap(({ data }) => (data ? [[data.id, (data as Asset).duration_ms] as const] : [])));
     const byClip = new Map(shown.map((one) => [one.clip.id, one]));
-    const sourceMs = (clip: Clip) => msOf.get(byClip.get(clip.id)?.facts.asset ?? "") ?? null;
+    const sourceMs = (clip: Clip) => {
+      const of = byClip.get(clip.id)?.facts;
+      if (!of || of.makes === "image") return null;
+      return (of.shown?.duration_ms || msOf.get(of.asset ?? "")) ?? null;
+    };
     const frames = placed(clips, sourceMs).map((place): Frame => {
       const { facts: of, node } = byClip.get(place.clip.id) ?? { facts: facts.of(""), node: undefined };
       return {

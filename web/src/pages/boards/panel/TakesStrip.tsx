@@ -18,7 +18,7 @@ export function TakesStrip({ node, facts }: { node: BoardNode; facts: NodeFacts 
   const [looked, setLooked] = useState<string | null>(null);
   const [against, setAgainst] = useState<string | null>(null);
   const now = useNow(NOW_MS);
-  const good = facts.takes.filter((take) => take.asset !== null && take.status === "succeeded");
+  const good = facts.takes.filter((take) => take.asset !== null);
   const shown = good.find((take) => take.id === looked) ?? facts.shown;
   if (!shown?.asset) return null;
   const numberOf = (take: Take) => good.length - good.indexOf(take);

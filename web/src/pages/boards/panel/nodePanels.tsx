@@ -23,7 +23,7 @@ import css from "./panel.module.css";
 
 /** A tool: its takes first, then what feeds it, its settings, and the price of one more take. */
 export function ToolPanel({ node, facts, tool }: { node: BoardNode; facts: NodeFacts; tool: Tool | undefined }) {
-  const { board, canEdit } = useOpen();
+  const { board, canEdit, canRun } = useOpen();
   const run = useRunBoard();
   const fields = useMemo(() => (tool ? fieldsOf(tool.input) : []), [tool]);
   const fed = new Set(
@@ -49,14 +49,14 @@ export function ToolPanel({ node, facts, tool }: { node: BoardNode; facts: NodeF
         <span>{words.text}</span>
         {facts.runId && facts.work !== "idle" && <Link to={`/runs/${facts.runId}`}>What happened</Link>}
       </p>
-      {canEdit && facts.stale && (
+      {canRun && facts.stale && (
         <Button
           look="primary"
           because={
             facts.work === "running" || facts.work === "waiting"
               ? "It is running"
               : facts.problem
-                ? (facts.problem.message ?? facts.problem.code)
+                ? facts.problem.message
                 : run.isPending
                   ? "It is being started"
                   : null

@@ -21,7 +21,7 @@ import css from "./share.module.css";
 const ROLES: { role: BoardRole; says: string }[] = [
   { role: "viewer", says: "May look" },
   { role: "commenter", says: "May look and comment" },
-  { role: "editor", says: "May edit, and run at their own cost" },
+  { role: "editor", says: "May edit" },
 ];
 const DAY_S = 86_400;
 const LASTS = [
