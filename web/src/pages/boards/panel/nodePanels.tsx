@@ -1,6 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { Link } from "react-router";
+import { boardCalls, boardKeys } from "../../../api/boards";
 import { assetQuery } from "../../../api/queries";
 import type { Tool } from "../../../api/types";
 import { bytes, credits, creditWord, dimensions, duration } from "../../../lib/format";
@@ -24,7 +25,6 @@ import css from "./panel.module.css";
 /** A tool: its takes first, then what feeds it, its settings, and the price of one more take. */
 export function ToolPanel({ node, facts, tool }: { node: BoardNode; facts: NodeFacts; tool: Tool | undefined }) {
   const { board, canEdit, canRun } = useOpen();
-  const run = useRunBoard();
   const fields = useMemo(() => (tool ? fieldsOf(tool.input) : []), [tool]);
   const fed = new Set(
     useEdges()
@@ -49,23 +49,7 @@ export function ToolPanel({ node, facts, tool }: { node: BoardNode; facts: NodeF
         <span>{words.text}</span>
         {facts.runId && facts.work !== "idle" && <Link to={`/runs/${facts.runId}`}>What happened</Link>}
       </p>
-      {canRun && facts.stale && (
-        <Button
-          look="primary"
-          because={
-            facts.work === "running" || facts.work === "waiting"
-              ? "It is running"
-              : facts.problem
-                ? facts.problem.message
-                : run.isPending
-                  ? "It is being started"
-                  : null
-          }
-          onClick={() => facts.stale && run.mutate({ nodes: [node.id], max_price_micro: facts.stale.price_micro })}
-        >
-          <Icon name="play" /> Run this one · {credits(facts.stale.price_micro)} {creditWord(facts.stale.price_micro)}
-        </Button>
-      )}
+      {canRun && <RunOne node={node} facts={facts} />}
       <Feeds node={node} tool={tool} />
       <p className={css.quiet}>{toolSentence(tool)}</p>
       <fieldset className={css.form} disabled={!canEdit}>
@@ -78,6 +62,44 @@ export function ToolPanel({ node, facts, tool }: { node: BoardNode; facts: NodeF
         />
       </fieldset>
     </>
+  );
+}
+
+/** Runs one tool: what is stale, or, where nothing is, one more take of the same. What it needs runs with it. */
+function RunOne({ node, facts }: { node: BoardNode; facts: NodeFacts }) {
+  const { id } = useOpen();
+  const run = useRunBoard();
+  const again = facts.stale === null && facts.takes.length > 0;
+  const wanted = { nodes: [node.id], ...(again ? { force: true } : {}) };
+  const plan = useQuery({
+    queryKey: [...boardKeys.plan(id), node.id, again],
+    queryFn: () => boardCalls.plan(id, wanted),
+    enabled: facts.problem === null && facts.work !== "running" && facts.work !== "waiting",
+    retry: false,
+  });
+  const price = plan.data?.price_micro;
+  const because =
+    facts.work === "running" || facts.work === "waiting"
+      ? "It is running"
+      : facts.problem
+        ? facts.problem.message
+        : run.isPending
+          ? "It is being started"
+          : plan.data?.problems[0]
+            ? plan.data.problems[0].message
+            : price === undefined || plan.isFetching
+              ? "Asking for the price"
+              : null;
+  const with_ = (plan.data?.stale.length ?? 1) - 1;
+  return (
+    <Button
+      look={again ? "plain" : "primary"}
+      because={because}
+      onClick={() => price !== undefined && run.mutate({ ...wanted, max_price_micro: price })}
+    >
+      <Icon name="play" /> {again ? "One more take" : with_ > 0 ? `Run this and ${with_} before it` : "Run this one"}
+      {price !== undefined && ` · ${credits(price)} ${creditWord(price)}`}
+    </Button>
   );
 }
 
