@@ -183,6 +183,8 @@ export const sharesQuery = (id: string) =>
   queryOptions({
     queryKey: boardKeys.shares(id),
     queryFn: async ({ signal }) => (await api.get<Page<Share>>(`/v1/boards/${id}/shares`, signal)).items,
+    // Whoever looks decides by it who may stay: never from memory.
+    staleTime: 0,
     retry: false,
   });
 
@@ -190,6 +192,7 @@ export const boardMembersQuery = (id: string) =>
   queryOptions({
     queryKey: boardKeys.members(id),
     queryFn: async ({ signal }) => (await api.get<Page<BoardMember>>(`/v1/boards/${id}/members`, signal)).items,
+    staleTime: 0,
     retry: false,
   });
 

@@ -7,6 +7,7 @@ import { ratioOf } from "../../lib/media";
 import { useToasts } from "../../ui/toasts";
 import type { Board } from "./doc/board";
 import { mediaOf } from "./doc/ports";
+import { freeBelow } from "./doc/place";
 import { SIZES } from "./doc/types";
 
 /** A file on its way in: it stands on the canvas where it will be. */
@@ -89,7 +90,7 @@ export function addAsset(board: Board, asset: Asset, place: { x: number; y: numb
   board.step();
   return board.addNode({
     kind,
-    ...place,
+    ...freeBelow(board.nodes, place, { w, h: kind === "audio" ? SIZES.audio.h : w / ratio }),
     w,
     h: kind === "audio" ? SIZES.audio.h : w / ratio,
     params: { asset: asset.id, name: asset.name, ...(asset.duration_ms ? { duration_ms: asset.duration_ms } : {}) },

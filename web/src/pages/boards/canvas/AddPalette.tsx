@@ -8,6 +8,7 @@ import { ToolThumb } from "../../../ui/ToolMedia";
 import { toolSentence, toolTitle } from "../../studio/tools";
 import { useOpen, useSelected } from "../context";
 import { inputsOf, landing, OUT, portsOf, type Media, type Port } from "../doc/ports";
+import { freeBelow } from "../doc/place";
 import { SIZES, type BoardNode, type NodeKind } from "../doc/types";
 import { KIND_ICONS, KIND_WORDS } from "../words";
 import { editText } from "./NodeText";
@@ -164,16 +165,10 @@ function inputsOfNew(kind: NodeKind, tool: Tool | undefined): readonly Port[] {
 }
 
 const APART_PX = 80;
-const BELOW_PX = 48;
 
 /** The next free place to the right of a node: the next step of it. */
 function beside(nodes: readonly BoardNode[], of: BoardNode, size: { w: number; h: number }): { x: number; y: number } {
-  const x = of.x + of.w + APART_PX;
-  let y = of.y;
-  const covers = (node: BoardNode) =>
-    node.kind !== "group" && node.x < x + size.w && x < node.x + node.w && node.y < y + size.h && y < node.y + node.h;
-  for (let hit = nodes.find(covers); hit; hit = nodes.find(covers)) y = hit.y + hit.h + BELOW_PX;
-  return { x, y };
+  return freeBelow(nodes, { x: of.x + of.w + APART_PX, y: of.y }, size);
 }
 
 /** A tool's node begins with what its form begins with, and with the version that the person saw. */

@@ -2,6 +2,7 @@ import { useReactFlow, useStore } from "@xyflow/react";
 import { useEffect, useRef, useState } from "react";
 import { Button, Tip, type IconName } from "../../../ui";
 import { useOpen } from "../context";
+import { freeBelow } from "../doc/place";
 import { SIZES, type NodeKind } from "../doc/types";
 import { KIND_WORDS } from "../words";
 import type { AddAt } from "./AddPalette";
@@ -28,7 +29,8 @@ export function Dock({ onAdd }: { onAdd: (at: AddAt) => void }) {
   const put = (kind: NodeKind) => {
     const { x, y } = view.screenToFlowPosition(center());
     board.step();
-    const id = board.addNode({ kind, x: x - SIZES[kind].w / 2, y: y - SIZES[kind].h / 2 });
+    const { w, h } = SIZES[kind];
+    const id = board.addNode({ kind, ...freeBelow(board.nodes, { x: x - w / 2, y: y - h / 2 }, { w, h }) });
     select([id]);
     editText(id);
   };

@@ -19,13 +19,17 @@ export function NodeText({
 }) {
   const { canEdit, board } = useOpen();
   const value = String(useNode(id)?.params[name] ?? "");
-  const [editing, setEditing] = useState(false);
+  const [editing, setEditing] = useState(() => canEdit && due === id);
   useEffect(() => {
     if (!selected) setEditing(false);
   }, [selected]);
   useEffect(() => {
-    // What was just put down, or is entered by key, is written at once.
-    const begin = (event: Event) => (event as CustomEvent<string>).detail === id && canEdit && setEditing(true);
+    const begin = () => {
+      if (due !== id) return;
+      due = null;
+      if (canEdit) setEditing(true);
+    };
+    begin();
     addEventListener(EDIT_TEXT, begin);
     return () => removeEventListener(EDIT_TEXT, begin);
   }, [id, canEdit]);
@@ -49,9 +53,12 @@ export function NodeText({
 }
 
 const EDIT_TEXT = "backlot:edit-text";
+/** The node whose text is to be written as soon as it is drawn: the first key after putting it down is already text. */
+let due: string | null = null;
+
 export function editText(id: string): void {
-  // After the node was drawn.
-  requestAnimationFrame(() => requestAnimationFrame(() => dispatchEvent(new CustomEvent(EDIT_TEXT, { detail: id }))));
+  due = id;
+  dispatchEvent(new Event(EDIT_TEXT));
 }
 
 /** A text area whose caret stays with its word while somebody else types. */
