@@ -72,7 +72,9 @@ test("from an empty board to a film", async ({ page }) => {
   await test.step("the film is made, shown and kept", async () => {
     await page.getByRole("button", { name: "Film", exact: true }).click();
     await page.getByLabel("Size").selectOption("720p");
-    await page.getByRole("button", { name: /Export the film/ }).click();
+    const order = page.getByRole("button", { name: /Export the film · [\d.]+ credits?/ });
+    await expect(order).not.toHaveAttribute("aria-disabled", "true");
+    await order.click();
     const film = page.getByTestId("film");
     await expect(film).toBeVisible({ timeout: 120_000 });
     await expect.poll(() => film.evaluate((video: HTMLVideoElement) => video.duration)).toBeGreaterThan(2);

@@ -2,9 +2,10 @@ import { useMutation, useQuery, useQueryClient, type UseQueryResult } from "@tan
 import { useRef, useState } from "react";
 import { boardCalls, boardKeys, isOverBoardRun, type BoardRun } from "../../../api/boards";
 import { useLiveRun } from "../../../api/live";
+import { toProblem } from "../../../api/problem";
 import { assetQuery, keys, runQuery } from "../../../api/queries";
 import type { Asset } from "../../../api/types";
-import { ago, credits, creditWord, duration } from "../../../lib/format";
+import { ago, credits, creditWord } from "../../../lib/format";
 import { contentUrl } from "../../../lib/media";
 import { isOver, progressOf } from "../../../lib/phases";
 import { Button, ButtonAnchor, ButtonLink, Dialog, Icon, ProblemView, SelectField, useNow } from "../../../ui";
@@ -156,8 +157,15 @@ function Order({ ms, count, missing }: { ms: number; count: number; missing: num
   const key = useRef(crypto.randomUUID());
   const { width, height } = SHAPES.find((one) => one.name === shape) ?? SHAPES[0];
   const body = { width, height, fps: rate, loudness_lufs: Number(loudness) };
+  const price = useQuery({
+    queryKey: [...boardKeys.plan(id), "film", body],
+    queryFn: () => boardCalls.filmPrice(id, body),
+    enabled: count > 0 && missing === 0,
+    retry: false,
+    staleTime: 30_000,
+  });
   const order = useMutation({
-    mutationFn: () => boardCalls.export(id, body, key.current),
+    mutationFn: (max_price_micro: number) => boardCalls.export(id, { ...body, max_price_micro }, key.current),
     onSettled: () => {
       key.current = crypto.randomUUID();
     },
@@ -173,7 +181,11 @@ function Order({ ms, count, missing }: { ms: number; count: number; missing: num
         ? `${missing} of ${count} shots have no take yet`
         : order.isPending
           ? "It is being started"
-          : null;
+          : price.error
+            ? toProblem(price.error).title
+            : price.data === undefined || price.isFetching
+              ? "Asking for the price"
+              : null;
   return (
     <>
       <p className={css.quiet}>
@@ -202,10 +214,16 @@ function Order({ ms, count, missing }: { ms: number; count: number; missing: num
           </option>
         ))}
       </SelectField>
-      {order.error ? <ProblemView error={order.error} /> : null}
-      <Button look="primary" size="large" icon="film" because={because} onClick={() => order.mutate()}>
+      {order.error || price.error ? <ProblemView error={order.error ?? price.error} /> : null}
+      <Button
+        look="primary"
+        size="large"
+        icon="film"
+        because={because}
+        onClick={() => price.data !== undefined && order.mutate(price.data)}
+      >
         Export the film
-        {ms > 0 && ` · ${duration(ms)}`}
+        {price.data !== undefined && ` · ${credits(price.data)} ${creditWord(price.data)}`}
       </Button>
     </>
   );
