@@ -35,9 +35,11 @@ pub trait RunOrigins: Send + Sync + 'static {
 /// A board to make from what somebody published.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Remix {
+    /// The new board's id: asking again with the same one makes nothing again.
+    pub id: BoardId,
     /// For people.
     pub title: String,
-    /// What [`Boards::snapshot`] answered when it was published; null: an empty board.
+    /// In the form of what [`Boards::snapshot`] answers; null: an empty board.
     pub snapshot: Value,
     /// The board that it was made from, where one is known.
     pub parent_board: Option<BoardId>,
@@ -54,7 +56,7 @@ pub trait Boards: Send + Sync + 'static {
     /// `board_unknown` and `board_role_missing`, or a fault of the database.
     async fn snapshot(&self, organisation: &str, user: &str, board: BoardId) -> Result<Value, Problem>;
 
-    /// Makes a board that names its parents; the user owns it.
+    /// Makes a board that names its parents; the user owns it. Safe to repeat.
     ///
     /// # Errors
     /// `too_many_boards`, a snapshot that cannot be read, or a fault of the database.

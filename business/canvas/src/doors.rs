@@ -32,6 +32,10 @@ impl Boards for Service {
         remix: Remix,
     ) -> Result<BoardId, Problem> {
         let actor = actor(organisation, user)?;
+        // Made before, whatever became of it since.
+        if self.store().was_made(remix.id).await? {
+            return Ok(remix.id);
+        }
         let content = match remix.snapshot {
             Value::Null => None,
             snapshot => Some(content_of(snapshot)?),
@@ -39,6 +43,7 @@ impl Boards for Service {
         let title: String = remix.title.chars().filter(|c| !c.is_control()).take(TITLE_CHARS_MAX).collect();
         let title = if title.trim().is_empty() { "Remix".to_owned() } else { title };
         let row = BoardRow {
+            id: remix.id,
             parent_post_id: Some(remix.parent_post),
             ..self.new_row(&actor, &title, None, remix.parent_board)
         };

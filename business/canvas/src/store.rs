@@ -113,6 +113,11 @@ impl Store {
         Ok(row.map(|row| BoardRow::from_query_result(&row, "")).transpose()?)
     }
 
+    /// Whether a board has this id, deleted ones included.
+    pub(crate) async fn was_made(&self, id: BoardId) -> Result<bool, DbError> {
+        Ok(self.row("SELECT b.id FROM boards b WHERE b.id = $1", vec![id.into()]).await?.is_some())
+    }
+
     /// Boards, newest first.
     pub(crate) async fn boards(
         &self,

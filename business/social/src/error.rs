@@ -69,6 +69,15 @@ pub enum Error {
         /// How many.
         max: i64,
     },
+    /// The author does not allow it.
+    #[error("the post may not be remixed")]
+    RemixNotAllowed,
+    /// No such case.
+    #[error("there is no case {0}")]
+    CaseUnknown(String),
+    /// All places for streams are taken.
+    #[error("too many streams are open")]
+    Streams,
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for post {0}")]
     KeyReused(PostId),
@@ -143,6 +152,18 @@ impl From<Error> for Problem {
                 format!("One person may have {max} {what}. Take some back first."),
             )
             .with_extra("max", max),
+            Error::RemixNotAllowed => Self::new(
+                &codes::REMIX_NOT_ALLOWED,
+                "Its author published it without permission to remix. Nothing was made.",
+            ),
+            Error::CaseUnknown(id) => Self::new(
+                &codes::CASE_UNKNOWN,
+                format!("There is no case {id}. GET /v1/moderation/queue lists the open ones."),
+            ),
+            Error::Streams => {
+                Self::new(&common::UNAVAILABLE, "Too many pages listen at once. Ask for the list instead.")
+                    .retry_after(30)
+            }
             Error::KeyReused(post) => Self::new(
                 &backlot_inference_api::codes::IDEMPOTENCY_KEY_REUSED,
                 "This key was used for another post. Use a new key for a new post. Nothing was published.",

@@ -6,6 +6,7 @@ mod hot;
 mod http;
 mod limits;
 mod migrations;
+mod recipe;
 mod rows;
 mod service;
 mod store;

@@ -34,6 +34,8 @@ pub(crate) const QUERY_WORDS_MAX: usize = 6;
 pub(crate) const EXPANSIONS_MAX: u64 = 16;
 /// Most bytes of parameters that a post shows; longer ones are left out.
 pub(crate) const PARAMETERS_BYTES_MAX: usize = 16 * 1024;
+/// Most bytes of a board's content that a post keeps for its remixes; of a larger board remixes begin with the medium.
+pub(crate) const RECIPE_BYTES_MAX: usize = 256 * 1024;
 /// Most accounts that one follows.
 pub(crate) const FOLLOWS_MAX: i64 = 1_000;
 /// Most accounts that one blocks or mutes, each.
@@ -91,3 +93,34 @@ pub(crate) const LIKES: Rate = Rate { action: "likes", max: 1_200, window: HOUR 
 pub(crate) const RELATIONS: Rate = Rate { action: "relations", max: 600, window: HOUR };
 /// Changes of a profile.
 pub(crate) const PROFILES: Rate = Rate { action: "profiles", max: 30, window: DAY };
+/// Reports.
+pub(crate) const REPORTS: Rate = Rate { action: "reports", max: 50, window: DAY };
+/// Remixes.
+pub(crate) const REMIXES: Rate = Rate { action: "remixes", max: 60, window: DAY };
+
+/// Unread notifications are counted so far; more are as many.
+pub(crate) const UNREAD_MAX: i64 = 100;
+/// Notifications are kept for this time.
+pub(crate) const NOTIFICATIONS_KEPT: Duration = Duration::from_secs(90 * 86_400);
+/// Windows of rates are kept for this time.
+pub(crate) const RATES_KEPT: Duration = Duration::from_secs(2 * 86_400);
+/// Characters of a comment that its notification shows.
+pub(crate) const EXCERPT_CHARS: usize = 140;
+/// How often an open stream looks although nothing was heard: another process may have written.
+pub(crate) const STREAM_POLL: Duration = Duration::from_millis(800);
+/// A row that another process committed late is still found within this time.
+pub(crate) const STREAM_LOOKBACK: Duration = Duration::from_secs(10);
+/// Notifications that one look of a stream sends.
+pub(crate) const STREAM_CHUNK: u64 = 50;
+/// Silence after which a comment is sent, so that no proxy takes the stream for dead.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Streams that one process serves at once.
+pub(crate) const STREAMS_MAX: usize = 10_000;
+/// Reports of a case that its view shows.
+pub(crate) const REPORTS_SHOWN_MAX: u64 = 20;
+/// Rows of one kind that one step of an erasure takes.
+pub(crate) const ERASE_CHUNK: u64 = 100;
+/// A step of a profile's picture that was begun and not finished is taken back after this time.
+pub(crate) const AVATAR_LEASE: Duration = Duration::from_secs(60);
+/// How often what is old is forgotten.
+pub(crate) const FORGET_EVERY: Duration = Duration::from_secs(3_600);

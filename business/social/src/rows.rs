@@ -1,6 +1,6 @@
 //! The community's rows, as both databases hold them.
 
-use backlot_business_api::{CommentId, PostId};
+use backlot_business_api::{CaseId, CommentId, NotificationId, PostId, RemixId};
 use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::{AssetId, OrganisationId, UserId};
 use sea_orm::FromQueryResult;
@@ -17,14 +17,10 @@ pub(crate) mod post_state {
     pub(crate) const REMOVED: &str = "removed";
 }
 
-/// States of a profile, as stored.
+/// States of a profile, as stored; beside these `suspended` and `banned`, which follow from its flags.
 pub(crate) mod profile_state {
     /// Takes part.
     pub(crate) const ACTIVE: &str = "active";
-    /// The account is suspended.
-    pub(crate) const SUSPENDED: &str = "suspended";
-    /// Staff banned it.
-    pub(crate) const BANNED: &str = "banned";
     /// The account was deleted; its name is gone.
     pub(crate) const ERASED: &str = "erased";
 }
@@ -35,6 +31,36 @@ pub(crate) mod comment_state {
     pub(crate) const PUBLIC: &str = "public";
     /// Deleted by its author, the post's author or staff.
     pub(crate) const REMOVED: &str = "removed";
+    /// Taken down by a decision about a report, which can be overturned.
+    pub(crate) const MODERATED: &str = "moderated";
+}
+
+/// Why a post was removed, as stored.
+pub(crate) mod removed_because {
+    /// Its author removed it.
+    pub(crate) const AUTHOR: &str = "author";
+    /// Staff decided so; the decision can be overturned.
+    pub(crate) const MODERATION: &str = "moderation";
+    /// Its medium is gone.
+    pub(crate) const ASSET_DELETED: &str = "asset_deleted";
+    /// Its author's account, or its organisation, is gone.
+    pub(crate) const ACCOUNT_DELETED: &str = "account_deleted";
+}
+
+/// Kinds of notifications, as stored and told.
+pub(crate) mod notice {
+    /// Somebody likes a post.
+    pub(crate) const LIKE: &str = "like";
+    /// Somebody commented on a post.
+    pub(crate) const COMMENT: &str = "comment";
+    /// Somebody follows.
+    pub(crate) const FOLLOW: &str = "follow";
+    /// Somebody made a board from a post.
+    pub(crate) const REMIX: &str = "remix";
+    /// Staff took something down.
+    pub(crate) const REMOVED: &str = "removed";
+    /// Staff overturned that.
+    pub(crate) const RESTORED: &str = "restored";
 }
 
 /// Somebody in the community.
@@ -91,6 +117,8 @@ pub(crate) struct Post {
     pub(crate) model_version: String,
     /// JSON object; empty where there are none.
     pub(crate) parameters: String,
+    /// JSON: what was on its board when it was published; may be empty.
+    pub(crate) recipe: String,
     pub(crate) likes: i64,
     pub(crate) comments: i64,
     pub(crate) remixes: i64,
@@ -110,7 +138,7 @@ impl Post {
     /// Read by name.
     pub(crate) const COLUMNS: &'static str = "p.id, p.author_id, p.organisation_id, p.state, p.asset_id, p.kind, \
         p.width_px, p.height_px, p.duration_ms, p.title, p.text, p.tags, p.board_id, p.parent_post_id, \
-        p.share_parameters, p.remixable, p.tool, p.tool_version, p.model, p.model_version, p.parameters, p.likes, \
+        p.share_parameters, p.remixable, p.tool, p.tool_version, p.model, p.model_version, p.parameters, p.recipe, p.likes, \
         p.comments, p.remixes, p.hot, p.granted, p.grant_version, p.removed_because, p.due_at, p.tries, p.created_at";
 
     pub(crate) fn tags(&self) -> Vec<String> {
@@ -144,4 +172,95 @@ impl Comment {
 pub(crate) struct Word {
     pub(crate) word: String,
     pub(crate) posts: i64,
+}
+
+/// Something that a person hears of.
+#[derive(Debug, Clone, PartialEq, FromQueryResult)]
+pub(crate) struct Notification {
+    pub(crate) id: NotificationId,
+    pub(crate) kind: String,
+    /// `None`: the studio itself.
+    pub(crate) actor_id: Option<UserId>,
+    pub(crate) post_id: Option<PostId>,
+    pub(crate) comment_id: Option<CommentId>,
+    pub(crate) text: String,
+    pub(crate) read_at: Option<Timestamp>,
+    pub(crate) created_at: Timestamp,
+}
+
+impl Notification {
+    /// Read by name.
+    pub(crate) const COLUMNS: &'static str =
+        "id, kind, actor_id, post_id, comment_id, text, read_at, created_at";
+}
+
+/// Something that was reported.
+#[derive(Debug, Clone, PartialEq, FromQueryResult)]
+pub(crate) struct Case {
+    pub(crate) id: CaseId,
+    /// `post`, `comment` or `profile`.
+    pub(crate) subject: String,
+    pub(crate) target_id: String,
+    pub(crate) author_id: UserId,
+    pub(crate) post_id: Option<PostId>,
+    /// `open` or `decided`.
+    pub(crate) state: String,
+    /// Since it was opened last.
+    pub(crate) reports: i64,
+    /// Of the last time; empty before.
+    pub(crate) decision: String,
+    pub(crate) reason: String,
+    pub(crate) decided_by: Option<UserId>,
+    pub(crate) opened_at: Timestamp,
+    pub(crate) decided_at: Option<Timestamp>,
+}
+
+impl Case {
+    /// Read by name.
+    pub(crate) const COLUMNS: &'static str = "id, subject, target_id, author_id, post_id, state, reports, decision, \
+        reason, decided_by, opened_at, decided_at";
+}
+
+/// What somebody said against something.
+#[derive(Debug, Clone, PartialEq, FromQueryResult)]
+pub(crate) struct Report {
+    pub(crate) reason: String,
+    pub(crate) text: String,
+    pub(crate) created_at: Timestamp,
+}
+
+/// A line of what staff did.
+#[derive(Debug, Clone, PartialEq, FromQueryResult)]
+pub(crate) struct AuditLine {
+    pub(crate) id: String,
+    pub(crate) at: Timestamp,
+    pub(crate) actor_id: UserId,
+    pub(crate) action: String,
+    pub(crate) subject: String,
+    pub(crate) target_id: String,
+    /// JSON object.
+    pub(crate) detail: String,
+}
+
+/// A board that is made from a post.
+#[derive(Debug, Clone, PartialEq, FromQueryResult)]
+pub(crate) struct Remix {
+    pub(crate) id: RemixId,
+    pub(crate) post_id: PostId,
+    pub(crate) user_id: UserId,
+    pub(crate) organisation_id: OrganisationId,
+    /// `intent`, `done` or `failed`.
+    pub(crate) state: String,
+    pub(crate) board_id: Option<String>,
+    /// JSON, where it failed.
+    pub(crate) problem: String,
+    pub(crate) due_at: Option<Timestamp>,
+    pub(crate) tries: i32,
+    pub(crate) created_at: Timestamp,
+}
+
+impl Remix {
+    /// Read by name.
+    pub(crate) const COLUMNS: &'static str =
+        "id, post_id, user_id, organisation_id, state, board_id, problem, due_at, tries, created_at";
 }

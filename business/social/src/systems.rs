@@ -12,6 +12,7 @@ use backlot_infrastructure_api::v1::storage_client::StorageClient;
 use backlot_infrastructure_api::{AssetId, OrganisationId, UserId};
 
 use crate::limits::MEDIA_TTL_S;
+use crate::rows::{Post, Remix};
 
 /// What a mandate must allow for an organisation's media to become public.
 pub(crate) const PUBLISH: &str = "assets.publish";
@@ -109,6 +110,19 @@ impl Systems {
             preview,
         };
         Ok(self.storage().sign_public(request).await?.into_inner().url)
+    }
+
+    /// Copies a post's medium to who remixes it. The copy's id is the remix's, so that doing it again is the same.
+    pub(crate) async fn copy_public(&self, post: &Post, remix: &Remix) -> Result<String, Problem> {
+        let request = infrastructure::CopyPublicRequest {
+            asset_id: post.asset_id.to_string(),
+            grant_id: post.id.to_string(),
+            copy_id: remix.id.to_string(),
+            organisation_id: remix.organisation_id.to_string(),
+            project_id: String::new(),
+            actor_id: remix.user_id.to_string(),
+        };
+        Ok(self.storage().copy_public(request).await?.into_inner().id)
     }
 
     /// Agrees that somebody publishes an organisation's media, or says why not.

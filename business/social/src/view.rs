@@ -1,8 +1,8 @@
 //! The community as people see it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use backlot_business_api::{CommentId, PostId};
+use backlot_business_api::{CaseId, CommentId, NotificationId, PostId};
 use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::UserId;
 use serde::Serialize;
@@ -10,8 +10,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::error::Error;
-use crate::rows::{Comment, Post, Profile, post_state, profile_state};
-use crate::service::{Service, Viewer};
+use crate::rows::{Case, Comment, Notification, Post, Profile, post_state, profile_state};
+use crate::service::{Service, Tree, Viewer};
 use crate::store::Standing;
 
 /// Somebody, beside what they made.
@@ -218,7 +218,208 @@ pub(crate) struct CommentView {
     pub created_at: Timestamp,
 }
 
+/// Something that somebody did with what the caller made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct NotificationView {
+    /// Its id.
+    pub id: NotificationId,
+    /// `like`, `comment`, `follow`, `remix`, `removed` or `restored`.
+    pub kind: String,
+    /// Who did it; null where the studio itself did.
+    pub actor: Option<AuthorView>,
+    /// The post that it is about.
+    pub post_id: Option<PostId>,
+    /// Its title.
+    pub post_title: Option<String>,
+    /// Route of a small picture of it.
+    pub preview_url: Option<String>,
+    /// The comment that it is about.
+    pub comment_id: Option<CommentId>,
+    /// The beginning of the comment, or the reason of the decision.
+    pub text: Option<String>,
+    /// Whether it was marked as read.
+    pub read: bool,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// What somebody said against something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct CaseReportView {
+    /// One of a fixed list, such as `spam`.
+    pub reason: String,
+    /// In their words; null where there are none.
+    pub text: Option<String>,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// Something that was reported, with what was said against it. Who said it is not in it.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct CaseView {
+    /// Its id.
+    pub id: CaseId,
+    /// `post`, `comment` or `profile`.
+    pub subject: String,
+    /// `open` or `decided`.
+    pub state: String,
+    /// The post, or the post that the comment is on.
+    pub post: Option<PostView>,
+    /// The post's id.
+    pub post_id: Option<PostId>,
+    /// The comment.
+    pub comment: Option<CommentView>,
+    /// Whose it is.
+    pub author: Option<AuthorView>,
+    /// What the author says about themselves.
+    pub author_bio: Option<String>,
+    /// How the author stands: `active`, `suspended`, `banned` or `erased`.
+    pub author_state: Option<String>,
+    /// The newest 20.
+    pub reports: Vec<CaseReportView>,
+    /// How many people reported it since it was opened.
+    pub report_count: i64,
+    /// The last decision: `keep`, `remove` or `ban`; null before the first.
+    pub decision: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// When it was decided last.
+    pub decided_at: Option<Timestamp>,
+    /// Since when it waits.
+    pub created_at: Timestamp,
+}
+
+/// A post of a remix tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct LineageNodeView {
+    /// Its id.
+    pub id: PostId,
+    /// Empty where it cannot be seen any more.
+    pub title: String,
+    /// Who published it.
+    pub author: AuthorView,
+    /// Route of a small picture of it.
+    pub preview_url: Option<String>,
+    /// Whether it can be seen no more; it keeps its place in the tree.
+    pub removed: bool,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// A post was made from another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct LineageEdgeView {
+    /// The parent.
+    pub from: PostId,
+    /// The remix.
+    pub to: PostId,
+}
+
+/// A remix tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct LineageView {
+    /// Oldest first.
+    pub nodes: Vec<LineageNodeView>,
+    /// From parent to remix.
+    pub edges: Vec<LineageEdgeView>,
+    /// Whether there is more than the answer holds.
+    pub truncated: bool,
+}
+
 impl Service {
+    /// Notifications as people see them, in the same order.
+    pub(crate) async fn notification_views(
+        &self,
+        notices: &[Notification],
+    ) -> Result<Vec<NotificationView>, Error> {
+        let authors = self.authors(notices.iter().filter_map(|one| one.actor_id)).await?;
+        let mut posts: Vec<PostId> = notices.iter().filter_map(|one| one.post_id).collect();
+        posts.sort_unstable();
+        posts.dedup();
+        let mut titles = self.store().titles(&posts).await?;
+        titles.retain(|_, title| !title.is_empty());
+        let view = |one: &Notification| NotificationView {
+            id: one.id,
+            kind: one.kind.clone(),
+            actor: one.actor_id.map(|id| authors.get(&id).map_or_else(AuthorView::gone, AuthorView::of)),
+            post_id: one.post_id,
+            post_title: one.post_id.and_then(|id| titles.get(&id).cloned()),
+            preview_url: one.post_id.map(|id| format!("/v1/posts/{id}/preview")),
+            comment_id: one.comment_id,
+            text: Some(one.text.clone()).filter(|text| !text.is_empty()),
+            read: one.read_at.is_some(),
+            created_at: one.created_at,
+        };
+        Ok(notices.iter().map(view).collect())
+    }
+
+    /// Cases as staff see them, in the same order.
+    pub(crate) async fn case_views(&self, viewer: &Viewer, cases: &[Case]) -> Result<Vec<CaseView>, Error> {
+        let mut reports = self.store().reports(cases).await?;
+        let authors: Vec<UserId> = cases.iter().map(|case| case.author_id).collect();
+        let authors = self.store().profiles(&authors).await?;
+        let filled = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let mut views = Vec::with_capacity(cases.len());
+        for case in cases {
+            let author = authors.get(&case.author_id);
+            let post = match case.post_id {
+                Some(id) => self.store().post(id).await?,
+                None => None,
+            };
+            let comment = match CommentId::parse(&case.target_id) {
+                Ok(id) if case.subject == "comment" => self.store().comment(id).await?,
+                Ok(_) | Err(_) => None,
+            };
+            let comments = self.comment_views(viewer, comment.as_slice()).await?;
+            let posts = self.post_views(viewer, post.as_slice()).await?;
+            let report = |one: crate::rows::Report| CaseReportView {
+                text: filled(&one.text),
+                reason: one.reason,
+                created_at: one.created_at,
+            };
+            views.push(CaseView {
+                id: case.id,
+                subject: case.subject.clone(),
+                state: case.state.clone(),
+                post: posts.into_iter().next(),
+                post_id: case.post_id,
+                comment: comments.into_iter().next(),
+                author: author.map(AuthorView::of),
+                author_bio: author.and_then(|author| filled(&author.bio)),
+                author_state: author.map(|author| author.state.clone()),
+                reports: reports.remove(&case.id).unwrap_or_default().into_iter().map(report).collect(),
+                report_count: case.reports,
+                decision: filled(&case.decision),
+                reason: filled(&case.reason),
+                decided_at: case.decided_at,
+                created_at: case.opened_at,
+            });
+        }
+        Ok(views)
+    }
+
+    /// A remix tree as this viewer sees it: what they cannot see keeps its place, and no more.
+    pub(crate) async fn lineage_view(&self, viewer: &Viewer, tree: Tree) -> Result<LineageView, Error> {
+        let users: HashSet<UserId> = tree.posts.iter().map(|post| post.author_id).collect();
+        let hidden = self.store().hidden_among(viewer.user, &users).await?;
+        let authors = self.authors(users.into_iter()).await?;
+        let node = |post: &Post| {
+            let own = post.author_id == viewer.user;
+            let seen = own || (post.state == post_state::PUBLIC && !hidden.contains(&post.author_id));
+            let author = authors.get(&post.author_id).filter(|_| seen);
+            LineageNodeView {
+                id: post.id,
+                title: if seen { post.title.clone() } else { String::new() },
+                author: author.map_or_else(AuthorView::gone, AuthorView::of),
+                preview_url: seen.then(|| format!("/v1/posts/{}/preview", post.id)),
+                removed: !seen,
+                created_at: post.created_at,
+            }
+        };
+        let edges = tree.edges.iter().map(|&(from, to)| LineageEdgeView { from, to }).collect();
+        Ok(LineageView { nodes: tree.posts.iter().map(node).collect(), edges, truncated: tree.truncated })
+    }
+
     /// Posts as this viewer sees them, in the same order.
     pub(crate) async fn post_views(&self, viewer: &Viewer, posts: &[Post]) -> Result<Vec<PostView>, Error> {
         let ids: Vec<PostId> = posts.iter().map(|post| post.id).collect();

@@ -135,6 +135,10 @@ pub enum Unit {
     Persons,
     /// Runs of tools.
     Runs,
+    /// What people published.
+    Posts,
+    /// Likes of what people published.
+    Likes,
     /// A part of one.
     Ratio,
     /// Milliseconds.

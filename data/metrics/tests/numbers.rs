@@ -259,6 +259,34 @@ async fn cost_per_run_counts_failed_milliseconds_too() {
 }
 
 #[tokio::test]
+async fn what_the_community_does_is_counted_once_and_staff_not_at_all() {
+    let mut events = Events::default();
+    let published = |is_remix: bool| json!({ "author_id": "ann", "is_remix": is_remix });
+    let liked = |author: &str| json!({ "author_id": author });
+    events
+        .user("ann", at(0, 9.0), false, "person")
+        .user("bob", at(0, 9.0), false, "person")
+        .user("sue", at(0, 9.0), true, "person")
+        .add("business.post.published", "p1", "ann", at(1, 1.0), published(false))
+        .add("business.post.published", "p2", "bob", at(1, 2.0), published(true))
+        .add("business.post.published", "p3", "ann", at(2, 2.0), published(false))
+        .add("business.post.published", "p4", "sue", at(1, 2.0), published(true))
+        .add("business.post.liked", "p1", "bob", at(1, 3.0), liked("ann"))
+        .add("business.post.unliked", "p1", "bob", at(1, 4.0), liked("ann"))
+        .add("business.post.liked", "p1", "bob", at(1, 5.0), liked("ann"))
+        .add("business.post.liked", "p1", "ann", at(1, 5.0), liked("ann"))
+        .add("business.post.liked", "p2", "ann", at(2, 5.0), liked("bob"))
+        .add("business.post.liked", "p2", "sue", at(2, 5.0), liked("bob"));
+    let world = World::new(&events, events.0.len(), at(LATER, 0.0)).await;
+    let published = world.metric("posts_published", 0, 3).await;
+    assert_eq!(values(&published), [json!(0), json!(2), json!(1), json!(0)]);
+    let likes = world.metric("likes_given", 0, 3).await;
+    assert_eq!(values(&likes), [json!(0), json!(1), json!(1), json!(0)]);
+    let share = world.metric("remix_share", 0, 3).await;
+    assert_eq!(values(&share), [Value::Null, json!(0.5), json!(0.0), Value::Null]);
+}
+
+#[tokio::test]
 async fn a_number_opens_its_rows() {
     let mut events = Events::default();
     events

@@ -5,15 +5,18 @@
 //! overtaken on its way cannot make public again what was taken back.
 
 use backlot_foundation_time::Timestamp;
-use backlot_infrastructure_api::{AssetId, OrganisationId};
+use backlot_infrastructure_api::{AssetId, OrganisationId, ProjectId};
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 
 use crate::addresses::SignedUrl;
 use crate::assets::signed_ttl;
+use crate::entities::asset;
 use crate::error::Error;
+use crate::events;
 use crate::keys::ObjectKey;
 use crate::names::download_name;
-use crate::service::Service;
+use crate::service::{Asset, Service, quota_exceeded};
+use crate::store::{self, origin, state};
 
 /// Longest name of a grant.
 const GRANT_CHARS_MAX: usize = 64;
@@ -29,7 +32,89 @@ pub(crate) struct PublicGrant {
     pub(crate) public: bool,
 }
 
+/// A public asset to copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CopyOrder {
+    /// Which.
+    pub(crate) asset: AssetId,
+    /// The name under which it is public.
+    pub(crate) grant: String,
+    /// The id of the copy.
+    pub(crate) copy: AssetId,
+    /// Who gets it.
+    pub(crate) organisation: OrganisationId,
+    /// Where it belongs there.
+    pub(crate) project: Option<ProjectId>,
+    /// Who asked for it.
+    pub(crate) actor_id: String,
+}
+
 impl Service {
+    /// Copies a public asset into another organisation. Doing it again answers the same copy.
+    ///
+    /// The bytes come first, under the copy's own keys: where a crash leaves them without a row, the sweep of
+    /// orphans removes them.
+    pub(crate) async fn copy_public(&self, order: &CopyOrder) -> Result<Asset, Error> {
+        let inner = &self.inner;
+        if let Some(row) = store::asset(inner.db.read(), order.copy).await? {
+            if row.organisation_id != order.organisation || row.state != state::READY {
+                return Err(Error::NotFound("asset"));
+            }
+            return self.with_inputs(row).await;
+        }
+        let owner = self.public_owner(order.asset, &order.grant).await?;
+        let from = self.ready_row(owner, order.asset).await?;
+        let now = inner.clock.now();
+        let row = asset::Model {
+            id: order.copy,
+            organisation_id: order.organisation,
+            project_id: order.project.map(|project| project.to_string()),
+            actor_id: order.actor_id.clone(),
+            origin: origin::OUTPUT.to_owned(),
+            name: download_name("remix", &from.content_type),
+            run_id: None,
+            objects_pending: false,
+            upload_expires_at: None,
+            lease_token: None,
+            lease_until: None,
+            created_at: now,
+            ended_at: Some(now),
+            ..from.clone()
+        };
+        self.copy_object(
+            &ObjectKey::asset(owner, from.id),
+            &ObjectKey::asset(row.organisation_id, row.id),
+            &row.content_type,
+        )
+        .await?;
+        if let Some(preview_type) = &row.preview_type {
+            let to = ObjectKey::preview(row.organisation_id, row.id);
+            self.copy_object(&ObjectKey::preview(owner, from.id), &to, preview_type).await?;
+        }
+        let tx = inner.db.begin_write().await?;
+        if !store::reserve(&*tx, row.organisation_id, row.size_bytes, inner.config.quota_bytes).await? {
+            let usage = store::usage_of(&*tx, row.organisation_id).await?;
+            return Err(quota_exceeded(row.size_bytes, usage, inner.config.quota_bytes));
+        }
+        // Another call with this id was faster, on PostgreSQL: the answer is its row.
+        if store::asset(&*tx, row.id).await?.is_some() {
+            tx.rollback().await?;
+            return self.with_inputs(row).await;
+        }
+        store::insert_asset(&*tx, row.clone()).await?;
+        store::account(&*tx, row.organisation_id, row.size_bytes, -row.size_bytes).await?;
+        events::created(&tx, &row, now).await?;
+        tx.commit().await?;
+        self.with_inputs(row).await
+    }
+
+    async fn copy_object(&self, from: &ObjectKey, to: &ObjectKey, media_type: &str) -> Result<(), Error> {
+        let objects = &self.inner.objects;
+        let size = objects.size(from).await?.ok_or(Error::NotFound("object"))?;
+        let local = objects.fetch(from, size).await?.ok_or(Error::NotFound("object"))?;
+        objects.promote(from, &local, to, media_type).await
+    }
+
     /// Makes an asset public under a name, or no longer. A version that was overtaken changes nothing.
     pub(crate) async fn set_public(
         &self,

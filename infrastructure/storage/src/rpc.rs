@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 
 use crate::error::Error;
 use crate::outputs::{IssuerTerms, Winner, WinnerOutput};
-use crate::public::PublicGrant;
+use crate::public::{CopyOrder, PublicGrant};
 use crate::service::{Asset, AssetState, Service};
 
 /// Path of the issuer's route.
@@ -198,6 +198,23 @@ impl Storage for Rpc {
         let grant = PublicGrant { id: request.grant_id, version: request.version, public: request.public };
         self.service.set_public(organisation, id, &grant).await?;
         Ok(Response::new(v1::SetPublicResponse {}))
+    }
+
+    async fn copy_public(
+        &self,
+        request: Request<v1::CopyPublicRequest>,
+    ) -> Result<Response<v1::Asset>, Status> {
+        let claims = caller(&request)?;
+        let request = request.into_inner();
+        let order = CopyOrder {
+            asset: asset_id(&request.asset_id)?,
+            grant: request.grant_id,
+            copy: AssetId::parse(&request.copy_id).map_err(|error| invalid("/copy_id", error))?,
+            organisation: service_for(&claims, &request.organisation_id)?,
+            project: project_id(&request.project_id)?,
+            actor_id: request.actor_id,
+        };
+        Ok(Response::new(asset_message(self.service.copy_public(&order).await?)))
     }
 
     async fn sign_public(

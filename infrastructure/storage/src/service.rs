@@ -438,7 +438,11 @@ fn too_large(max: i64) -> Error {
     ))
 }
 
-fn quota_exceeded(needed_bytes: i64, usage: Option<crate::entities::usage::Model>, default: i64) -> Error {
+pub(crate) fn quota_exceeded(
+    needed_bytes: i64,
+    usage: Option<crate::entities::usage::Model>,
+    default: i64,
+) -> Error {
     let (taken, quota) = usage.map_or((0, default), |usage| {
         (usage.used_bytes.saturating_add(usage.reserved_bytes), usage.quota_bytes.unwrap_or(default))
     });

@@ -1239,6 +1239,108 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/moderation/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What staff decided, and why. For the platform's staff. */
+        get: operations["moderation_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/moderation/queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What people reported. For the platform's staff. */
+        get: operations["moderation_queue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/moderation/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Decide a case; a later decision overturns an earlier one. For the platform's staff. */
+        post: operations["decide_case"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/notifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What others did with what you made. */
+        get: operations["list_notifications"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/notifications/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Each new notification as it happens, as server-sent events named `notification`. */
+        get: operations["notification_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/notifications/read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Mark notifications as read. Safe to repeat. */
+        post: operations["read_notifications"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/posts": {
         parameters: {
             query?: never;
@@ -1329,6 +1431,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/posts/{id}/lineage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The remix tree of a post: what it was made from, and what was made from it. */
+        get: operations["get_post_lineage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/posts/{id}/media": {
         parameters: {
             query?: never;
@@ -1357,6 +1476,26 @@ export interface paths {
         get: operations["get_post_preview"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/posts/{id}/remix": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a board from a post: with its medium, and with its recipe where its author shares it. Without a key, a second
+         *     request in the same minute answers the same board.
+         */
+        post: operations["remix_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1464,6 +1603,23 @@ export interface paths {
         post?: never;
         /** Mute somebody no longer. Safe to repeat. */
         delete: operations["delete_mute"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/reports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Report a post, a comment or somebody. A person of the staff looks at it; nobody learns who reported it. */
+        post: operations["create_report"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -3346,6 +3502,30 @@ export interface components {
             /** @description What it says. */
             text: string;
         };
+        /** @description What staff did. */
+        AuditList: {
+            /** @description Newest first. */
+            items: components["schemas"]["AuditView"][];
+            /** @description Where the next page begins; null: this is the last. */
+            next?: string | null;
+        };
+        /** @description A line of what staff did. */
+        AuditView: {
+            /** @description What, for example `moderation.remove`. */
+            action: string;
+            /** @description Who. */
+            actor_id: string;
+            /** @description When. */
+            at: components["schemas"]["Timestamp"];
+            /** @description The case, the reason, the reports and the decision before. */
+            detail: Record<string, never>;
+            /** @description Its id. */
+            id: string;
+            /** @description `post`, `comment` or `profile`. */
+            subject: string;
+            /** @description Its id. */
+            target_id: string;
+        };
         /** @description Somebody, beside what they made. */
         AuthorView: {
             /** @description Route of their picture. */
@@ -3480,6 +3660,55 @@ export interface components {
             title: string;
             /** @description When it was changed last. */
             updated_at: components["schemas"]["Timestamp"];
+        };
+        /** Format: uuid */
+        CaseId: string;
+        /** @description Cases. */
+        CaseList: {
+            /** @description Those that wait longest first. */
+            items: components["schemas"]["CaseView"][];
+            /** @description Where the next page begins; null: this is the last. */
+            next?: string | null;
+        };
+        /** @description What somebody said against something. */
+        CaseReportView: {
+            /** @description When. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description One of a fixed list, such as `spam`. */
+            reason: string;
+            /** @description In their words; null where there are none. */
+            text?: string | null;
+        };
+        /** @description Something that was reported, with what was said against it. Who said it is not in it. */
+        CaseView: {
+            author?: components["schemas"]["AuthorView"] | null;
+            /** @description What the author says about themselves. */
+            author_bio?: string | null;
+            /** @description How the author stands: `active`, `suspended`, `banned` or `erased`. */
+            author_state?: string | null;
+            comment?: components["schemas"]["CommentView"] | null;
+            /** @description Since when it waits. */
+            created_at: components["schemas"]["Timestamp"];
+            decided_at?: components["schemas"]["Timestamp"] | null;
+            /** @description The last decision: `keep`, `remove` or `ban`; null before the first. */
+            decision?: string | null;
+            /** @description Its id. */
+            id: components["schemas"]["CaseId"];
+            post?: components["schemas"]["PostView"] | null;
+            post_id?: components["schemas"]["PostId"] | null;
+            /** @description Why. */
+            reason?: string | null;
+            /**
+             * Format: int64
+             * @description How many people reported it since it was opened.
+             */
+            report_count: number;
+            /** @description The newest 20. */
+            reports: components["schemas"]["CaseReportView"][];
+            /** @description `open` or `decided`. */
+            state: string;
+            /** @description `post`, `comment` or `profile`. */
+            subject: string;
         };
         /** @description What changes; what is left out stays. */
         ChangeBoard: {
@@ -3906,6 +4135,37 @@ export interface components {
             /** @description That was published. */
             version: string;
         };
+        /** @description A post was made from another. */
+        LineageEdgeView: {
+            /** @description The parent. */
+            from: components["schemas"]["PostId"];
+            /** @description The remix. */
+            to: components["schemas"]["PostId"];
+        };
+        /** @description A post of a remix tree. */
+        LineageNodeView: {
+            /** @description Who published it. */
+            author: components["schemas"]["AuthorView"];
+            /** @description When. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Its id. */
+            id: components["schemas"]["PostId"];
+            /** @description Route of a small picture of it. */
+            preview_url?: string | null;
+            /** @description Whether it can be seen no more; it keeps its place in the tree. */
+            removed: boolean;
+            /** @description Empty where it cannot be seen any more. */
+            title: string;
+        };
+        /** @description A remix tree. */
+        LineageView: {
+            /** @description From parent to remix. */
+            edges: components["schemas"]["LineageEdgeView"][];
+            /** @description Oldest first. */
+            nodes: components["schemas"]["LineageNodeView"][];
+            /** @description Whether there is more than the answer holds. */
+            truncated: boolean;
+        };
         /** @description A page of them. */
         MemberList: {
             /** @description The first to come first. */
@@ -3962,6 +4222,40 @@ export interface components {
          * @enum {string}
          */
         NodeKind: "image" | "video" | "audio" | "prompt" | "tool" | "shot" | "note" | "group";
+        /** Format: uuid */
+        NotificationId: string;
+        /** @description Notifications. */
+        NotificationList: {
+            /** @description Newest first. */
+            items: components["schemas"]["NotificationView"][];
+            /** @description Where the next page begins; null: this is the last. */
+            next?: string | null;
+            /**
+             * Format: int64
+             * @description How many are unread, 100 at most: more are told as 100.
+             */
+            unread: number;
+        };
+        /** @description Something that somebody did with what the caller made. */
+        NotificationView: {
+            actor?: components["schemas"]["AuthorView"] | null;
+            comment_id?: components["schemas"]["CommentId"] | null;
+            /** @description When. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Its id. */
+            id: components["schemas"]["NotificationId"];
+            /** @description `like`, `comment`, `follow`, `remix`, `removed` or `restored`. */
+            kind: string;
+            post_id?: components["schemas"]["PostId"] | null;
+            /** @description Its title. */
+            post_title?: string | null;
+            /** @description Route of a small picture of it. */
+            preview_url?: string | null;
+            /** @description Whether it was marked as read. */
+            read: boolean;
+            /** @description The beginning of the comment, or the reason of the decision. */
+            text?: string | null;
+        };
         /** @description An output that can be used. */
         OutputView: {
             /** @description As sniffed. */
@@ -4317,6 +4611,39 @@ export interface components {
             tool: string;
             /** @description Version that was quoted. */
             version: string;
+        };
+        /** @description What was read. */
+        ReadBody: {
+            /** @description Up to this one; all where it is left out. */
+            until?: string | null;
+        };
+        /**
+         * @description Why somebody reports something.
+         * @enum {string}
+         */
+        Reason: "spam" | "stolen" | "sexual" | "violent" | "hateful" | "other";
+        /** @description A board that was made from a post. */
+        RemixView: {
+            /** @description The board, which names the post as its parent. */
+            board_id: string;
+        };
+        /** @description What is wrong with what: exactly one of `post_id`, `comment_id` and `handle`. */
+        ReportBody: {
+            /** @description A comment. */
+            comment_id?: string | null;
+            /** @description Somebody. */
+            handle?: string | null;
+            /** @description A post. */
+            post_id?: string | null;
+            /** @description Why. */
+            reason: components["schemas"]["Reason"];
+            /** @description Up to 1,000 characters. */
+            text?: string;
+        };
+        /** @description A report that was taken. */
+        ReportView: {
+            /** @description The case that it belongs to. */
+            case_id: components["schemas"]["CaseId"];
         };
         /**
          * @description Who may try again.
@@ -5184,7 +5511,7 @@ export interface components {
          * @description What a number counts.
          * @enum {string}
          */
-        Unit: "persons" | "runs" | "ratio" | "milliseconds" | "micro_credits";
+        Unit: "persons" | "runs" | "posts" | "likes" | "ratio" | "milliseconds" | "micro_credits";
         /**
          * @description The first day of a week.
          * @enum {string}
@@ -8008,6 +8335,193 @@ export interface operations {
             };
         };
     };
+    moderation_audit: {
+        parameters: {
+            query?: {
+                /** @description Most items, 1 to 100; 24 where it is left out. */
+                limit?: number;
+                /** @description The `next` of the page before. */
+                before?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    moderation_queue: {
+        parameters: {
+            query?: {
+                /** @description `open` or `decided`; `open` where it is left out. */
+                state?: "open" | "decided";
+                /** @description Most items, 1 to 100; 24 where it is left out. */
+                limit?: number;
+                /** @description The `next` of the page before. */
+                before?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CaseList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    decide_case: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DecisionBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CaseView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_notifications: {
+        parameters: {
+            query?: {
+                /** @description Most items, 1 to 100; 24 where it is left out. */
+                limit?: number;
+                /** @description The `next` of the page before. */
+                before?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotificationList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    notification_events: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["NotificationView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_notifications: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReadBody"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_posts: {
         parameters: {
             query?: {
@@ -8329,6 +8843,35 @@ export interface operations {
             };
         };
     };
+    get_post_lineage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LineageView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_post_media: {
         parameters: {
             query?: never;
@@ -8372,6 +8915,38 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remix_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key and post: the same board */
+                "Idempotency-Key"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RemixView"];
+                };
             };
             default: {
                 headers: {
@@ -8656,6 +9231,37 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_report: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReportBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportView"];
+                };
             };
             default: {
                 headers: {

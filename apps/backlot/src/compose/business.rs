@@ -39,12 +39,12 @@ pub(super) async fn build(context: &Context, channels: &Channels<'_>) -> anyhow:
     canvas.tasks(&infrastructure);
     let social = social::Service::new(
         db.clone(),
-        infrastructure,
-        social::Doors { origins: Arc::new(tools.clone()) },
+        infrastructure.clone(),
+        social::Doors { origins: Arc::new(tools.clone()), boards: Some(Arc::new(canvas.clone())) },
         clock.clone(),
         config.social.clone(),
     );
-    social.tasks(&context.tasks);
+    social.tasks(&context.tasks, &infrastructure);
     let events = EventsService::new(db.clone(), clock, backlot_business_api::events::schemas());
     let verifier = context.trust.verifier(audience::BUSINESS)?;
     let routes = tonic::service::Routes::new(events.server());

@@ -1,8 +1,11 @@
 //! The HTTP API of the community: decode, call, encode.
 
 mod comments;
+mod moderation;
+mod notifications;
 mod posts;
 mod profiles;
+mod remixes;
 
 use axum::extract::{DefaultBodyLimit, FromRequestParts};
 use axum::http::request::Parts;
@@ -45,6 +48,15 @@ impl Service {
             .routes(routes!(comments::list_post_comments, comments::create_post_comment))
             .routes(routes!(comments::delete_post_comment))
             .routes(routes!(posts::list_tags))
+            .routes(routes!(remixes::remix_post))
+            .routes(routes!(remixes::get_post_lineage))
+            .routes(routes!(notifications::list_notifications))
+            .routes(routes!(notifications::read_notifications))
+            .routes(routes!(notifications::notification_events))
+            .routes(routes!(moderation::create_report))
+            .routes(routes!(moderation::moderation_queue))
+            .routes(routes!(moderation::moderation_audit))
+            .routes(routes!(moderation::decide_case))
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .with_state(self.clone())
     }

@@ -7,7 +7,7 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Community)]
+        vec![Box::new(Community), Box::new(Acts)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -166,6 +166,106 @@ impl MigrationTrait for Community {
             .await?;
         let sql = "CREATE INDEX social_words_most ON social_words (kind, posts DESC, word)";
         connection.execute_unprepared(sql).await?;
+        Ok(())
+    }
+}
+
+/// What people hear of, report and decide; what is erased; what was remixed.
+struct Acts;
+
+impl MigrationName for Acts {
+    fn name(&self) -> &'static str {
+        "m0002_acts"
+    }
+}
+
+const ACTS: &[&str] = &[
+    "ALTER TABLE social_profiles ADD COLUMN banned BOOLEAN NOT NULL DEFAULT FALSE",
+    "ALTER TABLE social_profiles ADD COLUMN suspended BOOLEAN NOT NULL DEFAULT FALSE",
+    "ALTER TABLE social_profiles ADD COLUMN erasing BOOLEAN NOT NULL DEFAULT FALSE",
+    "CREATE INDEX social_profiles_erasing ON social_profiles (user_id) WHERE erasing",
+    // What was made on the board when the post was published; a remix begins with it where the author shares it.
+    "ALTER TABLE social_posts ADD COLUMN recipe TEXT NOT NULL DEFAULT ''",
+    "CREATE TABLE social_notifications (
+        id TEXT PRIMARY KEY,
+        user_id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        actor_id TEXT,
+        post_id TEXT,
+        comment_id TEXT,
+        text TEXT NOT NULL,
+        once TEXT NOT NULL,
+        read_at BIGINT,
+        created_at BIGINT NOT NULL)",
+    "CREATE UNIQUE INDEX social_notifications_once ON social_notifications (user_id, once)",
+    "CREATE INDEX social_notifications_of ON social_notifications (user_id, id DESC)",
+    "CREATE INDEX social_notifications_unread ON social_notifications (user_id) WHERE read_at IS NULL",
+    "CREATE INDEX social_notifications_actor ON social_notifications (actor_id)",
+    "CREATE INDEX social_notifications_old ON social_notifications (created_at)",
+    "CREATE TABLE social_cases (
+        id TEXT PRIMARY KEY,
+        subject TEXT NOT NULL,
+        target_id TEXT NOT NULL,
+        author_id TEXT NOT NULL,
+        post_id TEXT,
+        state TEXT NOT NULL,
+        reports BIGINT NOT NULL,
+        decision TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        decided_by TEXT,
+        opened_at BIGINT NOT NULL,
+        decided_at BIGINT)",
+    "CREATE UNIQUE INDEX social_cases_target ON social_cases (subject, target_id)",
+    "CREATE INDEX social_cases_state ON social_cases (state, opened_at, id)",
+    "CREATE TABLE social_reports (
+        case_id TEXT NOT NULL,
+        reporter_id TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        text TEXT NOT NULL,
+        created_at BIGINT NOT NULL,
+        PRIMARY KEY (case_id, reporter_id))",
+    "CREATE INDEX social_reports_of ON social_reports (reporter_id)",
+    "CREATE TABLE social_audit (
+        id TEXT PRIMARY KEY,
+        at BIGINT NOT NULL,
+        actor_id TEXT NOT NULL,
+        action TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        target_id TEXT NOT NULL,
+        detail TEXT NOT NULL)",
+    // Media of profiles that are to be public no longer: storage is told, and the row goes.
+    "CREATE TABLE social_revocations (
+        asset_id TEXT NOT NULL,
+        grant_id TEXT NOT NULL,
+        organisation_id TEXT NOT NULL,
+        version BIGINT NOT NULL,
+        due_at BIGINT NOT NULL,
+        PRIMARY KEY (asset_id, grant_id))",
+    "CREATE INDEX social_revocations_due ON social_revocations (due_at)",
+    "CREATE TABLE social_closing (organisation_id TEXT PRIMARY KEY, at BIGINT NOT NULL)",
+    "CREATE TABLE social_remixes (
+        id TEXT PRIMARY KEY,
+        post_id TEXT NOT NULL,
+        user_id TEXT NOT NULL,
+        organisation_id TEXT NOT NULL,
+        key_digest TEXT NOT NULL,
+        state TEXT NOT NULL,
+        board_id TEXT,
+        problem TEXT NOT NULL,
+        due_at BIGINT,
+        tries INTEGER NOT NULL,
+        created_at BIGINT NOT NULL)",
+    "CREATE UNIQUE INDEX social_remixes_key ON social_remixes (user_id, key_digest)",
+    "CREATE INDEX social_remixes_board ON social_remixes (board_id)",
+    "CREATE INDEX social_remixes_due ON social_remixes (due_at) WHERE due_at IS NOT NULL",
+];
+
+#[async_trait::async_trait]
+impl MigrationTrait for Acts {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for statement in ACTS {
+            manager.get_connection().execute_unprepared(statement).await?;
+        }
         Ok(())
     }
 }

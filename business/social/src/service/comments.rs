@@ -8,9 +8,9 @@ use backlot_foundation_events::outbox;
 
 use super::{Page, Service, Viewer, admit, meta};
 use crate::error::Error;
-use crate::limits::{COMMENT_CHARS_MAX, COMMENTS, SCAN_CHUNK, SCAN_MAX};
-use crate::rows::{Comment, comment_state};
-use crate::store::{self, Counter};
+use crate::limits::{COMMENT_CHARS_MAX, COMMENTS, EXCERPT_CHARS, SCAN_CHUNK, SCAN_MAX};
+use crate::rows::{Comment, comment_state, notice};
+use crate::store::{self, Counter, Notice};
 use crate::text;
 
 impl Service {
@@ -35,7 +35,19 @@ impl Service {
         let author = author.ok_or_else(|| Error::PostUnknown(id.to_string()))?;
         let event = PostCommented { author_id: author.to_string(), comment_id: comment.id.to_string() };
         outbox::publish(&tx, meta(id, viewer, now), &event).await?;
+        let excerpt: String = comment.text.chars().take(EXCERPT_CHARS).collect();
+        let notice = Notice {
+            to: author,
+            kind: notice::COMMENT,
+            actor: Some(viewer.user),
+            post: Some(id),
+            comment: Some(comment.id),
+            text: &excerpt,
+            once: format!("comment:{}", comment.id),
+        };
+        let news = store::notify(&tx, &notice, now).await?;
         tx.commit().await?;
+        self.tell(news.then_some(author));
         Ok(comment)
     }
 

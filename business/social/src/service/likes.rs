@@ -7,7 +7,8 @@ use backlot_foundation_events::outbox;
 use super::{Service, Viewer, admit, leave, meta};
 use crate::error::Error;
 use crate::limits::LIKES;
-use crate::store::{self, Counter};
+use crate::rows::notice;
+use crate::store::{self, Counter, Notice};
 
 impl Service {
     /// Likes a post. Liking it twice is liking it.
@@ -24,7 +25,19 @@ impl Service {
         let author = author.ok_or_else(|| Error::PostUnknown(id.to_string()))?;
         let event = PostLiked { author_id: author.to_string() };
         outbox::publish(&tx, meta(id, viewer, now), &event).await?;
-        Ok(tx.commit().await?)
+        let notice = Notice {
+            to: author,
+            kind: notice::LIKE,
+            actor: Some(viewer.user),
+            post: Some(id),
+            comment: None,
+            text: "",
+            once: format!("like:{id}:{}", viewer.user),
+        };
+        let news = store::notify(&tx, &notice, now).await?;
+        tx.commit().await?;
+        self.tell(news.then_some(author));
+        Ok(())
     }
 
     /// Takes a like back.

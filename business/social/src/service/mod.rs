@@ -1,36 +1,47 @@
 //! The rules of the community.
 
 mod comments;
+mod erase;
 mod feed;
 mod likes;
+mod lineage;
+mod moderation;
+mod notifications;
 mod posts;
 mod profiles;
 mod publish;
 mod relations;
+mod remix;
 
 use std::sync::Arc;
 
 use backlot_business_api::PostId;
-use backlot_business_api::doors::RunOrigins;
+use backlot_business_api::doors::{Boards, RunOrigins};
 use backlot_foundation_db::{Db, DbError, WriteTx};
 use backlot_foundation_events::EventMeta;
 use backlot_foundation_rpc::Channel;
+use backlot_foundation_runtime::Stop;
 use backlot_foundation_time::{SharedClock, Timestamp};
 use backlot_infrastructure_api::{OrganisationId, UserId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast};
 
+pub(crate) use erase::{EVENTS, Listener};
 pub(crate) use feed::{Feed, FeedQuery, Page};
+pub(crate) use lineage::Tree;
+pub(crate) use moderation::{Decision, Reason, Reported};
 pub(crate) use posts::{NewPost, PostChange};
 pub(crate) use profiles::ProfileChange;
 
 use crate::error::Error;
-use crate::limits::Rate;
+use crate::limits::{Rate, STREAMS_MAX};
 use crate::rows::{Post, Profile, post_state};
 use crate::store::{self, Store};
 use crate::systems::Systems;
 
+/// News that a slow stream may be behind; then it looks anyway.
+const NEWS_MAX: usize = 1_024;
 /// Characters of a digest that are kept.
 const DIGEST_CHARS: usize = 32;
 
@@ -44,6 +55,8 @@ pub struct Config {}
 pub struct Doors {
     /// Tools: where a run's output came from.
     pub origins: Arc<dyn RunOrigins>,
+    /// The canvas: boards that are made from posts. `None` where the studio has none: nothing is remixed then.
+    pub boards: Option<Arc<dyn Boards>>,
 }
 
 /// Who looks, or acts.
@@ -67,6 +80,9 @@ struct Inner {
     doors: Doors,
     clock: SharedClock,
     due: Notify,
+    news: broadcast::Sender<UserId>,
+    streams: Arc<Semaphore>,
+    stop: Stop,
 }
 
 impl Service {
@@ -79,6 +95,9 @@ impl Service {
             doors,
             clock,
             due: Notify::new(),
+            news: broadcast::Sender::new(NEWS_MAX),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            stop: Stop::new(),
         }))
     }
 
@@ -105,6 +124,28 @@ impl Service {
 
     pub(crate) async fn waked(&self) {
         self.0.due.notified().await;
+    }
+
+    /// Somebody has news: open streams of theirs look at once.
+    pub(crate) fn tell(&self, user: Option<UserId>) {
+        if let Some(user) = user {
+            // An error only says that nobody listens.
+            let _ = self.0.news.send(user);
+        }
+    }
+
+    pub(crate) fn news(&self) -> broadcast::Receiver<UserId> {
+        self.0.news.subscribe()
+    }
+
+    /// A place for one more stream; `None` where all are taken.
+    pub(crate) fn stream_place(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.streams.clone().try_acquire_owned().ok()
+    }
+
+    /// Given when this process is to stop: streams end then, and their clients come back elsewhere.
+    pub(crate) fn streams(&self) -> &Stop {
+        &self.0.stop
     }
 
     /// The post as this viewer may see it; unknown where one blocks the other, and where it is not public to

@@ -1,7 +1,8 @@
 //! Posts: written before storage is told, changed and removed by their author.
 
-use backlot_business_api::PostId;
 use backlot_business_api::community_events::PostRemoved;
+use backlot_business_api::{BoardId, PostId};
+use backlot_foundation_errors::Kind;
 use backlot_foundation_events::outbox;
 use backlot_infrastructure_api::{AssetId, OrganisationId};
 use serde::Serialize;
@@ -11,9 +12,11 @@ use super::{Service, Viewer, admit, digest, meta};
 use crate::error::Error;
 use crate::hot::hot;
 use crate::limits::{
-    LEASE, PARAMETERS_BYTES_MAX, POSTS, PUBLISH_INLINE, TAGS_MAX, TEXT_CHARS_MAX, TITLE_CHARS_MAX,
+    LEASE, PARAMETERS_BYTES_MAX, POSTS, PUBLISH_INLINE, RECIPE_BYTES_MAX, TAGS_MAX, TEXT_CHARS_MAX,
+    TITLE_CHARS_MAX,
 };
-use crate::rows::{Post, post_state};
+use crate::recipe::{without_ids, without_media};
+use crate::rows::{Post, post_state, removed_because};
 use crate::store::{self, Edit, Inserted, Key};
 use crate::systems::Media;
 use crate::text::{self, TextError};
@@ -73,7 +76,8 @@ impl Service {
         self.systems().may_publish(organisation, viewer.user, &media.project_id).await?;
         let own = self.participant(viewer).await?;
         let origin = self.origin(organisation, &media).await?;
-        let post = self.new_post(viewer, organisation, &new, edit, &media, origin);
+        let made_on = self.made_on(viewer, organisation, new.board_id.as_deref()).await?;
+        let post = self.new_post(viewer, organisation, &new, edit, &media, origin, made_on);
         let tx = self.store().begin().await?;
         admit(&tx, &own, POSTS, post.created_at).await?;
         if !store::insert_post(&tx, &post, key.as_ref()).await? {
@@ -118,6 +122,30 @@ impl Service {
         Ok(media)
     }
 
+    /// What was on the board, and which post the board was made from.
+    async fn made_on(
+        &self,
+        viewer: &Viewer,
+        organisation: OrganisationId,
+        board: Option<&str>,
+    ) -> Result<(String, Option<PostId>), Error> {
+        let Some(board) = board else { return Ok((String::new(), None)) };
+        let (here, who) = (organisation.to_string(), viewer.user.to_string());
+        let no_board = || Error::field("/board_id", "is no board of yours that you may edit");
+        let boards = self.doors().boards.as_ref().ok_or_else(no_board)?;
+        let id = BoardId::parse(board).map_err(|_| no_board())?;
+        let content = match boards.snapshot(&here, &who, id).await {
+            Ok(content) => without_media(content),
+            Err(problem) if matches!(problem.kind, Kind::NotFound | Kind::Forbidden) => {
+                return Err(no_board());
+            }
+            Err(problem) => return Err(problem.into()),
+        };
+        let recipe =
+            Some(content.to_string()).filter(|text| text.len() <= RECIPE_BYTES_MAX).unwrap_or_default();
+        Ok((recipe, self.store().parent_of_board(board, viewer.user, organisation).await?))
+    }
+
     async fn origin(&self, organisation: OrganisationId, media: &Media) -> Result<Origin, Error> {
         let known = match media.run {
             Some(run) => self.doors().origins.origin(&organisation.to_string(), run).await?,
@@ -127,8 +155,9 @@ impl Service {
             let (tool, tool_version) = (media.tool.clone(), media.tool_version.clone());
             return Ok(Origin { tool, tool_version, ..Origin::default() });
         };
-        let parameters = match &known.parameters {
-            Value::Object(fields) if !fields.is_empty() => known.parameters.to_string(),
+        let parameters = without_ids(known.parameters);
+        let parameters = match &parameters {
+            Value::Object(fields) if !fields.is_empty() => parameters.to_string(),
             _ => String::new(),
         };
         let parameters =
@@ -150,6 +179,7 @@ impl Service {
         edit: Edit,
         media: &Media,
         origin: Origin,
+        (recipe, parent): (String, Option<PostId>),
     ) -> Post {
         let now = self.now();
         Post {
@@ -166,7 +196,7 @@ impl Service {
             text: edit.text,
             tags: serde_json::to_string(&edit.tags).unwrap_or_default(),
             board_id: new.board_id.clone(),
-            parent_post_id: None,
+            parent_post_id: parent,
             share_parameters: edit.share_parameters,
             remixable: edit.remixable,
             tool: origin.tool,
@@ -174,6 +204,7 @@ impl Service {
             model: origin.model,
             model_version: origin.model_version,
             parameters: origin.parameters,
+            recipe,
             likes: 0,
             comments: 0,
             remixes: 0,
@@ -232,8 +263,9 @@ impl Service {
         if post.state == post_state::REMOVED {
             return Ok(tx.rollback().await?);
         }
-        store::set_post_state(&tx, &post, post_state::REMOVED, "author", now).await?;
-        let event = PostRemoved { author_id: viewer.user.to_string(), reason: "author".to_owned() };
+        store::set_post_state(&tx, &post, post_state::REMOVED, removed_because::AUTHOR, now).await?;
+        let event =
+            PostRemoved { author_id: viewer.user.to_string(), reason: removed_because::AUTHOR.to_owned() };
         outbox::publish(&tx, meta(id, viewer, now), &event).await?;
         tx.commit().await?;
         self.wake();

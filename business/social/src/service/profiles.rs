@@ -1,13 +1,13 @@
 //! Profiles: how people call themselves in the community.
 
-use backlot_infrastructure_api::{AssetId, UserId};
+use backlot_infrastructure_api::{AssetId, OrganisationId, UserId};
 
 use super::{Service, Viewer, admit};
 use crate::error::Error;
 use crate::handle::Handle;
-use crate::limits::{BIO_CHARS_MAX, NAME_CHARS_MAX, PROFILES};
+use crate::limits::{AVATAR_LEASE, BIO_CHARS_MAX, NAME_CHARS_MAX, PROFILES};
 use crate::rows::Profile;
-use crate::store::{self, NewProfile, Saved, Standing};
+use crate::store::{self, NewProfile, Revocation, Saved, Standing};
 use crate::systems::Grant;
 use crate::text::{self, TextError};
 
@@ -21,6 +21,14 @@ pub(crate) struct ProfileChange {
     pub(crate) name: String,
     pub(crate) bio: String,
     pub(crate) avatar: Option<AssetId>,
+}
+
+/// A picture that a profile is to show.
+struct Picture {
+    asset: AssetId,
+    organisation: OrganisationId,
+    /// Of the row that would take it back; `None` where it is shown already.
+    version: Option<i64>,
 }
 
 impl Service {
@@ -94,7 +102,7 @@ impl Service {
             handle: handle.as_str().to_owned(),
             name,
             bio,
-            avatar,
+            avatar: avatar.as_ref().map(|picture| (picture.asset, picture.organisation)),
             at: now,
         };
         let tx = self.store().begin().await?;
@@ -102,23 +110,34 @@ impl Service {
         if store::save_profile(&tx, &new).await? == Saved::HandleTaken {
             return Err(Error::HandleTaken(new.handle));
         }
+        if let Some(Picture { asset, version: Some(version), .. }) = avatar {
+            store::revoked(&tx, asset, &viewer.user.to_string(), version).await?;
+        }
+        if let (Some(asset_id), Some(organisation_id)) = (before.avatar_asset, before.avatar_organisation)
+            && avatar.as_ref().is_none_or(|picture| picture.asset != asset_id)
+        {
+            let (grant_id, version) = (viewer.user.to_string(), now.micros());
+            store::revoke_later(&tx, &Revocation { asset_id, grant_id, organisation_id, version }, now)
+                .await?;
+        }
         tx.commit().await?;
+        self.wake();
         self.me(viewer).await
     }
 
-    /// The avatar is made public before the profile names it: where a crash comes between, it is public for
-    /// nothing, under the account's name, until the next change.
+    /// The avatar is made public before the profile names it. First a row says that this is to be taken back, so
+    /// that it is where a crash comes between; the profile's own transaction removes that row.
     async fn avatar(
         &self,
         viewer: &Viewer,
         before: &Profile,
         wanted: Option<AssetId>,
-    ) -> Result<Option<(AssetId, backlot_infrastructure_api::OrganisationId)>, Error> {
+    ) -> Result<Option<Picture>, Error> {
         let Some(asset) = wanted else { return Ok(None) };
         if let (Some(old), Some(organisation)) = (before.avatar_asset, before.avatar_organisation)
             && old == asset
         {
-            return Ok(Some((old, organisation)));
+            return Ok(Some(Picture { asset, organisation, version: None }));
         }
         let organisation = viewer.organisation.ok_or(Error::NoOrganisation)?;
         let media = self.systems().media(organisation, asset).await?;
@@ -127,15 +146,20 @@ impl Service {
             return Err(Error::field("/avatar_asset", "is no ready picture of your organisation"));
         };
         self.systems().may_publish(organisation, viewer.user, &media.project_id).await?;
-        let grant = Grant {
-            asset,
-            organisation,
-            name: viewer.user.to_string(),
-            version: self.now().micros(),
-            public: true,
+        let (now, name) = (self.now(), viewer.user.to_string());
+        let version = now.micros();
+        let back = Revocation {
+            asset_id: asset,
+            grant_id: name.clone(),
+            organisation_id: organisation,
+            version: version + 1,
         };
+        let tx = self.store().begin().await?;
+        store::revoke_later(&tx, &back, now.plus(AVATAR_LEASE)).await?;
+        tx.commit().await?;
+        let grant = Grant { asset, organisation, name, version, public: true };
         self.systems().set_public(&grant).await?;
-        Ok(Some((asset, organisation)))
+        Ok(Some(Picture { asset, organisation, version: Some(version + 1) }))
     }
 
     /// Somebody's profile, and how the caller stands to them; unknown where they block the caller.

@@ -14,7 +14,7 @@ use backlot_foundation_events::{EventMeta, outbox};
 use super::Service;
 use crate::error::Error;
 use crate::limits::{DUE_MAX, LEASE, RETRY_MAX};
-use crate::rows::{Post, post_state};
+use crate::rows::{Post, post_state, removed_because};
 use crate::store;
 use crate::systems::Grant;
 
@@ -23,7 +23,7 @@ const RETRY_MIN: Duration = Duration::from_millis(500);
 
 impl Service {
     /// Tells storage what every due post asks for, once; answers how many were due.
-    pub async fn sweep_once(&self) -> Result<usize, Error> {
+    pub(crate) async fn sweep_posts(&self) -> Result<usize, Error> {
         let now = self.now();
         let due = self.store().take_due(now, now.plus(LEASE), DUE_MAX).await?;
         for id in &due {
@@ -77,6 +77,12 @@ impl Service {
                 tags: i32::try_from(post.tags().len()).unwrap_or(i32::MAX),
             };
             outbox::publish(&tx, of(post, now), &event).await?;
+            // Banned while it was being published.
+            let author = store::profile_of(&tx, post.author_id).await?;
+            if !author.is_some_and(|author| author.is_active()) {
+                let public = Post { state: post_state::PUBLIC.to_owned(), ..post.clone() };
+                store::set_post_state(&tx, &public, post_state::HIDDEN, "", now).await?;
+            }
         }
         Ok(tx.commit().await?)
     }
@@ -89,9 +95,12 @@ impl Service {
         if gone {
             let Some(post) = store::lock_post(&tx, post.id).await? else { return Ok(tx.rollback().await?) };
             if public && post.wants_grant() {
-                store::set_post_state(&tx, &post, post_state::REMOVED, "asset_deleted", now).await?;
-                let event =
-                    PostRemoved { author_id: post.author_id.to_string(), reason: "asset_deleted".to_owned() };
+                store::set_post_state(&tx, &post, post_state::REMOVED, removed_because::ASSET_DELETED, now)
+                    .await?;
+                let event = PostRemoved {
+                    author_id: post.author_id.to_string(),
+                    reason: removed_because::ASSET_DELETED.to_owned(),
+                };
                 outbox::publish(&tx, of(&post, now), &event).await?;
             } else {
                 // There is nothing that could still be public.
@@ -107,7 +116,7 @@ impl Service {
     }
 }
 
-fn of(post: &Post, at: backlot_foundation_time::Timestamp) -> EventMeta {
+pub(super) fn of(post: &Post, at: backlot_foundation_time::Timestamp) -> EventMeta {
     EventMeta {
         subject: post.id.to_string(),
         organisation: post.organisation_id.to_string(),

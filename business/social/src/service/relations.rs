@@ -6,8 +6,8 @@ use backlot_foundation_events::outbox;
 use super::{Service, Viewer, admit, leave, meta};
 use crate::error::Error;
 use crate::limits::{FOLLOWS_MAX, HIDDEN_MAX, RELATIONS};
-use crate::rows::Profile;
-use crate::store::{self, Hiding};
+use crate::rows::{Profile, notice};
+use crate::store::{self, Hiding, Notice};
 
 impl Service {
     /// Follows. Following somebody twice is following them.
@@ -28,7 +28,19 @@ impl Service {
         }
         let event = ProfileFollowed { followee_id: other.user_id.to_string() };
         outbox::publish(&tx, meta(other.user_id, viewer, now), &event).await?;
-        Ok(tx.commit().await?)
+        let notice = Notice {
+            to: other.user_id,
+            kind: notice::FOLLOW,
+            actor: Some(viewer.user),
+            post: None,
+            comment: None,
+            text: "",
+            once: format!("follow:{}", viewer.user),
+        };
+        let news = store::notify(&tx, &notice, now).await?;
+        tx.commit().await?;
+        self.tell(news.then_some(other.user_id));
+        Ok(())
     }
 
     /// Follows no longer.

@@ -4,27 +4,44 @@
 //! are there or neither. Rows that several transactions change are taken in one order: the row that names the
 //! act, the post, its tags, words by their text, profiles by their id.
 
+mod cases;
 mod comments;
 mod feeds;
 mod likes;
+mod notifications;
 mod posts;
 mod profiles;
 mod relations;
+mod remixes;
+mod standing;
 
 use backlot_foundation_db::{Db, DbError, WriteTx};
 use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::UserId;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult, Statement, Value};
 
-pub(crate) use comments::{insert as insert_comment, remove as remove_comment};
+pub(crate) use cases::{
+    CasePosition, NewReport, Target, decide as decide_case, lock as lock_case, report as write_report,
+};
+pub(crate) use comments::{
+    insert as insert_comment, remove as remove_comment, set_state as set_comment_state,
+};
 pub(crate) use feeds::{Order, Position, Source};
 pub(crate) use likes::{like, unlike};
+pub(crate) use notifications::{Notice, forget as forget_notifications, forget_rates, mark_read, notify};
 pub(crate) use posts::{
     Counter, Edit, Inserted, Key, bump, edit as edit_post, insert as insert_post, lock as lock_post, put_off,
     set_state as set_post_state, told, words_of,
 };
 pub(crate) use profiles::{NewProfile, Saved, of as profile_of, save as save_profile};
 pub(crate) use relations::{Hiding, Standing, follow, hidden_count, hide, is_apart, unfollow, unhide};
+pub(crate) use remixes::{
+    done as remix_done, failed as remix_failed, insert as insert_remix, put_off as put_off_remix,
+};
+pub(crate) use standing::{
+    Flag, Revocation, begin_closing, begin_erasure, clear_profile, close_step, erase_step, posts_of_asset,
+    revoke_later, revoked, set_flag,
+};
 
 use crate::limits::Rate;
 

@@ -186,9 +186,9 @@ pub(crate) async fn insert(tx: &WriteTx, post: &Post, key: Option<&Key>) -> Resu
     let sql = "INSERT INTO social_posts (id, author_id, organisation_id, state, asset_id, kind, width_px, height_px,
                    duration_ms, title, text, tags, board_id, parent_post_id, share_parameters, remixable, tool,
                    tool_version, model, model_version, parameters, likes, comments, remixes, hot, granted,
-                   grant_version, removed_because, due_at, tries, last_error, created_at, updated_at)
+                   grant_version, removed_because, due_at, tries, last_error, created_at, updated_at, recipe)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                   $21, 0, 0, 0, $22, $23, $24, '', $25, 0, '', $26, $26)";
+                   $21, 0, 0, 0, $22, $23, $24, '', $25, 0, '', $26, $26, $27)";
     execute(tx, sql, insert_values(post)).await?;
     Ok(true)
 }
@@ -221,6 +221,7 @@ fn insert_values(post: &Post) -> Vec<Value> {
         post.grant_version.into(),
         post.due_at.map_or(Value::BigInt(None), Into::into),
         post.created_at.into(),
+        post.recipe.as_str().into(),
     ]
 }
 

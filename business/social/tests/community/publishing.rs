@@ -205,7 +205,7 @@ impl Stage {
     pub(crate) async fn sweep(&self) {
         for _ in 0..3 {
             self.clock.advance(Duration::from_secs(600));
-            self.service.sweep_once().await.unwrap();
+            self.service.sweep().await.unwrap();
         }
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
-use backlot_business_api::RunId;
-use backlot_business_api::doors::{RunOrigin, RunOrigins};
+use backlot_business_api::doors::{Boards, Remix, RunOrigin, RunOrigins};
+use backlot_business_api::{BoardId, RunId};
 use backlot_business_social::{Config, Doors, Migrator, Service};
 use backlot_foundation_db::Db;
 use backlot_foundation_errors::{Problem, codes};
@@ -41,6 +41,10 @@ pub(crate) struct Facts {
     pub(crate) grants: HashMap<(String, String), (i64, bool)>,
     pub(crate) may_not_publish: HashSet<String>,
     pub(crate) origins: HashMap<RunId, RunOrigin>,
+    /// Boards that exist: id, owner, and what they were made from.
+    pub(crate) boards: HashMap<String, (String, Option<Remix>)>,
+    /// Calls of `create_from_post` that get no answer, after their effect.
+    pub(crate) lose_boards: usize,
     /// Calls of `SetPublic` that get no answer before their effect, and after it.
     pub(crate) lose_before: usize,
     pub(crate) lose_after: usize,
@@ -108,6 +112,23 @@ impl Storage for Infra {
         Err(Status::unimplemented("the community runs nothing"))
     }
 
+    async fn copy_public(&self, request: Request<infra::CopyPublicRequest>) -> Answer<infra::Asset> {
+        let request = request.into_inner();
+        let mut facts = self.0.lock();
+        if let Some(copy) = facts.assets.get(&request.copy_id) {
+            return Ok(Response::new(copy.clone()));
+        }
+        let grant = (request.asset_id.clone(), request.grant_id);
+        if !facts.grants.get(&grant).is_some_and(|(_, public)| *public) {
+            return Err(not_found());
+        }
+        let of = facts.assets.get(&request.asset_id).cloned().unwrap_or_default();
+        let copy =
+            infra::Asset { id: request.copy_id.clone(), organisation_id: request.organisation_id, ..of };
+        facts.assets.insert(request.copy_id, copy.clone());
+        Ok(Response::new(copy))
+    }
+
     async fn create_issuer(&self, _: Request<infra::CreateIssuerRequest>) -> Answer<infra::Issuer> {
         Err(Status::unimplemented("the community runs nothing"))
     }
@@ -162,6 +183,29 @@ impl Identity for Infra {
 impl RunOrigins for Infra {
     async fn origin(&self, _: &str, run: RunId) -> Result<Option<RunOrigin>, Problem> {
         Ok(self.0.lock().origins.get(&run).cloned())
+    }
+}
+
+#[async_trait]
+impl Boards for Infra {
+    async fn snapshot(&self, _: &str, user: &str, board: BoardId) -> Result<Value, Problem> {
+        let facts = self.0.lock();
+        let own = facts.boards.get(&board.to_string()).is_some_and(|(owner, _)| owner == user);
+        let node = json!({ "id": "n", "kind": "tool", "x": 0.0, "params": { "prompt": "what was asked for",
+            "input": { "image": RunId::generate() } } });
+        let content = json!({ "nodes": { "n": node }, "edges": {}, "tracks": {} });
+        own.then_some(content).ok_or_else(|| Problem::new(&codes::NOT_FOUND, "There is no such board."))
+    }
+
+    async fn create_from_post(&self, _: &str, user: &str, remix: Remix) -> Result<BoardId, Problem> {
+        let mut facts = self.0.lock();
+        let id = remix.id;
+        facts.boards.entry(id.to_string()).or_insert_with(|| (user.to_owned(), Some(remix)));
+        if facts.lose_boards > 0 {
+            facts.lose_boards -= 1;
+            return Err(Problem::new(&codes::UNAVAILABLE, "The canvas does not answer."));
+        }
+        Ok(id)
     }
 }
 
@@ -259,6 +303,37 @@ impl Stage {
         id
     }
 
+    /// Something happened in infrastructure.
+    pub(crate) async fn hear(&self, event_type: &str, data: Value) {
+        let event = backlot_foundation_events::v1::Event {
+            r#type: event_type.to_owned(),
+            data_json: data.to_string(),
+            ..Default::default()
+        };
+        let tx = self.db.begin_write().await.unwrap();
+        self.service.listener().handle(&tx, &event).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// The answer of a stream, which goes on.
+    pub(crate) async fn stream(&self, person: &Person, path: &str, last: Option<&str>) -> Body {
+        let token = self.token(person);
+        let mut request = HttpRequest::builder().uri(path).header("authorization", format!("Bearer {token}"));
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        response.into_body()
+    }
+
+    fn token(&self, person: &Person) -> String {
+        let (user, organisation) = (person.user.to_string(), person.organisation.to_string());
+        let mut claims = Claims::person("business", &user, &organisation, SystemClock.now());
+        claims.staff = person.staff;
+        self.trust.signer.sign(&claims).unwrap()
+    }
+
     /// Calls as somebody.
     pub(crate) async fn send(
         &self,
@@ -278,14 +353,7 @@ impl Stage {
         body: Option<Value>,
         headers: &[(&str, &str)],
     ) -> (StatusCode, Value) {
-        let mut claims = Claims::person(
-            "business",
-            &person.user.to_string(),
-            &person.organisation.to_string(),
-            SystemClock.now(),
-        );
-        claims.staff = person.staff;
-        let token = self.trust.signer.sign(&claims).unwrap();
+        let token = self.token(person);
         let mut request = HttpRequest::builder()
             .method(method)
             .uri(path)
@@ -356,7 +424,7 @@ fn start(
     clock: &Arc<ManualClock>,
     trust: &Trust,
 ) -> (Service, Router) {
-    let doors = Doors { origins: Arc::new(infra.clone()) };
+    let doors = Doors { origins: Arc::new(infra.clone()), boards: Some(Arc::new(infra.clone())) };
     let service = Service::new(db.clone(), channel.clone(), doors, clock.clone(), Config::default());
     let (router, _) = service.http().split_for_parts();
     let router = router.layer(axum::middleware::from_fn_with_state(trust.verifier.clone(), authenticate));

@@ -393,6 +393,10 @@ impl Storage for Infra {
         Err(Status::unimplemented("tools make nothing public"))
     }
 
+    async fn copy_public(&self, _: Request<infra::CopyPublicRequest>) -> Answer<infra::Asset> {
+        Err(Status::unimplemented("tools copy nothing"))
+    }
+
     async fn sign_public(&self, _: Request<infra::SignPublicRequest>) -> Answer<infra::SignedUrl> {
         Err(Status::unimplemented("tools make nothing public"))
     }

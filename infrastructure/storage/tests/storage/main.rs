@@ -4,6 +4,7 @@ mod concurrency;
 mod crash;
 mod outputs;
 mod probe;
+mod public;
 mod signed;
 mod tenancy;
 mod uploads;

@@ -55,6 +55,11 @@ impl Client {
         document(path, request.timeout(REQUEST_TIMEOUT).send().await).await
     }
 
+    /// Makes something so, however often.
+    pub(super) async fn put(&self, path: &str) -> anyhow::Result<Value> {
+        document(path, self.request(Method::PUT, path).timeout(REQUEST_TIMEOUT).send().await).await
+    }
+
     /// Sends bytes where the server said that they go.
     pub(super) async fn upload(&self, upload: &Value, bytes: Vec<u8>) -> anyhow::Result<()> {
         let url = text(upload, "/url")?;

@@ -13,8 +13,13 @@ const WAIT: Duration = Duration::from_secs(600);
 /// Pause between two looks at it.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Makes a board around the photograph and the clip, and exports its film.
-pub(super) async fn make(api: &Client, photo: &str, clip: &str, report: &mut Report) -> anyhow::Result<()> {
+/// Makes a board around the photograph and the clip, and exports its film. Answers both.
+pub(super) async fn make(
+    api: &Client,
+    photo: &str,
+    clip: &str,
+    report: &mut Report,
+) -> anyhow::Result<(String, String)> {
     report.doing("making a board");
     let board = api.post("/v1/boards", &json!({ "title": "Portrait, two moves" })).await.context("board")?;
     let id = text(&board, "/id")?;
@@ -57,7 +62,7 @@ pub(super) async fn make(api: &Client, photo: &str, clip: &str, report: &mut Rep
     report.keep("film_seconds", film["seconds"].clone());
     let sentence = format!("a film of {} s", film["seconds"]);
     report.done("film", &sentence, json!({ "film_asset": asset, "film_seconds": film["seconds"] }));
-    Ok(())
+    Ok((id, asset))
 }
 
 async fn ended(api: &Client, run: &Value) -> anyhow::Result<Value> {

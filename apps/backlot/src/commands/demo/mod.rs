@@ -5,6 +5,7 @@
 //! company's numbers show all of it. docs/demo.md says where each figure can be read again.
 
 mod client;
+mod community;
 mod film;
 mod people;
 mod report;
@@ -67,7 +68,8 @@ async fn drive(args: &DemoArgs, report: &mut Report) -> anyhow::Result<()> {
     let photo = work::upload_photo(&api, report).await?;
     let enlarged = work::upscale(&api, &photo, report).await?;
     let clip = work::animate(&api, &enlarged, report).await?;
-    film::make(&api, &photo, &clip, report).await?;
+    let (board, film) = film::make(&api, &photo, &clip, report).await?;
+    community::publish_and_remix(&args.url, &api, &board, &film, report).await?;
     work::run_under_mandate(&crew, &photo, report).await?;
     work::revoke_while_queued(&owner, &crew, &photo, report).await?;
     work::accounts(&api, report).await?;

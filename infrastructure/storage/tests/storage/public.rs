@@ -1,0 +1,108 @@
+//! What is made public under a name, and taken back; and copies of it.
+
+use backlot_infrastructure_api::v1;
+use reqwest::Method;
+use serde_json::json;
+use tonic::Code;
+
+use crate::world::{Person, World, png, read, worlds};
+
+fn grant(world: &World, asset: &str, version: i64, public: bool) -> v1::SetPublicRequest {
+    v1::SetPublicRequest {
+        asset_id: asset.to_owned(),
+        organisation_id: world.alice.organisation.to_string(),
+        grant_id: "post-1".to_owned(),
+        version,
+        public,
+    }
+}
+
+fn sign(asset: &str, preview: bool) -> v1::SignPublicRequest {
+    v1::SignPublicRequest { asset_id: asset.to_owned(), grant_id: "post-1".to_owned(), ttl_s: 60, preview }
+}
+
+#[tokio::test]
+async fn an_asset_is_public_exactly_while_the_newest_word_says_so() {
+    for world in worlds().await {
+        let picture = png(32, 32);
+        let asset = world.upload("secret plans.png", "image/png", &picture).await.ok()["id"].clone();
+        let asset = asset.as_str().unwrap();
+        let mut rpc = world.rpc();
+        assert_eq!(rpc.sign_public(sign(asset, false)).await.unwrap_err().code(), Code::NotFound);
+        rpc.set_public(grant(&world, asset, 2, true)).await.unwrap();
+        for preview in [false, true] {
+            let url = rpc.sign_public(sign(asset, preview)).await.unwrap().into_inner().url;
+            assert!(!url.contains("secret"), "its file name stays its owner's: {url}");
+            let bytes = world.http.get(&url).send().await.unwrap().bytes().await.unwrap();
+            assert_eq!(bytes == picture, !preview, "{}", world.name);
+        }
+        // A word that was overtaken on its way changes nothing.
+        rpc.set_public(grant(&world, asset, 1, false)).await.unwrap();
+        rpc.sign_public(sign(asset, false)).await.unwrap();
+        rpc.set_public(grant(&world, asset, 3, false)).await.unwrap();
+        rpc.set_public(grant(&world, asset, 2, true)).await.unwrap();
+        assert_eq!(rpc.sign_public(sign(asset, false)).await.unwrap_err().code(), Code::NotFound);
+        rpc.set_public(grant(&world, asset, 4, true)).await.unwrap();
+        world.call(Method::DELETE, &format!("/v1/assets/{asset}"), None).await.ok();
+        assert!(rpc.sign_public(sign(asset, false)).await.is_err(), "it was deleted");
+        assert!(rpc.set_public(grant(&world, asset, 5, true)).await.is_err(), "and cannot be public again");
+        rpc.set_public(grant(&world, asset, 6, false)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nobody_makes_public_what_is_not_theirs_or_not_ready() {
+    for world in worlds().await {
+        let asset = world.upload("a.png", "image/png", &png(8, 8)).await.ok()["id"].clone();
+        let begun = world.begin("b.png", "image/png", 100).await.ok()["asset"]["id"].clone();
+        let (asset, begun) = (asset.as_str().unwrap(), begun.as_str().unwrap());
+        let mut rpc = world.rpc();
+        let other = Person::new().organisation.to_string();
+        let foreign = v1::SetPublicRequest { organisation_id: other, ..grant(&world, asset, 1, true) };
+        assert_eq!(rpc.set_public(foreign).await.unwrap_err().code(), Code::NotFound);
+        assert!(rpc.set_public(grant(&world, begun, 1, true)).await.is_err());
+        for name in ["", "two words", &"x".repeat(65)] {
+            let named = v1::SetPublicRequest { grant_id: name.to_owned(), ..grant(&world, asset, 1, true) };
+            assert_eq!(rpc.set_public(named).await.unwrap_err().code(), Code::InvalidArgument, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_copy_is_its_new_owners_and_is_made_once_within_their_quota() {
+    for world in worlds().await {
+        let picture = png(64, 64);
+        let asset = world.upload("a.png", "image/png", &picture).await.ok()["id"].clone();
+        let asset = asset.as_str().unwrap();
+        let bob = Person::new();
+        let copy = uuid();
+        let order = v1::CopyPublicRequest {
+            asset_id: asset.to_owned(),
+            grant_id: "post-1".to_owned(),
+            copy_id: copy.clone(),
+            organisation_id: bob.organisation.to_string(),
+            project_id: String::new(),
+            actor_id: bob.user.to_string(),
+        };
+        let mut rpc = world.rpc();
+        assert_eq!(rpc.copy_public(order.clone()).await.unwrap_err().code(), Code::NotFound);
+        rpc.set_public(grant(&world, asset, 1, true)).await.unwrap();
+        for _ in 0..2 {
+            let made = rpc.copy_public(order.clone()).await.unwrap().into_inner();
+            assert_eq!((made.id.as_str(), made.width_px), (copy.as_str(), 64));
+        }
+        let usage = world.service.usage(bob.organisation).await.unwrap();
+        assert_eq!((usage.used_bytes, usage.reserved_bytes), (picture.len() as i64, 0), "{}", world.name);
+        // The copy lives on without the original.
+        world.call(Method::DELETE, &format!("/v1/assets/{asset}"), None).await.ok();
+        let seen = read(world.send(&bob, Method::GET, &format!("/v1/assets/{copy}"), None).await).await.ok();
+        assert_eq!((&seen["state"], &seen["inputs"]), (&json!("ready"), &json!([])));
+        let content = world.send(&bob, Method::GET, &format!("/v1/assets/{copy}/content"), None).await;
+        let url = content.headers()["location"].to_str().unwrap().to_owned();
+        assert_eq!(world.http.get(&url).send().await.unwrap().bytes().await.unwrap(), picture);
+    }
+}
+
+fn uuid() -> String {
+    backlot_infrastructure_api::AssetId::generate().to_string()
+}
