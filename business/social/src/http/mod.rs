@@ -72,7 +72,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Person {
         let Caller(claims) = Caller::from_request_parts(parts, state).await?;
         let looks = parts.method == Method::GET || parts.method == Method::HEAD;
         let scope = if looks { SCOPE_READ } else { SCOPE_WRITE };
-        if !claims.allows_scope(scope) && !(looks && claims.allows_scope(SCOPE_WRITE)) {
+        // Whoever may write may look.
+        let covered = claims.allows_scope(scope) || (looks && claims.allows_scope(SCOPE_WRITE));
+        if !covered {
             return Err(Problem::new(&SCOPE_MISSING, format!("Use a key that has the scope \"{scope}\"."))
                 .with_extra("scope", scope));
         }

@@ -51,6 +51,10 @@ struct Origin {
     model: String,
     model_version: String,
     parameters: String,
+    /// What stood on the board it was made on, as JSON; empty where there was none.
+    recipe: String,
+    /// The post that board was made from.
+    parent: Option<PostId>,
 }
 
 impl Service {
@@ -75,9 +79,9 @@ impl Service {
         let media = self.publishable(organisation, new.asset).await?;
         self.systems().may_publish(organisation, viewer.user, &media.project_id).await?;
         let own = self.participant(viewer).await?;
-        let origin = self.origin(organisation, &media).await?;
-        let made_on = self.made_on(viewer, organisation, new.board_id.as_deref()).await?;
-        let post = self.new_post(viewer, organisation, &new, edit, &media, origin, made_on);
+        let mut origin = self.origin(organisation, &media).await?;
+        (origin.recipe, origin.parent) = self.made_on(viewer, organisation, new.board_id.as_deref()).await?;
+        let post = self.new_post(viewer, organisation, &new, edit, &media, origin);
         let tx = self.store().begin().await?;
         admit(&tx, &own, POSTS, post.created_at).await?;
         if !store::insert_post(&tx, &post, key.as_ref()).await? {
@@ -168,6 +172,7 @@ impl Service {
             model: known.model,
             model_version: known.model_version,
             parameters,
+            ..Origin::default()
         })
     }
 
@@ -179,7 +184,6 @@ impl Service {
         edit: Edit,
         media: &Media,
         origin: Origin,
-        (recipe, parent): (String, Option<PostId>),
     ) -> Post {
         let now = self.now();
         Post {
@@ -196,7 +200,7 @@ impl Service {
             text: edit.text,
             tags: serde_json::to_string(&edit.tags).unwrap_or_default(),
             board_id: new.board_id.clone(),
-            parent_post_id: parent,
+            parent_post_id: origin.parent,
             share_parameters: edit.share_parameters,
             remixable: edit.remixable,
             tool: origin.tool,
@@ -204,7 +208,7 @@ impl Service {
             model: origin.model,
             model_version: origin.model_version,
             parameters: origin.parameters,
-            recipe,
+            recipe: origin.recipe,
             likes: 0,
             comments: 0,
             remixes: 0,
