@@ -35,6 +35,8 @@ HTTP_S = 30
 SILENCE_S = 5
 # How long an interrupted prompt may take to end: the agent kills this process two seconds after SIGTERM.
 INTERRUPT_S = 1.5
+# Seconds between two questions whether the history holds what has ended.
+HISTORY_S = 0.05
 NODES_MAX = 500
 FIELDS_MAX = 40
 OUTPUT_BYTES_MAX = 1 << 30
@@ -414,6 +416,9 @@ def run(server: Server, workflow: dict, fields: list, given: dict, folder: pathl
     prompt_id, client_id = str(uuid.uuid4()), uuid.uuid4().hex
     try:
         follow(server, prompt, prompt_id, client_id)
+        # ComfyUI says that a prompt has succeeded before its history holds what it made.
+        while not is_over(server, prompt_id):
+            time.sleep(HISTORY_S)
         return fetch(server, prompt_id, folder)
     except Canceled:
         interrupt(server, prompt_id)

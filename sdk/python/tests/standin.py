@@ -154,6 +154,8 @@ class Comfy:
             except Exception as error:
                 say("execution_error", node_id=name, node_type=prompt[name]["class_type"], exception_message=str(error), exception_type=type(error).__name__, traceback=[])
                 result = "error"
+            # As with the real one, the end is said before the history holds it: here always long enough to be noticed.
+            time.sleep(0.1)
             with self.lock:
                 self.history[prompt_id] = {"prompt": self.running, "outputs": outputs, "status": {"status_str": result, "completed": result == "success", "messages": status}}
                 self.running = None
