@@ -342,7 +342,10 @@ async fn every_definition_that_ships_is_sql_that_the_engine_takes() {
             "time_to_first_result_p50",
             "time_to_first_result_p90",
             "credit_burn",
-            "cost_per_run"
+            "cost_per_run",
+            "posts_published",
+            "likes_given",
+            "remix_share"
         ]
     );
 }
@@ -409,8 +412,8 @@ async fn the_numbers_are_for_staff() {
     let wrong = code(ask(Some(true), "/v1/metrics/dau?from=2024-13-01").await);
     assert_eq!(wrong, (422, "metric_range_invalid".to_owned()));
     let (_, list) = ask(Some(true), "/v1/metrics").await;
-    assert_eq!(list["items"].as_array().unwrap().len(), 9);
+    assert_eq!(list["items"].as_array().unwrap().len(), 12);
     assert_eq!(list["items"][0]["type"], "simple");
     let (_, all) = ask(Some(true), "/v1/metrics?components=true").await;
-    assert_eq!(all["items"].as_array().unwrap().len(), 14);
+    assert_eq!(all["items"].as_array().unwrap().len(), 18);
 }
