@@ -149,6 +149,11 @@ pub(crate) fn awareness<'a>(presences: impl ExactSizeIterator<Item = &'a Presenc
     out
 }
 
+/// Nobody's presence: a message in which there is nothing, for clients that take silence for a lost connection.
+pub(crate) fn nobody() -> Vec<u8> {
+    awareness(std::iter::empty())
+}
+
 /// JSON from the server: `lib0`'s variable-length string after our type.
 pub(crate) fn custom(json: &Value) -> Vec<u8> {
     let mut out = Vec::new();

@@ -19,6 +19,7 @@ mod model;
 mod orders;
 mod people;
 mod plan;
+mod presence;
 mod reconcile;
 mod role;
 mod room;

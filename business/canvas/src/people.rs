@@ -35,12 +35,6 @@ impl Service {
         if !known && members.len() as u64 >= MEMBERS_MAX {
             return Err(Error::Full { what: "people", max: MEMBERS_MAX });
         }
-        let other_owner = members
-            .iter()
-            .any(|member| member.user_id != user && Role::parse(&member.role) == Some(Role::Owner));
-        if role != Role::Owner && !other_owner {
-            return Err(last_owner());
-        }
         self.name(id, user, role, &actor.id).await
     }
 
@@ -52,7 +46,9 @@ impl Service {
             added_by: by.to_owned(),
             at,
         };
-        self.store().put_member(id, &member).await?;
+        if !self.store().put_member(id, &member).await? {
+            return Err(last_owner());
+        }
         self.access_changed(Change::Board(id));
         Ok(at)
     }

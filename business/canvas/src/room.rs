@@ -16,12 +16,13 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::command::{Command, check};
 use crate::crdt::{Document, Refusal};
 use crate::error::Error;
-use crate::frames::{self, Frame, Presence};
+use crate::frames::{self, Frame};
 use crate::limits::{
-    AWARENESS_BYTES_MAX, AWARENESS_PER_SESSION_MAX, DOCUMENT_BYTES_MAX, REPLICA_POLL, ROOM_BATCH, ROOM_IDLE,
-    SESSIONS_MAX, TAIL_BYTES_MAX, TAIL_UPDATES_MAX, UPDATE_BYTES_MAX,
+    DOCUMENT_BYTES_MAX, REPLICA_POLL, ROOM_BATCH, ROOM_IDLE, SESSIONS_MAX, TAIL_BYTES_MAX, TAIL_UPDATES_MAX,
+    UPDATE_BYTES_MAX,
 };
 use crate::model::Board;
+use crate::presence::Presences;
 use crate::rooms::Rooms;
 use crate::socket::Change;
 use crate::store::{NewUpdate, Store};
@@ -122,7 +123,7 @@ pub(crate) struct Room {
     tail_updates: usize,
     tail_bytes: usize,
     sessions: HashMap<u64, Session>,
-    presences: HashMap<u64, (Presence, u64)>,
+    presences: Presences,
     pending: Vec<Pending>,
 }
 
@@ -162,7 +163,7 @@ impl Room {
             tail_updates: 0,
             tail_bytes: 0,
             sessions: HashMap::new(),
-            presences: HashMap::new(),
+            presences: Presences::default(),
             pending: Vec::new(),
         };
         room.read_again().await?;
@@ -249,9 +250,7 @@ impl Room {
             return Err(Error::Full { what: "people at once", max: SESSIONS_MAX as u64 });
         }
         let mut greeting = vec![frames::step1(&self.document.state_vector())];
-        if !self.presences.is_empty() {
-            greeting.push(frames::awareness(self.presences.values().map(|(presence, _)| presence)));
-        }
+        greeting.extend(self.presences.message());
         for bytes in greeting {
             let _ = session.outbox.try_send(Said::Bytes(bytes.into()));
         }
@@ -265,13 +264,7 @@ impl Room {
             return;
         }
         metrics::gauge!("backlot_board_sessions").decrement(1.0);
-        let gone: Vec<u64> =
-            self.presences.iter().filter(|(_, (_, of))| *of == session).map(|(client, _)| *client).collect();
-        let gone: Vec<Presence> = gone
-            .into_iter()
-            .filter_map(|client| self.presences.remove(&client))
-            .map(|(presence, _)| Presence { clock: presence.clock + 1, json: "null".to_owned(), ..presence })
-            .collect();
+        let gone = self.presences.leave(session);
         if !gone.is_empty() {
             self.send(&frames::awareness(gone.iter()), None);
         }
@@ -289,8 +282,7 @@ impl Room {
             Frame::Update(bytes) => self.update(session, &bytes).await?,
             Frame::Awareness(bytes) => self.awareness(session, &bytes),
             Frame::QueryAwareness => {
-                let all = frames::awareness(self.presences.values().map(|(presence, _)| presence));
-                self.send_to(session, all);
+                self.send_to(session, self.presences.message().unwrap_or_else(frames::nobody));
             }
             Frame::Other => (),
         }
@@ -327,6 +319,8 @@ impl Room {
         self.commit().await?;
         self.read_again().await?;
         self.refuse(session, Error::refused(refusal));
+        // What waited for changes that had not come yet was forgotten, too: the others are asked for it again.
+        self.send(&frames::step1(&self.document.state_vector()), None);
         Ok(())
     }
 
@@ -342,31 +336,14 @@ impl Room {
         self.leave(session);
     }
 
+    /// Everybody hears of it, also who said it: y-websocket takes half a minute without a message for a lost
+    /// connection, and the echo of its own presence is what it hears on a board that is quiet.
     fn awareness(&mut self, session: u64, bytes: &[u8]) {
-        let Ok(presences) = frames::presences(bytes) else { return };
-        let mut heard = Vec::new();
-        for presence in presences {
-            if presence.json.len() > AWARENESS_BYTES_MAX {
-                continue;
-            }
-            let before = self.presences.get(&presence.client);
-            // Nobody speaks for another connection, and y-websocket repeats what it has heard of others.
-            if before.is_some_and(|(known, of)| *of != session || known.clock > presence.clock) {
-                continue;
-            }
-            if presence.json == "null" {
-                self.presences.remove(&presence.client);
-            } else {
-                let own = self.presences.values().filter(|(_, of)| *of == session).count();
-                if before.is_none() && own >= AWARENESS_PER_SESSION_MAX {
-                    continue;
-                }
-                self.presences.insert(presence.client, (presence.clone(), session));
-            }
-            heard.push(presence);
-        }
+        let Some(actor) = self.sessions.get(&session).map(|session| session.actor.clone()) else { return };
+        let Ok(said) = frames::presences(bytes) else { return };
+        let heard = self.presences.hear(session, &actor, said);
         if !heard.is_empty() {
-            self.send(&frames::awareness(heard.iter()), Some(session));
+            self.send(&frames::awareness(heard.iter()), None);
         }
     }
 
@@ -404,8 +381,12 @@ impl Room {
         // heard of these changes; their clients still have them, and send them again when they come back.
         let appended = self.ground.store.append(self.id, self.seq, &updates, self.nodes, now).await?;
         let appended = appended.ok_or_else(|| Error::BoardUnknown(self.id.to_string()))?;
-        self.take_in(&appended.missed)?;
-        self.seq = appended.seq;
+        match &appended.missed {
+            Some(missed) => self.take_in(missed)?,
+            // Without this the document would lack what was folded, and the next fold would lose it for good.
+            None => self.catch_up().await?,
+        }
+        self.seq = self.seq.max(appended.seq);
         for one in pending {
             self.tail_updates += 1;
             self.tail_bytes += one.bytes.len();
@@ -440,9 +421,7 @@ impl Room {
         if seq > self.seq {
             let updates = self.ground.store.updates(self.id, self.seq).await?;
             if i64::try_from(updates.len()).unwrap_or(0) < seq - self.seq {
-                // Folded away meanwhile.
-                self.read_again().await?;
-                self.send(&frames::update(&self.document.snapshot()), None);
+                self.catch_up().await?;
             } else {
                 self.seq += updates.len() as i64;
                 self.take_in(&updates)?;
@@ -452,6 +431,13 @@ impl Room {
             self.access_version = access_version;
             let _ = self.ground.changes.send(Change::Board(self.id));
         }
+        Ok(())
+    }
+
+    /// Reads what another replica has folded away meanwhile, and tells all of it.
+    async fn catch_up(&mut self) -> Result<(), Closed> {
+        self.read_again().await?;
+        self.send(&frames::update(&self.document.snapshot()), None);
         Ok(())
     }
 
@@ -506,3 +492,6 @@ impl Drop for Room {
         metrics::gauge!("backlot_board_sessions").decrement(self.sessions.len() as f64);
     }
 }
+
+#[cfg(test)]
+mod tests;

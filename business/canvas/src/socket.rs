@@ -29,7 +29,7 @@ use crate::role::Role;
 use crate::room::{Ask, Said, Session};
 use crate::service::{Actor, Service};
 
-/// Silence after which the server asks whether anybody is there.
+/// How often the server asks whether anybody is there, and what they may do. Less than y-websocket's half a minute.
 const PING_AFTER: Duration = Duration::from_secs(20);
 /// Silence after which nobody is.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -238,6 +238,14 @@ impl Line {
                 _ = pinged.tick() => {
                     if last.elapsed() > SILENCE_MAX || self.send(Message::Ping(Bytes::new())).await.is_err() {
                         return None;
+                    }
+                    // Browsers show pings to nobody: y-websocket would take a quiet board for a lost connection.
+                    if self.send(Message::Binary(frames::nobody().into())).await.is_err() {
+                        return None;
+                    }
+                    // A mandate or a role that has run out says so to nobody.
+                    if let Some(end) = self.ask_again().await {
+                        return Some(end);
                     }
                 }
             }

@@ -52,8 +52,9 @@ pub(crate) struct Stored {
 pub(crate) struct Appended {
     /// The number of the last update.
     pub(crate) seq: i64,
-    /// Updates of other replicas that came between, in order.
-    pub(crate) missed: Vec<Vec<u8>>,
+    /// Updates of other replicas that came between, in order; `None`: another replica has folded some of them into
+    /// the snapshot already, so the whole document is to be read again.
+    pub(crate) missed: Option<Vec<Vec<u8>>>,
 }
 
 /// An update to append.
@@ -258,10 +259,12 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let seq: i64 = row.try_get("", "seq")?;
         let first = seq - count + 1;
-        let missed = match first > known + 1 {
+        let between = first - 1 - known;
+        let missed = match between > 0 {
             true => updates_after(&*tx, tx.backend(), id, known).await?,
             false => Vec::new(),
         };
+        let is_whole = i64::try_from(missed.len()).is_ok_and(|count| count >= between);
         for (number, update) in (first..).zip(updates) {
             let sql =
                 "INSERT INTO board_updates (board_id, seq, bytes, actor_id, at) VALUES ($1, $2, $3, $4, $5)";
@@ -275,7 +278,7 @@ impl Store {
             execute(&tx, sql, values).await?;
         }
         tx.commit().await?;
-        Ok(Some(Appended { seq, missed }))
+        Ok(Some(Appended { seq, missed: is_whole.then_some(missed) }))
     }
 
     /// Folds the log up to `seq` into a snapshot. False where another replica has written meanwhile.

@@ -78,12 +78,12 @@ impl Store {
         Ok(rows.iter().map(|row| MemberRow::from_query_result(row, "")).collect::<Result<_, DbErr>>()?)
     }
 
-    /// Gives a role.
-    pub(crate) async fn put_member(&self, board: BoardId, member: &MemberRow) -> Result<(), DbError> {
+    /// Gives a role, unless it would take the last owner's. False where it would.
+    pub(crate) async fn put_member(&self, board: BoardId, member: &MemberRow) -> Result<bool, DbError> {
         let tx = self.db().begin_write().await?;
-        put_member(&tx, board, member).await?;
         bump(&tx, board).await?;
-        tx.commit().await
+        put_member(&tx, board, member).await?;
+        keep_an_owner(tx, board).await
     }
 
     /// Takes the role away, unless it is the last owner's. False where it was.
@@ -92,15 +92,7 @@ impl Store {
         bump(&tx, board).await?;
         let sql = "DELETE FROM board_members WHERE board_id = $1 AND user_id = $2";
         execute(&tx, sql, vec![board.into(), user.into()]).await?;
-        let sql = "SELECT user_id FROM board_members WHERE board_id = $1 AND role = 'owner' LIMIT 1";
-        let owner =
-            tx.query_one_raw(Statement::from_sql_and_values(tx.backend(), sql, [board.into()])).await?;
-        if owner.is_none() {
-            tx.rollback().await?;
-            return Ok(false);
-        }
-        tx.commit().await?;
-        Ok(true)
+        keep_an_owner(tx, board).await
     }
 
     /// Writes a share link.
@@ -234,6 +226,18 @@ impl Store {
         let count: i64 = row.map(|row| row.try_get("", "n")).transpose()?.unwrap_or(0);
         Ok(u64::try_from(count).unwrap_or(0))
     }
+}
+
+/// Commits where the board still has an owner by name; its row is locked, so two owners cannot go at once.
+async fn keep_an_owner(tx: WriteTx, board: BoardId) -> Result<bool, DbError> {
+    let sql = "SELECT user_id FROM board_members WHERE board_id = $1 AND role = 'owner' LIMIT 1";
+    let owner = tx.query_one_raw(Statement::from_sql_and_values(tx.backend(), sql, [board.into()])).await?;
+    if owner.is_none() {
+        tx.rollback().await?;
+        return Ok(false);
+    }
+    tx.commit().await?;
+    Ok(true)
 }
 
 pub(super) async fn put_member(tx: &WriteTx, board: BoardId, member: &MemberRow) -> Result<(), DbError> {

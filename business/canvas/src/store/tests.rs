@@ -50,10 +50,10 @@ async fn an_update_is_there_in_order_and_folds_away() {
         let row = row();
         store.insert(&row, Some(vec![9])).await.unwrap();
         let first = store.append(row.id, 0, &[update(b"a"), update(b"b")], 1, at(2)).await.unwrap().unwrap();
-        assert_eq!(first, Appended { seq: 2, missed: Vec::new() });
+        assert_eq!(first, Appended { seq: 2, missed: Some(Vec::new()) });
         // Another replica that has seen nothing yet hears of both.
         let second = store.append(row.id, 0, &[update(b"c")], 2, at(3)).await.unwrap().unwrap();
-        assert_eq!(second, Appended { seq: 3, missed: vec![b"a".to_vec(), b"b".to_vec()] });
+        assert_eq!(second, Appended { seq: 3, missed: Some(vec![b"a".to_vec(), b"b".to_vec()]) });
         let stored = store.document(row.id).await.unwrap().unwrap();
         assert_eq!((stored.snapshot, stored.seq), (Some(vec![9]), 3));
         assert_eq!(stored.updates, [b"a".to_vec(), b"b".to_vec(), b"c".to_vec()]);
@@ -63,8 +63,12 @@ async fn an_update_is_there_in_order_and_folds_away() {
         let stored = store.document(row.id).await.unwrap().unwrap();
         assert_eq!((stored.snapshot, stored.updates.len(), stored.seq), (Some(vec![1, 2]), 0, 3));
 
+        // Who has not seen what was folded is told to read everything, not that nothing came between.
+        let late = store.append(row.id, 1, &[update(b"d")], 2, at(4)).await.unwrap().unwrap();
+        assert_eq!(late, Appended { seq: 4, missed: None });
+
         store.delete(row.id, at(4)).await.unwrap();
-        assert!(store.append(row.id, 3, &[update(b"d")], 2, at(5)).await.unwrap().is_none());
+        assert!(store.append(row.id, 4, &[update(b"d")], 2, at(5)).await.unwrap().is_none());
         assert!(
             store.document(row.id).await.unwrap().is_none() && store.board(row.id).await.unwrap().is_none()
         );
