@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use backlot_business_api::{BoardId, codes};
 use backlot_business_tools as tools;
 use backlot_foundation_errors::Problem;
-
 use backlot_infrastructure_api::v1::storage_client::StorageClient;
 use backlot_infrastructure_api::v1::{AssetState, GetAssetRequest};
 use backlot_infrastructure_api::{AssetId, MandateId, OrganisationId};
@@ -23,7 +22,7 @@ use crate::plan::{Takes, tools_actor};
 use crate::role::Role;
 use crate::runs::Frozen;
 use crate::service::{Actor, Service};
-use crate::store::{ChildRow, RunRow};
+use crate::store::{BoardRow, ChildRow, RunRow};
 
 /// Name of the tool.
 const TOOL: &str = "film";
@@ -47,6 +46,28 @@ pub(crate) struct FilmOrder {
     pub(crate) mandate: Option<MandateId>,
 }
 
+/// What a film would cost.
+#[derive(Debug, Clone)]
+pub(crate) struct FilmQuote {
+    pub(crate) revision: i64,
+    pub(crate) price_micro: i64,
+    pub(crate) run_ms: i64,
+    /// As it would be given to tools; its maximum is not set.
+    order: Frozen,
+}
+
+impl FilmQuote {
+    /// How long it would be.
+    pub(crate) fn length_ms(&self) -> i64 {
+        self.order.input["length_ms"].as_i64().unwrap_or(0)
+    }
+
+    /// How many clips it is cut from.
+    pub(crate) fn clips(&self) -> usize {
+        self.order.input["clips"].as_array().map_or(0, Vec::len)
+    }
+}
+
 /// A clip with what it shows.
 #[derive(Debug, Clone, PartialEq)]
 struct Cut {
@@ -59,6 +80,17 @@ struct Cut {
 }
 
 impl Service {
+    /// What a board's film would cost now. It promises nothing and holds nothing.
+    pub(crate) async fn quote_film(
+        &self,
+        actor: &Actor,
+        id: BoardId,
+        order: &FilmOrder,
+    ) -> Result<FilmQuote, Error> {
+        let (board, _) = self.at_least(actor, id, Role::Viewer).await?;
+        self.price_film(actor, &board, order).await
+    }
+
     /// Accepts the export of a board's film: one child, a run of the tool `film`.
     pub(crate) async fn order_film(
         &self,
@@ -68,17 +100,34 @@ impl Service {
         key: Option<&str>,
     ) -> Result<RunRow, Error> {
         let (board, _) = self.at_least(actor, id, Role::Editor).await?;
-        if board.organisation_id != actor.organisation {
-            return Err(Error::RunsElsewhere);
-        }
         let body = json!({ "film": id, "width": order.width, "height": order.height, "fps": order.fps,
             "loudness_lufs": order.loudness_lufs, "max_price_micro": order.max_price_micro, "mandate": order.mandate });
         let key = key.map(|key| key_of(key, &body));
         if let Some(before) = self.replayed(actor.organisation, key.as_ref()).await? {
             return Ok(before);
         }
-        let seen = self.read(actor, id).await?;
-        let takes = Takes::of(self.store().takes(id, None, None, TAKES_READ_MAX).await?);
+        let quote = self.price_film(actor, &board, order).await?;
+        let price_micro = quote.price_micro;
+        self.check_price(actor, &board, price_micro, order.max_price_micro, order.mandate).await?;
+        let budget_micro = order.max_price_micro.unwrap_or(price_micro);
+        let frozen = Frozen { max_price_micro: budget_micro, ..quote.order };
+        let money = (price_micro, budget_micro);
+        let run = self.new_run(actor, &board, "film", quote.revision, money, order.mandate);
+        self.accept(run, vec![child_of(&frozen, price_micro)?], key.as_ref()).await
+    }
+
+    /// The film as the board is now, as an order of the tool, with its price.
+    async fn price_film(
+        &self,
+        actor: &Actor,
+        board: &BoardRow,
+        order: &FilmOrder,
+    ) -> Result<FilmQuote, Error> {
+        if board.organisation_id != actor.organisation {
+            return Err(Error::RunsElsewhere);
+        }
+        let seen = self.read(actor, board.id).await?;
+        let takes = Takes::of(self.store().takes(board.id, None, None, TAKES_READ_MAX).await?);
         let tracks = self.cuts(actor.organisation, &seen.board, &takes).await?;
         let input = input_of(&tracks, order)?;
         let tool = self.tools().tool(TOOL, None).map_err(Problem::from)?;
@@ -92,20 +141,20 @@ impl Service {
             max_price_micro: None,
         };
         let quote = self.tools().quote(&tools_actor(actor), &asked).await.map_err(Problem::from)?;
-        let price_micro = quote.price_micro;
-        self.check_price(actor, &board, price_micro, order.max_price_micro, order.mandate).await?;
-        let budget_micro = order.max_price_micro.unwrap_or(price_micro);
         let frozen = Frozen {
             tool: TOOL.to_owned(),
             version,
             input,
             project: board.project_id,
             mandate: order.mandate,
-            max_price_micro: budget_micro,
+            max_price_micro: 0,
         };
-        let money = (price_micro, budget_micro);
-        let run = self.new_run(actor, &board, "film", seen.revision, money, order.mandate);
-        self.accept(run, vec![child_of(&frozen, price_micro)?], key.as_ref()).await
+        Ok(FilmQuote {
+            revision: seen.revision,
+            price_micro: quote.price_micro,
+            run_ms: quote.estimate.run_ms.max(quote.predicted_ms),
+            order: frozen,
+        })
     }
 
     /// The clips of each track, with the media that they show.

@@ -1,6 +1,7 @@
 //! The HTTP API of the canvas: decode, call, encode.
 
 mod boards;
+mod films;
 mod people;
 mod runs;
 
@@ -33,6 +34,7 @@ impl Service {
         boards::routes()
             .merge(people::routes())
             .merge(runs::routes())
+            .merge(films::routes())
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .with_state(self.clone())
     }

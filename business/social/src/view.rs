@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use backlot_business_api::{CaseId, CommentId, NotificationId, PostId};
 use backlot_foundation_time::Timestamp;
-use backlot_infrastructure_api::UserId;
+use backlot_infrastructure_api::{AssetId, UserId};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -51,6 +51,8 @@ pub(crate) struct ProfileView {
     pub bio: String,
     /// Route of their picture.
     pub avatar_url: Option<String>,
+    /// The caller's own picture, to be sent back with `PUT /v1/profiles/me`; null in everybody else's profile.
+    pub avatar_asset: Option<AssetId>,
     /// `active`; of the caller's own and for staff also `suspended`, `banned` or `erased`.
     pub state: String,
     /// Public posts.
@@ -78,6 +80,7 @@ impl ProfileView {
             name: profile.name.clone(),
             bio: profile.bio.clone(),
             avatar_url: avatar_url(profile),
+            avatar_asset: profile.avatar_asset.filter(|_| profile.user_id == viewer.user),
             state: profile.state.clone(),
             posts: profile.posts,
             followers: profile.followers,

@@ -74,6 +74,10 @@ async fn four_systems_an_edge_and_an_agent_run_the_demo_on_postgresql_and_s3() {
     let summary = lines.last().expect("a summary");
     assert_eq!(summary["ledger_balanced"], Value::Bool(true), "{summary}");
     assert!(summary["dau"].as_f64().is_some_and(|dau| dau >= 1.0), "{summary}");
+    for key in ["film_asset", "post_id", "remix_board_id"] {
+        assert!(summary[key].is_string(), "{key}: {summary}");
+    }
+    assert!(summary["film_seconds"].as_f64().is_some_and(|seconds| seconds > 3.0), "{summary}");
 
     // A board's live connection goes through the edge to a system that runs apart, and ends at the edge.
     let board = staff.api.post("/v1/boards", &json!({ "title": "Apart" })).await.text("/id");

@@ -1,7 +1,6 @@
 // Calls of /v1/boards. The document itself does not come this way: it is synchronised over the board's socket.
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, query } from "./http";
-import { ProblemError } from "./problem";
 import type { Page } from "./types";
 
 export type BoardRole = "owner" | "editor" | "commenter" | "viewer";
@@ -219,20 +218,9 @@ export const boardCalls = {
   cancel: (runId: string) => api.post<BoardRun>(`/v1/board-runs/${runId}/cancel`),
   export: (id: string, body: FilmOrder, key: string) =>
     api.post<BoardRun>(`/v1/boards/${id}/export`, body, { "idempotency-key": key }),
-  /**
-   * What the film would cost. The server prices an order before it takes it, and refuses one above its maximum with
-   * the price: an order that may cost nothing is the question, and is never taken.
-   */
-  filmPrice: async (id: string, order: FilmOrder): Promise<number> => {
-    try {
-      const body = { ...order, max_price_micro: 0 };
-      return (await api.post<BoardRun>(`/v1/boards/${id}/export`, body, once())).price_micro;
-    } catch (error) {
-      const price = error instanceof ProblemError ? error.problem.price_micro : undefined;
-      if (typeof price === "number") return price;
-      throw error;
-    }
-  },
+  /** What the film would cost; nothing is held. */
+  filmPrice: async (id: string, order: FilmOrder): Promise<number> =>
+    (await api.post<{ price_micro: number }>(`/v1/boards/${id}/export/quote`, order)).price_micro,
   comment: (id: string, body: { node?: string; text: string }) =>
     api.post<BoardComment>(`/v1/boards/${id}/comments`, body),
   resolve: (id: string, comment: string) => api.post<void>(`/v1/boards/${id}/comments/${comment}/resolve`),

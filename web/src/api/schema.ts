@@ -1059,6 +1059,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/boards/{id}/export/quote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ask what the export would cost, and whether the storyboard can be exported. Nothing is held. */
+        post: operations["quote_film"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/boards/{id}/members": {
         parameters: {
             query?: never;
@@ -3537,6 +3554,29 @@ export interface components {
         };
         /** Format: uuid */
         BoardCommentId: string;
+        /** @description A page of them. */
+        BoardCommentList: {
+            /** @description The oldest first. */
+            items: components["schemas"]["BoardCommentView"][];
+            /** @description Where the next page begins; null: this is the last. */
+            next?: string | null;
+        };
+        /** @description A comment. */
+        BoardCommentView: {
+            /** @description Who says it. */
+            author_id: string;
+            /** @description When. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Names it. */
+            id: components["schemas"]["BoardCommentId"];
+            /** @description The node that it is about; null: the board. */
+            node?: string | null;
+            resolved_at?: components["schemas"]["Timestamp"] | null;
+            /** @description Who said so. */
+            resolved_by?: string | null;
+            /** @description What it says. */
+            text: string;
+        };
         /** Format: uuid */
         BoardId: string;
         /** @description Boards. */
@@ -3660,6 +3700,18 @@ export interface components {
             title: string;
             /** @description When it was changed last. */
             updated_at: components["schemas"]["Timestamp"];
+        };
+        /**
+         * @description What staff decide.
+         * @enum {string}
+         */
+        CaseDecision: "keep" | "remove" | "ban";
+        /** @description What to do. */
+        CaseDecisionBody: {
+            /** @description `keep`, `remove` or `ban`. Keeping what was taken down brings it back. */
+            decision: components["schemas"]["CaseDecision"];
+            /** @description Up to 1,000 characters, which the author reads. */
+            reason?: string;
         };
         /** Format: uuid */
         CaseId: string;
@@ -3941,27 +3993,26 @@ export interface components {
         };
         /** Format: uuid */
         CommentId: string;
-        /** @description A page of them. */
+        /** @description Comments on a post. */
         CommentList: {
-            /** @description The oldest first. */
+            /** @description Newest first. */
             items: components["schemas"]["CommentView"][];
             /** @description Where the next page begins; null: this is the last. */
             next?: string | null;
         };
         /** @description A comment. */
         CommentView: {
-            /** @description Who says it. */
-            author_id: string;
+            /** @description Who wrote it. */
+            author: components["schemas"]["AuthorView"];
             /** @description When. */
             created_at: components["schemas"]["Timestamp"];
-            /** @description Names it. */
-            id: components["schemas"]["BoardCommentId"];
-            /** @description The node that it is about; null: the board. */
-            node?: string | null;
-            resolved_at?: components["schemas"]["Timestamp"] | null;
-            /** @description Who said so. */
-            resolved_by?: string | null;
-            /** @description What it says. */
+            /** @description Its id. */
+            id: components["schemas"]["CommentId"];
+            /** @description Whether it is the caller's. */
+            is_mine: boolean;
+            /** @description The post. */
+            post_id: components["schemas"]["PostId"];
+            /** @description What they wrote. */
             text: string;
         };
         /** @description A board to make. */
@@ -3980,18 +4031,6 @@ export interface components {
             expires_in_s?: number | null;
             /** @description What it gives: anything but owner. */
             role: components["schemas"]["business_Role"];
-        };
-        /**
-         * @description What a person decides.
-         * @enum {string}
-         */
-        Decision: "release" | "uphold";
-        /** @description What a person of the staff decides. */
-        DecisionBody: {
-            /** @description Let it pass, or keep it refused. */
-            decision: components["schemas"]["Decision"];
-            /** @description Why. */
-            note?: string;
         };
         /** @description What a board says at one moment. */
         DocumentView: {
@@ -4107,6 +4146,31 @@ export interface components {
             node: string;
             /** @description What people read; left out: as proposed. */
             title?: string | null;
+        };
+        /** @description What a film would cost. It promises nothing. */
+        FilmQuoteView: {
+            /** @description How many clips it would be cut from. */
+            clips: number;
+            /**
+             * Format: int64
+             * @description What the export would hold, and charge where it succeeds.
+             */
+            price_micro: number;
+            /**
+             * Format: int64
+             * @description Of the document.
+             */
+            revision: number;
+            /**
+             * Format: int64
+             * @description How long making it would take.
+             */
+            run_ms: number;
+            /**
+             * Format: double
+             * @description How long the film would be.
+             */
+            seconds: number;
         };
         /** @description A workflow to look at, or to import. */
         ImportBody: {
@@ -4463,6 +4527,7 @@ export interface components {
         };
         /** @description A profile. */
         ProfileView: {
+            avatar_asset?: components["schemas"]["AssetId"] | null;
             /** @description Route of their picture. */
             avatar_url?: string | null;
             /** @description About themselves. */
@@ -4650,6 +4715,18 @@ export interface components {
          * @enum {string}
          */
         Retry: "never" | "by_user" | "by_system";
+        /**
+         * @description What a person decides.
+         * @enum {string}
+         */
+        ReviewDecision: "release" | "uphold";
+        /** @description What a person of the staff decides. */
+        ReviewDecisionBody: {
+            /** @description Let it pass, or keep it refused. */
+            decision: components["schemas"]["ReviewDecision"];
+            /** @description Why. */
+            note?: string;
+        };
         /** Format: uuid */
         ReviewId: string;
         /** @description Reviews. */
@@ -7760,7 +7837,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["CommentList"];
+                    "application/json": components["schemas"]["BoardCommentList"];
                 };
             };
             default: {
@@ -7793,7 +7870,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["CommentView"];
+                    "application/json": components["schemas"]["BoardCommentView"];
                 };
             };
             default: {
@@ -7852,7 +7929,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["CommentView"];
+                    "application/json": components["schemas"]["BoardCommentView"];
                 };
             };
             default: {
@@ -7918,6 +7995,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BoardRunView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    quote_film: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExportBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FilmQuoteView"];
                 };
             };
             default: {
@@ -8412,7 +8522,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["DecisionBody"];
+                "application/json": components["schemas"]["CaseDecisionBody"];
             };
         };
         responses: {
@@ -9347,7 +9457,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["DecisionBody"];
+                "application/json": components["schemas"]["ReviewDecisionBody"];
             };
         };
         responses: {

@@ -118,7 +118,7 @@ function suggested(error: unknown): MyProfile {
   if (!isOffer(offered)) throw error;
   return {
     ...offered,
-    ...{ made: false, bio: "", avatar_url: null, state: "active", posts: 0, followers: 0, following: 0 },
+    ...{ made: false, bio: "", avatar_url: null, avatar_asset: null, state: "active", posts: 0, followers: 0, following: 0 },
     ...{ is_me: true, followed: false, blocked: false, muted: false, created_at: new Date().toISOString() },
   };
 }

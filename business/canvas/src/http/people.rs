@@ -241,7 +241,7 @@ async fn accept_board_share(
 
 /// A comment.
 #[derive(Debug, Serialize, ToSchema)]
-struct CommentView {
+struct BoardCommentView {
     /// Names it.
     id: BoardCommentId,
     /// The node that it is about; null: the board.
@@ -258,7 +258,7 @@ struct CommentView {
     resolved_by: Option<String>,
 }
 
-impl From<CommentRow> for CommentView {
+impl From<CommentRow> for BoardCommentView {
     fn from(row: CommentRow) -> Self {
         Self {
             id: row.id,
@@ -274,9 +274,9 @@ impl From<CommentRow> for CommentView {
 
 /// A page of them.
 #[derive(Debug, Serialize, ToSchema)]
-struct CommentList {
+struct BoardCommentList {
     /// The oldest first.
-    items: Vec<CommentView>,
+    items: Vec<BoardCommentView>,
     /// Where the next page begins; null: this is the last.
     next: Option<String>,
 }
@@ -293,13 +293,13 @@ struct CommentsQuery {
 /// What people say about a board, oldest first.
 #[utoipa::path(get, path = "/v1/boards/{id}/comments", tag = "boards",
     params(("id" = BoardId, Path), CommentsQuery),
-    responses((status = 200, body = CommentList), (status = "default", body = Problem)))]
+    responses((status = 200, body = BoardCommentList), (status = "default", body = Problem)))]
 async fn list_board_comments(
     State(service): State<Service>,
     person: Person,
     Path(id): Path<String>,
     Query(query): Query<CommentsQuery>,
-) -> Result<Json<CommentList>, Problem> {
+) -> Result<Json<BoardCommentList>, Problem> {
     let limit = query.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX);
     let after = query.after.as_deref().map(BoardCommentId::parse).transpose();
     let after = after.map_err(|error| Problem::new(&codes::BAD_REQUEST, format!("\"after\": {error}")))?;
@@ -308,7 +308,7 @@ async fn list_board_comments(
     let more = rows.len() > size;
     rows.truncate(size);
     let next = more.then(|| rows.last().map(|row| row.id.to_string())).flatten();
-    Ok(Json(CommentList { items: rows.into_iter().map(CommentView::from).collect(), next }))
+    Ok(Json(BoardCommentList { items: rows.into_iter().map(BoardCommentView::from).collect(), next }))
 }
 
 /// A comment to make.
@@ -326,13 +326,13 @@ struct AddComment {
 /// Say something about a board or one of its nodes.
 #[utoipa::path(post, path = "/v1/boards/{id}/comments", tag = "boards", params(("id" = BoardId, Path)),
     request_body = AddComment,
-    responses((status = 201, body = CommentView), (status = "default", body = Problem)))]
+    responses((status = 201, body = BoardCommentView), (status = "default", body = Problem)))]
 async fn add_board_comment(
     State(service): State<Service>,
     person: Person,
     Path(id): Path<String>,
     ValidJson(body): ValidJson<AddComment>,
-) -> Result<(StatusCode, Json<CommentView>), Problem> {
+) -> Result<(StatusCode, Json<BoardCommentView>), Problem> {
     let row = service.comment(&person.actor, board_id(&id)?, body.node, body.text).await?;
     Ok((StatusCode::CREATED, Json(row.into())))
 }
@@ -357,12 +357,12 @@ async fn delete_board_comment(
 /// Mark a comment as done with.
 #[utoipa::path(post, path = "/v1/boards/{id}/comments/{comment_id}/resolve", tag = "boards",
     params(("id" = BoardId, Path), ("comment_id" = BoardCommentId, Path)),
-    responses((status = 200, body = CommentView), (status = "default", body = Problem)))]
+    responses((status = 200, body = BoardCommentView), (status = "default", body = Problem)))]
 async fn resolve_board_comment(
     State(service): State<Service>,
     person: Person,
     Path((id, comment)): Path<(String, String)>,
-) -> Result<Json<CommentView>, Problem> {
+) -> Result<Json<BoardCommentView>, Problem> {
     let row = service.resolve_comment(&person.actor, board_id(&id)?, comment_id(&comment)?).await?;
     Ok(Json(row.into()))
 }

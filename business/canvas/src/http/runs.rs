@@ -18,7 +18,6 @@ use utoipa_axum::routes;
 
 use super::{LIMIT_DEFAULT, LIMIT_MAX, Person, board_id};
 use crate::error::Error;
-use crate::film::{FilmOrder, timeline};
 use crate::graph::Fault;
 use crate::limits::{ID_CHARS_MAX, NODES_MAX};
 use crate::orders::RunOrder;
@@ -27,9 +26,6 @@ use crate::role::Role;
 use crate::service::Service;
 use crate::store::{ChildRow, RunRow, TakeRow};
 
-/// What streaming services bring sound to.
-const LOUDNESS_LUFS: f64 = -16.0;
-
 pub(super) fn routes() -> OpenApiRouter<Service> {
     OpenApiRouter::new()
         .routes(routes!(plan_board))
@@ -37,8 +33,6 @@ pub(super) fn routes() -> OpenApiRouter<Service> {
         .routes(routes!(get_board_run))
         .routes(routes!(cancel_board_run))
         .routes(routes!(list_takes))
-        .routes(routes!(export_film))
-        .routes(routes!(get_board_run_otio))
 }
 
 /// What to plan.
@@ -355,7 +349,7 @@ async fn list_board_runs(
     Ok(Json(BoardRunList { items, next }))
 }
 
-fn run_id(text: &str) -> Result<BoardRunId, Problem> {
+pub(super) fn run_id(text: &str) -> Result<BoardRunId, Problem> {
     BoardRunId::parse(text).map_err(|_| Error::RunUnknown(text.chars().take(64).collect()).into())
 }
 
@@ -492,67 +486,4 @@ async fn list_takes(
     rows.truncate(size);
     let next = more.then(|| rows.last().map(|row| row.id.to_string())).flatten();
     Ok(Json(TakeList { items: rows.into_iter().map(|row| TakeView::of(row, &hashes)).collect(), next }))
-}
-
-/// How the film is to be.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct ExportBody {
-    /// Pixels, even.
-    #[garde(range(min = 16, max = 3840))]
-    width: u32,
-    /// Pixels, even.
-    #[garde(range(min = 16, max = 3840))]
-    height: u32,
-    /// Frames a second.
-    #[garde(range(min = 12, max = 60))]
-    fps: u32,
-    /// What all sound together is brought to; left out: -16.
-    #[garde(inner(range(min = -40.0, max = -5.0)))]
-    loudness_lufs: Option<f64>,
-    /// Refuse above this price.
-    #[garde(inner(range(min = 0)))]
-    max_price_micro: Option<i64>,
-    /// The mandate that is to pay; left out: the nearest of yours that allows it.
-    #[garde(skip)]
-    mandate_id: Option<MandateId>,
-}
-
-/// Export the board's storyboard as a film: a run of kind `film`, priced by its seconds.
-#[utoipa::path(post, path = "/v1/boards/{id}/export", tag = "boards", params(("id" = BoardId, Path),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body: the same film")),
-    request_body = ExportBody,
-    responses((status = 202, body = BoardRunView), (status = "default", body = Problem)))]
-async fn export_film(
-    State(service): State<Service>,
-    person: Person,
-    IdempotencyKey(key): IdempotencyKey,
-    Path(id): Path<String>,
-    ValidJson(body): ValidJson<ExportBody>,
-) -> Result<(StatusCode, Json<BoardRunView>), Problem> {
-    let order = FilmOrder {
-        width: body.width,
-        height: body.height,
-        fps: body.fps,
-        loudness_lufs: body.loudness_lufs.unwrap_or(LOUDNESS_LUFS),
-        max_price_micro: body.max_price_micro,
-        mandate: body.mandate_id,
-    };
-    let run = service.order_film(&person.actor, board_id(&id)?, &order, key.as_deref()).await?;
-    Ok((StatusCode::ACCEPTED, Json(view(&service, run).await?)))
-}
-
-/// The cut of a film as OpenTimelineIO JSON: exactly what the film was made from, in whole frames.
-#[utoipa::path(get, path = "/v1/board-runs/{id}/otio", tag = "boards", params(("id" = BoardRunId, Path)),
-    responses((status = 200, description = "A Timeline.1", body = Object), (status = "default", body = Problem)))]
-async fn get_board_run_otio(
-    State(service): State<Service>,
-    person: Person,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
-    let run = service.board_run(&person.actor, run_id(&id)?).await?;
-    let children = service.store().children(run.id).await?;
-    let film = children.first().filter(|_| run.kind == "film");
-    let timeline = film.and_then(|child| timeline(&run, child));
-    Ok(Json(timeline.ok_or_else(|| Error::RunUnknown(format!("{id} of kind film")))?))
 }

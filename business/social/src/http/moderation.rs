@@ -140,7 +140,7 @@ fn position(text: &str) -> Result<CasePosition, Error> {
 /// What to do.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct DecisionBody {
+pub(super) struct CaseDecisionBody {
     /// `keep`, `remove` or `ban`. Keeping what was taken down brings it back.
     #[garde(skip)]
     decision: Decision,
@@ -152,13 +152,13 @@ pub(super) struct DecisionBody {
 
 /// Decide a case; a later decision overturns an earlier one. For the platform's staff.
 #[utoipa::path(post, path = "/v1/moderation/{id}", tag = "community", params(("id" = String, Path)),
-    request_body = DecisionBody,
+    request_body = CaseDecisionBody,
     responses((status = 200, body = CaseView), (status = "default", body = Problem)))]
 pub(super) async fn decide_case(
     State(service): State<Service>,
     Staff(viewer): Staff,
     Path(id): Path<String>,
-    ValidJson(body): ValidJson<DecisionBody>,
+    ValidJson(body): ValidJson<CaseDecisionBody>,
 ) -> Result<Json<CaseView>, Problem> {
     let unknown = || Error::CaseUnknown(id.chars().take(64).collect());
     let id = CaseId::parse(&id).map_err(|_| unknown())?;

@@ -61,6 +61,7 @@ impl Reason {
 /// What staff decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = CaseDecision)]
 pub(crate) enum Decision {
     /// It stays; what an earlier decision took down comes back.
     Keep,

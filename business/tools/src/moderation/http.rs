@@ -95,7 +95,7 @@ async fn get_review(
 /// What a person of the staff decides.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct DecisionBody {
+struct ReviewDecisionBody {
     /// Let it pass, or keep it refused.
     #[garde(skip)]
     decision: Decision,
@@ -108,13 +108,13 @@ struct DecisionBody {
 /// Decide a review. A released output is delivered and charged, an upheld one is thrown away and costs nothing; a
 /// released input passes in its organisation's next run.
 #[utoipa::path(post, path = "/v1/reviews/{id}", tag = "moderation", params(("id" = ReviewId, Path)),
-    request_body = DecisionBody,
+    request_body = ReviewDecisionBody,
     responses((status = 200, body = ReviewView), (status = "default", body = Problem)))]
 async fn decide_review(
     State(service): State<Service>,
     Staff(user): Staff,
     Path(id): Path<String>,
-    ValidJson(body): ValidJson<DecisionBody>,
+    ValidJson(body): ValidJson<ReviewDecisionBody>,
 ) -> Result<Json<ReviewView>, Problem> {
     Ok(Json(service.decide_review(&user, review_id(&id)?, body.decision, &body.note).await?))
 }

@@ -50,6 +50,7 @@ impl ReviewState {
 /// What a person decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ReviewDecision)]
 pub enum Decision {
     /// Let it pass.
     Release,

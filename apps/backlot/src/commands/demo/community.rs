@@ -38,7 +38,9 @@ pub(super) async fn publish_and_remix(
     report.keep("post_id", id.clone());
     report.done("publish", "everybody signed in sees it", json!({ "post_id": id }));
 
-    let fan = people::sign_up(url, "Noa Stranger", report).await?.client;
+    let stranger = people::sign_up(url, "Noa Stranger", report).await?;
+    let fan_key = people::api_key(&stranger, report).await?;
+    let fan = stranger.client;
     report.doing("finding, liking and remixing it");
     let feed = fan.get("/v1/posts?feed=new&tag=demo").await?;
     let found =
@@ -53,6 +55,7 @@ pub(super) async fn publish_and_remix(
     let parent = fan.get(&format!("/v1/boards/{board}")).await.context("the remix's board")?;
     ensure!(parent["parent_post_id"] == json!(id), "the board does not name its parent: {parent}");
     report.keep("remix_board_id", board.clone());
+    report.keep("remix_api_key", fan_key);
     let heard = heard(api, &id).await?;
     report.done(
         "community",
