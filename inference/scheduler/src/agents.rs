@@ -27,7 +27,7 @@ impl Scheduler {
         let named: BTreeSet<(JobKey, Fence)> = running.iter().map(|run| (run.job, run.fence)).collect();
         for (job, fence) in leases {
             if !named.contains(&(job, fence)) && self.current_fence(job) == Some(fence) {
-                let slot = self.state.index.get(&job).copied();
+                let slot = self.state.slot_of(job);
                 slot.into_iter().for_each(|slot| self.lose(now, slot, effects));
             }
         }
@@ -69,6 +69,7 @@ impl Scheduler {
             let worker = Worker {
                 key: WorkerKey { agent: key.clone(), worker: name.clone() },
                 class: fleet.class_of(region, &spec),
+                serial: fleet.next_serial(),
                 concurrency_max: spec.concurrency as usize,
                 spec,
                 price_micro_per_hour: 0,
@@ -204,7 +205,7 @@ impl Scheduler {
             }
         });
         if loaded {
-            self.state.predictor.loaded(model, load_ms);
+            self.state.predictor.loaded(row, load_ms);
         }
         self.todo.push(Todo::Worker(id));
     }

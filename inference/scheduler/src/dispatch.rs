@@ -128,9 +128,10 @@ impl Scheduler {
             debug_assert!(false, "the rule proposed what cannot be: {row:?} on {worker:?}");
             return false;
         }
-        let (job, model, tenant, created_at) = (row.key, row.model, row.tenant, row.rank.created_at);
+        let (job, model, tenant, created_at) = (row.key, row.model, row.tenant, row.created_at);
         let key_of = row.rank.key;
         let (adapters, key) = (row.adapters.clone(), worker.key.clone());
+        let serial = worker.serial;
         for gone in evict {
             effects.push(Effect::Evict { worker: key.clone(), model: state.model_names.key(*gone).clone() });
         }
@@ -153,7 +154,7 @@ impl Scheduler {
         let lease = Lease {
             fence,
             worker: key.clone(),
-            row: Some(id),
+            row: Some((id, serial)),
             expires_at: now.plus_ms(lease_ms),
             times_out_at: now.plus_ms(timeout_ms + limits::TIMEOUT_GRACE_MS),
             started_at: None,
@@ -319,7 +320,7 @@ impl State {
             return if possible { Choice::Wait(limits::RECHECK_MS as f64) } else { Choice::Never };
         };
         let ahead = u64::from(self.models[model as usize].waiting.saturating_sub(1));
-        let age_ms = now.since_ms(job.rank.created_at) as f64;
+        let age_ms = now.since_ms(job.created_at) as f64;
         let due_ms = swap::due_in_ms(&self.question(now, model, place, ahead, age_ms, victim));
         if due_ms > 0.0 {
             return Choice::Wait(due_ms);

@@ -42,7 +42,7 @@ impl Scheduler {
         let state = &self.state;
         let tenant = state.tenant_names.find(&spec.tenant);
         let start = state.fair.peek(now, tenant);
-        let rank = self.rank_of(now, spec, start);
+        let rank = Rank { submission: u64::MAX, ..self.rank_of(now, spec, start) };
         let model = state.known_model(&spec.model).ok_or(Impossible::UnknownModel)?;
         let place = state.place_of(&Place::of(&spec.regions), tenant);
         let run_ms = state.run_ms(model, spec.features, spec.predicted_ms);

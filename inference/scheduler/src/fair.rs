@@ -15,6 +15,8 @@ struct Share {
     weight: f64,
     /// Virtual time up to which the fluid is busy with what this tenant asked for.
     finish: i64,
+    /// Under which it stands among those that are backlogged: its finish, or an earlier one.
+    queued: Option<i64>,
 }
 
 /// The fluid. Virtual times are microseconds of work a unit of weight.
@@ -52,7 +54,7 @@ impl Fair {
     fn share(&mut self, tenant: u32) -> Share {
         let needed = tenant as usize + 1;
         if self.shares.len() < needed {
-            self.shares.resize(needed, Share { weight: 1.0, finish: 0 });
+            self.shares.resize(needed, Share { weight: 1.0, finish: 0, queued: None });
         }
         self.shares[tenant as usize]
     }
@@ -84,7 +86,7 @@ impl Fair {
         self.advance(now);
         let share = self.share(tenant);
         let weight = f64::from(weight_milli.max(1)) / 1_000.0;
-        if self.finishes.contains(&(share.finish, tenant)) {
+        if share.queued.is_some() {
             self.backlogged += weight - share.weight;
         }
         self.shares[tenant as usize].weight = weight;
@@ -111,7 +113,15 @@ impl Fair {
                 return;
             }
             self.finishes.pop_first();
-            self.backlogged -= self.shares[tenant as usize].weight;
+            let share = &mut self.shares[tenant as usize];
+            share.queued = None;
+            if share.finish > finish {
+                // It has asked for more since: its entry moves only now, not with each job.
+                share.queued = Some(share.finish);
+                self.finishes.insert((share.finish, tenant));
+                continue;
+            }
+            self.backlogged -= share.weight;
             if self.finishes.is_empty() {
                 self.backlogged = 0.0;
             }
@@ -140,18 +150,29 @@ impl Fair {
     /// Counts more work, or less, for a tenant: loads, and what a prediction was wrong by.
     pub(crate) fn charge(&mut self, tenant: u32, work_ms: i64) {
         let share = self.share(tenant);
-        let backlogged = self.finishes.remove(&(share.finish, tenant));
         let from = if work_ms > 0 { (share.finish as f64).max(self.virtual_us) } else { share.finish as f64 };
         let finish = (from + work_ms as f64 * 1_000.0 / share.weight) as i64;
-        self.shares[tenant as usize].finish = finish;
         let stays = finish as f64 > self.virtual_us;
-        if stays {
-            self.finishes.insert((finish, tenant));
-        }
-        match (backlogged, stays) {
-            (false, true) => self.backlogged += share.weight,
-            (true, false) => self.backlogged -= share.weight,
-            (true, true) | (false, false) => {}
+        let row = &mut self.shares[tenant as usize];
+        row.finish = finish;
+        match (share.queued, stays) {
+            (Some(queued), true) if queued <= finish => {}
+            (Some(queued), true) => {
+                self.finishes.remove(&(queued, tenant));
+                self.finishes.insert((finish, tenant));
+                row.queued = Some(finish);
+            }
+            (Some(queued), false) => {
+                self.finishes.remove(&(queued, tenant));
+                row.queued = None;
+                self.backlogged -= share.weight;
+            }
+            (None, true) => {
+                self.finishes.insert((finish, tenant));
+                row.queued = Some(finish);
+                self.backlogged += share.weight;
+            }
+            (None, false) => {}
         }
     }
 }

@@ -27,6 +27,7 @@ pub(crate) struct Fleet {
     pub(crate) capacity_milli: u64,
     /// Workers that load under pressure.
     pub(crate) pressed: usize,
+    serials: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -74,6 +75,8 @@ impl Class {
 pub(crate) struct Worker {
     pub(crate) key: WorkerKey,
     pub(crate) class: u32,
+    /// No other worker ever had it: rows are used again.
+    pub(crate) serial: u64,
     pub(crate) spec: WorkerSpec,
     pub(crate) price_micro_per_hour: i64,
     /// The most attempts that it may hold: what it took before it shrank, or came back with, stays.
@@ -153,6 +156,11 @@ impl Fleet {
 
     pub(crate) fn find(&self, key: &WorkerKey) -> Option<u32> {
         self.agent(&key.agent)?.1.workers.get(&key.worker).copied()
+    }
+
+    pub(crate) fn next_serial(&mut self) -> u64 {
+        self.serials += 1;
+        self.serials
     }
 
     pub(crate) fn class_of(&mut self, region: &RegionKey, spec: &WorkerSpec) -> u32 {

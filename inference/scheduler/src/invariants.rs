@@ -40,12 +40,13 @@ impl Scheduler {
     fn check_jobs(&self) -> Result<(), Violation> {
         let mut fences = BTreeMap::new();
         let mut waiting: BTreeMap<u32, u32> = BTreeMap::new();
-        for (key, slot) in &self.state.index {
-            let Some(row) = self.state.jobs.get(*slot).filter(|row| row.key == *key) else {
+        for (slot, row) in self.state.jobs.iter() {
+            let key = &row.key;
+            if self.state.slot_of(*key) != Some(slot) {
                 return Err(Violation::JobMisplaced(*key));
-            };
+            }
             let queued = self.state.lines.rows.get(row.line as usize);
-            let queued = queued.is_some_and(|line| line.jobs.get(&row.rank) == Some(slot));
+            let queued = queued.is_some_and(|line| line.jobs.get(&row.rank) == Some(&slot));
             let misplaced = match &row.status {
                 Status::Ready => !queued,
                 Status::BackingOff(_) | Status::Leased(_) => queued,

@@ -14,10 +14,9 @@ use crate::{
 
 impl Scheduler {
     pub(crate) fn submitted(&mut self, now: TimeUs, spec: JobSpec) {
-        if self.state.index.contains_key(&spec.job) {
+        if self.state.slot_of(spec.job).is_some() {
             return;
         }
-        self.submissions += 1;
         let measured = self.state.lines.waiting < limits::CALIBRATE_ALL
             || self.submissions.is_multiple_of(limits::CALIBRATE_EVERY);
         let expires_at = now.plus_ms(spec.ttl_ms);
@@ -33,6 +32,7 @@ impl Scheduler {
 
     /// A row for the job, its place in the order and its tenant's charge.
     fn register(&mut self, now: TimeUs, spec: &JobSpec, expires_at: TimeUs) -> u32 {
+        self.submissions += 1;
         let (tenant, model) = (self.state.tenant_id(&spec.tenant), self.state.model_id(&spec.model));
         let own_place = self.state.places.intern(&Place::of(&spec.regions));
         let run_ms = self.state.run_ms(model, spec.features, spec.predicted_ms);
@@ -46,6 +46,7 @@ impl Scheduler {
             own_place,
             line: 0,
             rank: self.rank_of(now, spec, start),
+            created_at: spec.created_at,
             ttl_ms: spec.ttl_ms,
             run_ms,
             forecast_ms: None,
@@ -58,7 +59,7 @@ impl Scheduler {
             timer_at: expires_at,
         };
         let slot = self.state.jobs.insert(job);
-        self.state.index.insert(spec.job, slot);
+        self.state.index.insert(&spec.job, slot);
         slot
     }
 
@@ -73,12 +74,12 @@ impl Scheduler {
         let behind_ms = waits * self.state.mean_wait_ms.max(limits::TIER_WAIT_MS_MIN);
         let age_us = now.0.saturating_sub(spec.created_at.0) as f64;
         let key = start.saturating_add(((behind_ms * 1_000.0 - age_us) * self.state.fair.rate()) as i64);
-        Rank { key, created_at: spec.created_at, job: spec.job }
+        Rank { key, submission: self.submissions }
     }
 
     pub(crate) fn restored(&mut self, now: TimeUs, restored: Restored) {
         let Restored { spec, attempts_ended, cancel_requested, state } = restored;
-        if self.state.index.contains_key(&spec.job) {
+        if self.state.slot_of(spec.job).is_some() {
             return;
         }
         let slot = self.register(now, &spec, now.plus_ms(spec.ttl_ms));
@@ -93,6 +94,7 @@ impl Scheduler {
             RestoredState::Leased { fence, worker, assigned_at } => {
                 let timeout_ms = self.state.timeout_ms(model);
                 let row = self.state.fleet.find(&worker);
+                let row = row.and_then(|id| Some((id, self.state.fleet.workers.get(id)?.serial)));
                 let lease = Lease {
                     fence,
                     worker,
@@ -113,7 +115,7 @@ impl Scheduler {
     }
 
     pub(crate) fn cancel_requested(&mut self, now: TimeUs, job: JobKey, effects: &mut Vec<Effect>) {
-        let Some(slot) = self.state.index.get(&job).copied() else { return };
+        let Some(slot) = self.state.slot_of(job) else { return };
         let Some(row) = self.state.jobs.get_mut(slot) else { return };
         let asked_before = std::mem::replace(&mut row.cancel_requested, true);
         match &row.status {
@@ -131,11 +133,11 @@ impl Scheduler {
     }
 
     pub(crate) fn attempt_started(&mut self, now: TimeUs, job: JobKey, fence: Fence) {
-        let Some(slot) = self.state.index.get(&job).copied() else { return };
+        let Some(slot) = self.state.slot_of(job) else { return };
         let Some(row) = self.state.jobs.get(slot) else { return };
         let Some(lease) = row.lease_under(fence).filter(|lease| lease.started_at.is_none()) else { return };
         let measured = row.forecast_ms.filter(|_| row.attempts_ended == 0);
-        let (holder, submitted) = (self.state.holder(lease), row.rank.created_at);
+        let (holder, submitted) = (self.state.holder(lease), row.created_at);
         if let Some(holder) = holder {
             self.state.fleet.relieve(holder, fence, now);
         }
@@ -175,7 +177,7 @@ impl Scheduler {
         compute_ms: i64,
         effects: &mut Vec<Effect>,
     ) {
-        let slot = self.state.index.get(&job).copied();
+        let slot = self.state.slot_of(job);
         let row = slot.and_then(|slot| Some((slot, self.state.jobs.get(slot)?)));
         let Some((slot, lease)) = row.and_then(|(slot, row)| Some((slot, row.lease_under(fence)?))) else {
             self.release_late(fence);
@@ -295,7 +297,7 @@ impl Scheduler {
     pub(crate) fn begin_lease(&mut self, now: TimeUs, slot: u32, lease: Lease, load_ms: i64, pressed: bool) {
         let Some(row) = self.state.jobs.get_mut(slot) else { return };
         let (job, model, run_ms, fence) = (row.key, row.model, row.run_ms, lease.fence);
-        if let Some(worker) = lease.row.and_then(|id| self.state.fleet.workers.get_mut(id)) {
+        if let Some(worker) = lease.row.and_then(|(id, _)| self.state.fleet.workers.get_mut(id)) {
             let run_ms = worker.here_ms(run_ms);
             let ends_at = now.plus_ms(load_ms + run_ms);
             worker.running.push(Running { fence, job, model: Some(model), ends_at, run_ms, pressed });
@@ -337,13 +339,14 @@ impl Scheduler {
     /// The job is over; whoever calls pushes the one effect that says how.
     fn end(&mut self, slot: u32) {
         self.leave_queue(slot);
-        if let Some(row) = self.state.jobs.remove(slot) {
-            self.state.index.remove(&row.key);
-        }
+        let Some(key) = self.state.jobs.get(slot).map(|row| row.key) else { return };
+        let jobs = &self.state.jobs;
+        self.state.index.remove(&key, |slot| jobs.get(slot).is_some_and(|row| row.key == key));
+        self.state.jobs.remove(slot);
     }
 
     pub(crate) fn lease_mut(&mut self, job: JobKey, fence: Fence) -> Option<&mut Lease> {
-        let slot = *self.state.index.get(&job)?;
+        let slot = self.state.slot_of(job)?;
         match &mut self.state.jobs.get_mut(slot)?.status {
             Status::Leased(lease) if lease.fence == fence => Some(lease),
             Status::Leased(_) | Status::Ready | Status::BackingOff(_) | Status::Between => None,
@@ -372,7 +375,7 @@ impl Scheduler {
         let speed =
             holder.and_then(|id| self.state.fleet.workers.get(id)).map_or(1_000, |w| w.spec.speed_milli);
         let run_ms = compute_ms.max(0).saturating_mul(i64::from(speed)) / 1_000;
-        let model = self.state.model_names.key(row.model);
+        let model = row.model;
         self.state.predictor.ran(model, row.features, run_ms);
         if load_ms > 0 {
             self.state.predictor.loaded(model, load_ms);

@@ -18,6 +18,7 @@ mod estimate;
 mod event;
 mod fair;
 mod fleet;
+mod index;
 mod invariants;
 mod jobs;
 pub mod limits;

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::types::{JobKey, TimeUs};
+use crate::types::TimeUs;
 
-/// Where a job stands: its fair start, then its arrival.
+/// Where a job stands: its fair start, then the order of submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank {
     pub(crate) key: i64,
-    pub(crate) created_at: TimeUs,
-    pub(crate) job: JobKey,
+    pub(crate) submission: u64,
 }
 
 /// The jobs of one model that may run in the same places.

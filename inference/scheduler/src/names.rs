@@ -1,32 +1,34 @@
 //! Dense numbers for keys, and rows by number.
 
-use std::collections::BTreeMap;
+use std::hash::Hash;
+
+use crate::index::Index;
 
 /// Numbers for keys. A number never changes its key.
 #[derive(Clone, Debug)]
 pub(crate) struct Names<K> {
-    ids: BTreeMap<K, u32>,
+    index: Index,
     keys: Vec<K>,
 }
 
 impl<K> Default for Names<K> {
     fn default() -> Self {
-        Self { ids: BTreeMap::new(), keys: Vec::new() }
+        Self { index: Index::default(), keys: Vec::new() }
     }
 }
 
-impl<K: Ord + Clone> Names<K> {
+impl<K: Eq + Hash + Clone> Names<K> {
     pub(crate) fn find(&self, key: &K) -> Option<u32> {
-        self.ids.get(key).copied()
+        self.index.find(key, |id| self.keys[id as usize] == *key)
     }
 
     /// The key's number, a new one where it has none.
     pub(crate) fn intern(&mut self, key: &K) -> u32 {
-        if let Some(id) = self.ids.get(key) {
-            return *id;
+        if let Some(id) = self.find(key) {
+            return id;
         }
         let id = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
-        self.ids.insert(key.clone(), id);
+        self.index.insert(key, id);
         self.keys.push(key.clone());
         id
     }
@@ -73,5 +75,10 @@ impl<T> Slab<T> {
 
     pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut T> {
         self.rows.get_mut(id as usize)?.as_mut()
+    }
+
+    /// Rows that are there, by number.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.rows.iter().enumerate().filter_map(|(id, row)| Some((u32::try_from(id).ok()?, row.as_ref()?)))
     }
 }

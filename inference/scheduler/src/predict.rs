@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     event::Features,
     limits,
+    names::Names,
     types::{ModelKey, TimeUs},
 };
 
@@ -81,10 +82,10 @@ impl<K: Ord + Clone> Cells<K> {
 /// Everything that was learned.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Predictor {
-    exact: Cells<(ModelKey, Features)>,
+    exact: Cells<(u32, Features)>,
     alike: Cells<Features>,
-    model: Cells<ModelKey>,
-    load: Cells<ModelKey>,
+    model: Cells<u32>,
+    load: Cells<u32>,
     any_run: Option<Cell>,
     any_load: Option<Cell>,
     pub(crate) starts: Starts,
@@ -98,30 +99,30 @@ fn learn_any(cell: &mut Option<Cell>, ms: f64) {
 }
 
 impl Predictor {
-    pub(crate) fn ran(&mut self, model: &ModelKey, features: Features, compute_ms: i64) {
+    pub(crate) fn ran(&mut self, model: u32, features: Features, compute_ms: i64) {
         let ms = compute_ms.max(0) as f64;
         if features != Features::default() {
-            self.exact.learn(&(model.clone(), features), ms);
+            self.exact.learn(&(model, features), ms);
             self.alike.learn(&features, ms);
         }
-        self.model.learn(model, ms);
+        self.model.learn(&model, ms);
         learn_any(&mut self.any_run, ms);
     }
 
-    pub(crate) fn loaded(&mut self, model: &ModelKey, load_ms: i64) {
+    pub(crate) fn loaded(&mut self, model: u32, load_ms: i64) {
         let ms = load_ms.max(0) as f64;
-        self.load.learn(model, ms);
+        self.load.learn(&model, ms);
         learn_any(&mut self.any_load, ms);
     }
 
     /// Expected compute: by model and features, else by features, else by model, else what the model says of itself,
     /// else what runs take.
-    pub(crate) fn run_ms(&self, model: &ModelKey, features: Features, said_ms: i64) -> i64 {
+    pub(crate) fn run_ms(&self, model: u32, features: Features, said_ms: i64) -> i64 {
         let known = features != Features::default();
-        let exact = if known { self.exact.get(&(model.clone(), features)) } else { None };
+        let exact = if known { self.exact.get(&(model, features)) } else { None };
         let cell = exact
             .or_else(|| if known { self.alike.get(&features) } else { None })
-            .or_else(|| self.model.get(model));
+            .or_else(|| self.model.get(&model));
         match cell {
             Some(cell) => cell.mean_ms.round() as i64,
             None if said_ms > 0 => said_ms,
@@ -131,27 +132,27 @@ impl Predictor {
 
     /// Expected load. Loads of one model vary more than those of two differ: what the model says of itself counts
     /// until it was loaded here.
-    pub(crate) fn load_ms(&self, model: &ModelKey, said_ms: i64) -> i64 {
+    pub(crate) fn load_ms(&self, model: u32, said_ms: i64) -> i64 {
         if said_ms <= 0 {
             return 0;
         }
-        self.load.get(model).map_or(said_ms, |cell| cell.mean_ms.round() as i64).max(1)
+        self.load.get(&model).map_or(said_ms, |cell| cell.mean_ms.round() as i64).max(1)
     }
 
     /// A text that [`Predictor::read`] understands: one cell a line.
-    pub(crate) fn write(&self) -> String {
+    pub(crate) fn write(&self, names: &Names<ModelKey>) -> String {
         let mut text = String::new();
         let mut line = |kind: &str, cell: &Cell, rest: String| {
             let Cell { count, mean_ms, p50_ms, p90_ms } = cell;
             text += &format!("{kind} {count} {mean_ms} {p50_ms} {p90_ms} {rest}\n");
         };
         let features = |f: &Features| format!("{} {} {} {}", f.task, f.steps, f.count, f.size);
-        self.exact
-            .all()
-            .for_each(|((model, f), cell)| line("exact", cell, format!("{} {model}", features(f))));
+        self.exact.all().for_each(|((model, f), cell)| {
+            line("exact", cell, format!("{} {}", features(f), names.key(*model)))
+        });
         self.alike.all().for_each(|(f, cell)| line("alike", cell, features(f)));
-        self.model.all().for_each(|(model, cell)| line("model", cell, model.to_string()));
-        self.load.all().for_each(|(model, cell)| line("load", cell, model.to_string()));
+        self.model.all().for_each(|(model, cell)| line("model", cell, names.key(*model).to_string()));
+        self.load.all().for_each(|(model, cell)| line("load", cell, names.key(*model).to_string()));
         self.any_run.iter().for_each(|cell| line("run", cell, String::new()));
         self.any_load.iter().for_each(|cell| line("loads", cell, String::new()));
         for (regime, (p50, p90)) in self.starts.ratios.iter().enumerate() {
@@ -161,15 +162,15 @@ impl Predictor {
     }
 
     /// Reads a snapshot; lines that it does not know are left out, because they may come from another version.
-    pub(crate) fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str, mut id_of: impl FnMut(&str) -> u32) -> Self {
         let mut predictor = Self::default();
         for line in text.lines() {
-            let _: Option<()> = predictor.read_line(line);
+            let _: Option<()> = predictor.read_line(line, &mut id_of);
         }
         predictor
     }
 
-    fn read_line(&mut self, line: &str) -> Option<()> {
+    fn read_line(&mut self, line: &str, id_of: &mut impl FnMut(&str) -> u32) -> Option<()> {
         let (kind, rest) = line.split_once(' ')?;
         if kind == "start" {
             let mut parts = rest.split(' ');
@@ -187,11 +188,11 @@ impl Predictor {
         match kind {
             "exact" => {
                 let (features, model) = features(key)?;
-                self.exact.put((ModelKey::from(model), features), cell);
+                self.exact.put((id_of(model), features), cell);
             }
             "alike" => self.alike.put(features(key)?.0, cell),
-            "model" => self.model.put(ModelKey::from(key), cell),
-            "load" => self.load.put(ModelKey::from(key), cell),
+            "model" => self.model.put(id_of(key), cell),
+            "load" => self.load.put(id_of(key), cell),
             "run" => self.any_run = Some(cell),
             "loads" => self.any_load = Some(cell),
             _ => {}
@@ -263,16 +264,19 @@ mod tests {
 
     #[test]
     fn a_snapshot_reads_back() {
-        let mut predictor = Predictor::default();
+        let (mut predictor, mut names) = (Predictor::default(), Names::default());
+        let model = names.intern(&ModelKey::from("a/b:1"));
         let features = Features { task: 1, steps: 20, count: 4, size: 1_000 };
-        predictor.ran(&ModelKey::from("a/b:1"), features, 120);
-        predictor.ran(&ModelKey::from("a/b:1"), features, 240);
-        predictor.loaded(&ModelKey::from("a/b:1"), 9);
+        predictor.ran(model, features, 120);
+        predictor.ran(model, features, 240);
+        predictor.loaded(model, 9);
         predictor.starts.learn(1_000, TimeUs(0), TimeUs(5_000_000));
-        assert_eq!(Predictor::read(&predictor.write()), predictor);
-        assert_eq!(predictor.run_ms(&ModelKey::from("a/b:1"), features, 0), 180);
-        assert_eq!(predictor.run_ms(&ModelKey::from("x/y:1"), features, 7), 180);
-        assert_eq!(predictor.run_ms(&ModelKey::from("x/y:1"), Features::default(), 7), 7);
+        let text = predictor.write(&names);
+        let read = Predictor::read(&text, |name| names.intern(&ModelKey::from(name)));
+        assert_eq!(read, predictor);
+        assert_eq!(predictor.run_ms(model, features, 0), 180);
+        assert_eq!(predictor.run_ms(model + 1, features, 7), 180);
+        assert_eq!(predictor.run_ms(model + 1, Features::default(), 7), 7);
     }
 
     #[test]
@@ -295,7 +299,7 @@ mod tests {
     fn memory_is_bounded() {
         let mut predictor = Predictor::default();
         for n in 0..100_000_u32 {
-            predictor.loaded(&ModelKey::from(format!("a/{n}:1").as_str()), 5);
+            predictor.loaded(n, 5);
         }
         assert!(predictor.load.all().count() <= 2 * limits::PREDICT_CELLS);
     }

@@ -6,7 +6,7 @@ use crate::{
     event::{Event, JobSpec, ModelProfile, TenantSpec},
     limits,
     predict::Predictor,
-    state::{Place, State, Status},
+    state::{State, Status},
     timers::Timer,
     types::{Fence, JobKey, ModelKey, TenantKey, TimeUs, WorkerKey},
 };
@@ -57,13 +57,15 @@ impl Scheduler {
     /// needed for correctness.
     #[must_use]
     pub fn snapshot(&self) -> String {
-        self.state.predictor.write()
+        self.state.predictor.write(&self.state.model_names)
     }
 
     /// Starts from what was learned earlier. What a newer or older version wrote and this one does not know is left out.
     #[must_use]
     pub fn with_snapshot(mut self, snapshot: &str) -> Self {
-        self.state.predictor = Predictor::read(snapshot);
+        let state = &mut self.state;
+        let predictor = Predictor::read(snapshot, |model| state.model_id(&ModelKey::from(model)));
+        self.state.predictor = predictor;
         self
     }
 
@@ -92,7 +94,7 @@ impl Scheduler {
     /// Whether the job is known and has not ended.
     #[must_use]
     pub fn is_live(&self, job: JobKey) -> bool {
-        self.state.index.contains_key(&job)
+        self.state.slot_of(job).is_some()
     }
 
     /// The fence under which the job's result counts now; `None` while it waits.
@@ -226,13 +228,10 @@ impl Scheduler {
         }
         let waiting: Vec<u32> = self
             .state
-            .index
-            .values()
-            .copied()
-            .filter(|slot| {
-                let row = self.state.jobs.get(*slot);
-                row.is_some_and(|row| row.tenant == id && matches!(row.status, Status::Ready))
-            })
+            .jobs
+            .iter()
+            .filter(|(_, row)| row.tenant == id && matches!(row.status, Status::Ready))
+            .map(|(slot, _)| slot)
             .collect();
         for slot in waiting {
             self.state.leave_line(slot);
@@ -263,8 +262,8 @@ impl State {
     pub(crate) fn enter_line(&mut self, slot: u32) {
         let Some(row) = self.jobs.get(slot) else { return };
         let (model, rank, run_ms) = (row.model, row.rank, row.run_ms);
-        let place: Place = self.place_of(self.places.key(row.own_place), Some(row.tenant));
-        let place = self.places.intern(&place);
+        let (own_place, tenant) = (row.own_place, row.tenant);
+        let place = self.place_id(own_place, tenant);
         let (line, new) = self.lines.id(model, place);
         let lines = &mut self.models[model as usize];
         if new {

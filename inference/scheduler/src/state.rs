@@ -9,6 +9,7 @@ use crate::{
     event::{Features, ModelProfile, TenantSpec},
     fair::Fair,
     fleet::Fleet,
+    index::Index,
     limits,
     lines::{Lines, Rank},
     names::{Names, Slab},
@@ -21,7 +22,7 @@ use crate::{
 /// Everything, in ordered collections and dense rows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
-    pub(crate) index: BTreeMap<JobKey, u32>,
+    pub(crate) index: Index,
     pub(crate) jobs: Slab<Job>,
     pub(crate) lines: Lines,
     pub(crate) fleet: Fleet,
@@ -87,6 +88,7 @@ pub(crate) struct Job {
     pub(crate) own_place: u32,
     pub(crate) line: u32,
     pub(crate) rank: Rank,
+    pub(crate) created_at: TimeUs,
     pub(crate) ttl_ms: i64,
     /// Expected compute when it began to wait: what its tenant was charged.
     pub(crate) run_ms: i64,
@@ -122,8 +124,8 @@ pub(crate) enum Status {
 pub(crate) struct Lease {
     pub(crate) fence: Fence,
     pub(crate) worker: WorkerKey,
-    /// The worker's row, as of the assignment.
-    pub(crate) row: Option<u32>,
+    /// The worker's row and serial, as of the assignment.
+    pub(crate) row: Option<(u32, u64)>,
     pub(crate) expires_at: TimeUs,
     pub(crate) times_out_at: TimeUs,
     pub(crate) started_at: Option<TimeUs>,
@@ -157,7 +159,7 @@ impl Job {
 }
 
 /// Where something may run.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Place {
     Anywhere,
     Only(Arc<BTreeSet<RegionKey>>),
@@ -187,7 +189,12 @@ impl Place {
 
 impl State {
     pub(crate) fn job(&self, job: JobKey) -> Option<&Job> {
-        self.jobs.get(*self.index.get(&job)?)
+        self.jobs.get(self.slot_of(job)?)
+    }
+
+    /// The row of a job that has not ended.
+    pub(crate) fn slot_of(&self, job: JobKey) -> Option<u32> {
+        self.index.find(&job, |slot| self.jobs.get(slot).is_some_and(|row| row.key == job))
     }
 
     pub(crate) fn model_id(&mut self, key: &ModelKey) -> u32 {
@@ -217,19 +224,27 @@ impl State {
         spec.map_or_else(|| own.clone(), |spec| own.and(&spec.regions))
     }
 
+    /// The same as a number, for a job that waits.
+    pub(crate) fn place_id(&mut self, own: u32, tenant: u32) -> u32 {
+        let spec = self.tenants[tenant as usize].spec.as_ref().filter(|spec| !spec.regions.is_empty());
+        let Some(spec) = spec else { return own };
+        let place = self.places.key(own).and(&spec.regions);
+        self.places.intern(&place)
+    }
+
     /// Expected milliseconds of compute at the reference's speed.
     pub(crate) fn run_ms(&self, model: u32, features: Features, guess_ms: i64) -> i64 {
         if guess_ms > 0 {
             return guess_ms;
         }
         let said_ms = self.models[model as usize].profile.as_ref().map_or(0, |profile| profile.run_ms);
-        self.predictor.run_ms(self.model_names.key(model), features, said_ms)
+        self.predictor.run_ms(model, features, said_ms)
     }
 
     /// Expected milliseconds to load a model where it is not resident.
     pub(crate) fn load_ms(&self, model: u32) -> i64 {
         let said_ms = self.models[model as usize].profile.as_ref().map_or(0, |profile| profile.load_ms);
-        self.predictor.load_ms(self.model_names.key(model), said_ms)
+        self.predictor.load_ms(model, said_ms)
     }
 
     /// The longest attempt of a model, milliseconds.
@@ -240,8 +255,10 @@ impl State {
 
     /// The row of the worker that holds a lease, where it is known.
     pub(crate) fn holder(&self, lease: &Lease) -> Option<u32> {
-        let same = |id: &u32| self.fleet.workers.get(*id).is_some_and(|worker| worker.key == lease.worker);
-        lease.row.filter(same).or_else(|| self.fleet.find(&lease.worker))
+        let same = |(id, serial): (u32, u64)| {
+            self.fleet.workers.get(id).filter(|worker| worker.serial == serial).map(|_| id)
+        };
+        lease.row.and_then(same).or_else(|| self.fleet.find(&lease.worker))
     }
 
     pub(crate) fn count_waiting(&mut self, tenant: u32, change: i32) {
