@@ -6,6 +6,7 @@ use crate::{
     lines::Rank,
     policy::swap,
     scheduler::Scheduler,
+    starts::Forecast,
     state::{Place, State, Status},
     types::{JobKey, TimeUs},
 };
@@ -62,13 +63,17 @@ impl Scheduler {
         }
     }
 
-    /// The start of a job that is about to enter its line, before what was learned about such forecasts.
-    pub(crate) fn forecast_ms(&self, now: TimeUs, slot: u32) -> Option<i64> {
-        let row = self.state.jobs.get(slot)?;
-        let place = self.state.place_of(self.state.places.key(row.own_place), Some(row.tenant));
-        self.state.possible(row.model, &place).ok()?;
-        let ahead = self.state.ahead(row.model, row.rank);
-        Some(self.state.start_ms(now, row.model, &place, ahead))
+    /// The start of a job that is about to enter its line, and what is told of it.
+    pub(crate) fn forecast(&self, now: TimeUs, slot: u32) -> Option<Forecast> {
+        let state = &self.state;
+        let row = state.jobs.get(slot)?;
+        let place = state.place_of(state.places.key(row.own_place), Some(row.tenant));
+        state.possible(row.model, &place).ok()?;
+        let ahead = state.ahead(row.model, row.rank);
+        let (ms, loads) = state.start_ms(now, row.model, &place, ahead);
+        let (_, told_p90_ms) = state.predictor.starts.spread(ms, loads);
+        let told_p90_ms = u32::try_from(told_p90_ms).unwrap_or(u32::MAX);
+        Some(Forecast { ms: u32::try_from(ms).ok()?, told_p90_ms, loads })
     }
 }
 
@@ -83,8 +88,8 @@ impl State {
     ) -> Result<Estimate, Impossible> {
         self.possible(model, place)?;
         let ahead = self.ahead(model, rank);
-        let (start_p50_ms, start_p90_ms) =
-            self.predictor.starts.spread(self.start_ms(now, model, place, ahead));
+        let (ms, loads) = self.start_ms(now, model, place, ahead);
+        let (start_p50_ms, start_p90_ms) = self.predictor.starts.spread(ms, loads);
         let position = u32::try_from(ahead).unwrap_or(u32::MAX);
         Ok(Estimate { position, start_p50_ms, start_p90_ms, run_ms })
     }
@@ -131,11 +136,11 @@ impl State {
     }
 
     /// Milliseconds until a job with so many of its model ahead computes: on a worker that holds the model, or after a
-    /// swap, whichever comes first.
-    fn start_ms(&self, now: TimeUs, model: u32, place: &Place, ahead: u64) -> i64 {
+    /// swap, whichever comes first; whether that is the swap.
+    fn start_ms(&self, now: TimeUs, model: u32, place: &Place, ahead: u64) -> (i64, bool) {
         let warm_ms = self.host_in_ms(now, model, place, ahead);
         if !self.models[model as usize].loads() {
-            return warm_ms.unwrap_or_default().round() as i64;
+            return (warm_ms.unwrap_or_default().round() as i64, false);
         }
         let load_ms = self.load_ms(model) as f64;
         let fit = |class: &&crate::fleet::Class| {
@@ -162,8 +167,11 @@ impl State {
             let room_ms = others.map(|worker| worker.room_in_ms(now)).min().map_or(f64::MAX, |ms| ms as f64);
             room_ms + load_ms * (1.0 + share)
         };
-        let least = warm_ms.map_or(swap_ms, |warm_ms| warm_ms.min(swap_ms));
-        if least == f64::MAX { 0 } else { least.round() as i64 }
+        match warm_ms {
+            Some(warm_ms) if warm_ms <= swap_ms => (warm_ms.round() as i64, false),
+            _ if swap_ms < f64::MAX => (swap_ms.round() as i64, true),
+            _ => (0, true),
+        }
     }
 
     /// Milliseconds until a worker that holds the model takes the job behind `ahead` others; `None` where none does.

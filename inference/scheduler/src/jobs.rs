@@ -22,9 +22,9 @@ impl Scheduler {
         let expires_at = now.plus_ms(spec.ttl_ms);
         let slot = self.register(now, &spec, expires_at);
         if measured {
-            let forecast_ms = self.forecast_ms(now, slot).and_then(|ms| u32::try_from(ms).ok());
+            let forecast = self.forecast(now, slot);
             if let Some(row) = self.state.jobs.get_mut(slot) {
-                row.forecast_ms = forecast_ms;
+                row.forecast = forecast;
             }
         }
         self.enter_queue(slot);
@@ -49,7 +49,7 @@ impl Scheduler {
             created_at: spec.created_at,
             ttl_ms: spec.ttl_ms,
             run_ms,
-            forecast_ms: None,
+            forecast: None,
             features: spec.features,
             adapters: spec.adapters.clone(),
             status: Status::Ready,
@@ -136,13 +136,13 @@ impl Scheduler {
         let Some(slot) = self.state.slot_of(job) else { return };
         let Some(row) = self.state.jobs.get(slot) else { return };
         let Some(lease) = row.lease_under(fence).filter(|lease| lease.started_at.is_none()) else { return };
-        let measured = row.forecast_ms.filter(|_| row.attempts_ended == 0);
+        let measured = row.forecast.filter(|_| row.attempts_ended == 0);
         let (holder, submitted) = (self.state.holder(lease), row.created_at);
         if let Some(holder) = holder {
             self.state.fleet.relieve(holder, fence, now);
         }
-        if let Some(forecast_ms) = measured {
-            self.state.predictor.starts.learn(i64::from(forecast_ms), submitted, now);
+        if let Some(forecast) = measured {
+            self.state.predictor.starts.learn(forecast, submitted, now);
         }
         if let Some(lease) = self.lease_mut(job, fence) {
             lease.started_at = Some(now);

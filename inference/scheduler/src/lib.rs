@@ -27,6 +27,7 @@ mod names;
 mod policy;
 mod predict;
 mod scheduler;
+mod starts;
 mod state;
 mod timers;
 mod types;

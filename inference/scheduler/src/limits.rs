@@ -94,6 +94,16 @@ pub const PREDICT_RUN_MS: f64 = 10_000.0;
 pub const ADAPTER_LOAD_MS: i64 = 4_000;
 /// Step of the on-line quantiles of start estimates.
 pub const CALIBRATE_STEP: f64 = 0.05;
+/// The largest step: the first measurements of a regime move it far.
+pub const CALIBRATE_STEP_MAX: f64 = 0.5;
+/// The share of starts that the told p90 is meant to hold for.
+pub const CALIBRATE_LEVEL: f64 = 0.9;
+/// How far one promise, kept or broken, moves the level that is learned next.
+pub const CALIBRATE_GAIN: f64 = 0.005;
+/// The level is never less than this ...
+pub const CALIBRATE_LEVEL_MIN: f64 = 0.6;
+/// ... nor more than this.
+pub const CALIBRATE_LEVEL_MAX: f64 = 0.99;
 /// The p90 of a start against its forecast until the first are measured.
 pub const CALIBRATE_P90: f64 = 1.8;
 /// Jobs that may wait before only every [`CALIBRATE_EVERY`]th submission is measured.

@@ -6,7 +6,8 @@ use crate::{
     event::Features,
     limits,
     names::Names,
-    types::{ModelKey, TimeUs},
+    starts::{Regime, Starts},
+    types::ModelKey,
 };
 
 /// A learned distribution: mean and two quantiles, by stochastic approximation.
@@ -155,8 +156,9 @@ impl Predictor {
         self.load.all().for_each(|(model, cell)| line("load", cell, names.key(*model).to_string()));
         self.any_run.iter().for_each(|cell| line("run", cell, String::new()));
         self.any_load.iter().for_each(|cell| line("loads", cell, String::new()));
-        for (regime, (p50, p90)) in self.starts.ratios.iter().enumerate() {
-            text += &format!("start {regime} {p50} {p90}\n");
+        for (at, regime) in self.starts.regimes.iter().enumerate().filter(|(_, regime)| regime.count > 0) {
+            let Regime { count, p50, p90, level } = regime;
+            text += &format!("starts {at} {count} {p50} {p90} {level}\n");
         }
         text
     }
@@ -172,11 +174,12 @@ impl Predictor {
 
     fn read_line(&mut self, line: &str, id_of: &mut impl FnMut(&str) -> u32) -> Option<()> {
         let (kind, rest) = line.split_once(' ')?;
-        if kind == "start" {
+        if kind == "starts" {
             let mut parts = rest.split(' ');
-            let regime: usize = parts.next()?.parse().ok()?;
+            let (at, count): (usize, u32) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
             let (p50, p90) = (number(parts.next()?)?, number(parts.next()?)?);
-            *self.starts.ratios.get_mut(regime)? = (p50, p90);
+            let level = number(parts.next()?)?;
+            *self.starts.regimes.get_mut(at)? = Regime { count, p50, p90, level };
             return Some(());
         }
         let mut parts = rest.splitn(5, ' ');
@@ -212,55 +215,10 @@ fn features(text: &str) -> Option<(Features, &str)> {
     Some((features, parts.next().unwrap_or_default()))
 }
 
-/// How real starts compare with their forecasts, by the length of the forecast: one ratio at the median, one that nine
-/// of ten starts stay under.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Starts {
-    ratios: [(f64, f64); REGIMES],
-}
-
-/// Forecasts of 2^n to 2^(n+1) milliseconds share a ratio.
-const REGIMES: usize = 32;
-/// Differences below this do not matter to anybody.
-const FORGIVEN_MS: f64 = 250.0;
-
-impl Default for Starts {
-    fn default() -> Self {
-        Self { ratios: [(1.0, limits::CALIBRATE_P90); REGIMES] }
-    }
-}
-
-impl Starts {
-    fn regime(forecast_ms: i64) -> usize {
-        let ms = u64::try_from(forecast_ms).unwrap_or_default();
-        (ms.checked_ilog2().map_or(0, |bits| bits as usize + 1)).min(REGIMES - 1)
-    }
-
-    /// What a forecast turned out to be. A step up and a step down balance where the wanted share stays below.
-    pub(crate) fn learn(&mut self, forecast_ms: i64, submitted: TimeUs, started: TimeUs) {
-        let (p50, p90) = &mut self.ratios[Self::regime(forecast_ms)];
-        let ratio = (started.since_ms(submitted) as f64 + FORGIVEN_MS) / (forecast_ms as f64 + FORGIVEN_MS);
-        for (quantile, at) in [(p50, 0.5), (p90, 0.9)] {
-            let step = if ratio > *quantile { at } else { at - 1.0 };
-            *quantile = (*quantile * (limits::CALIBRATE_STEP * step).exp()).clamp(1e-3, 1e3);
-        }
-    }
-
-    /// Median and ninth decile of the start for a forecast.
-    pub(crate) fn spread(&self, forecast_ms: i64) -> (i64, i64) {
-        let (p50, p90) = self.ratios[Self::regime(forecast_ms)];
-        if forecast_ms <= 0 {
-            return (0, 0);
-        }
-        let at =
-            |ratio: f64| ((forecast_ms as f64 + FORGIVEN_MS) * ratio - FORGIVEN_MS).max(0.0).round() as i64;
-        (at(p50), at(p90.max(p50)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{starts::Forecast, types::TimeUs};
 
     #[test]
     fn a_snapshot_reads_back() {
@@ -270,29 +228,14 @@ mod tests {
         predictor.ran(model, features, 120);
         predictor.ran(model, features, 240);
         predictor.loaded(model, 9);
-        predictor.starts.learn(1_000, TimeUs(0), TimeUs(5_000_000));
+        let forecast = Forecast { ms: 1_000, told_p90_ms: 1_800, loads: true };
+        predictor.starts.learn(forecast, TimeUs(0), TimeUs(5_000_000));
         let text = predictor.write(&names);
         let read = Predictor::read(&text, |name| names.intern(&ModelKey::from(name)));
         assert_eq!(read, predictor);
         assert_eq!(predictor.run_ms(model, features, 0), 180);
         assert_eq!(predictor.run_ms(model + 1, features, 7), 180);
         assert_eq!(predictor.run_ms(model + 1, Features::default(), 7), 7);
-    }
-
-    #[test]
-    fn nine_of_ten_starts_stay_under_the_p90() {
-        let mut starts = Starts::default();
-        let mut held = 0;
-        for n in 0..20_000_i64 {
-            // Waits of 5 to 95 s against a forecast of 30 s, in a scattered order.
-            let wait_ms = 5_000 + (n * 7_919 % 1_000) * 90;
-            if n >= 2_000 && wait_ms <= starts.spread(30_000).1 {
-                held += 1;
-            }
-            starts.learn(30_000, TimeUs(0), TimeUs(wait_ms * 1_000));
-        }
-        let share = f64::from(held) / 18_000.0;
-        assert!((0.87..=0.93).contains(&share), "{share}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::{
     names::{Names, Slab},
     policy::value::{self, Demand},
     predict::Predictor,
+    starts::Forecast,
     timers::Timers,
     types::{AgentKey, Fence, JobKey, ModelKey, Phase, RegionKey, TenantKey, TimeUs, WorkerKey},
 };
@@ -93,7 +94,7 @@ pub(crate) struct Job {
     /// Expected compute when it began to wait: what its tenant was charged.
     pub(crate) run_ms: i64,
     /// Forecast of its start when it was submitted; `None`: not measured.
-    pub(crate) forecast_ms: Option<u32>,
+    pub(crate) forecast: Option<Forecast>,
     pub(crate) features: Features,
     pub(crate) adapters: Arc<[Arc<str>]>,
     pub(crate) status: Status,

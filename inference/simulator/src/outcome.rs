@@ -15,6 +15,15 @@ pub enum Ending {
     Expired,
 }
 
+/// What a job's caller was told at submission: milliseconds until its compute begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToldStart {
+    /// As likely earlier as later.
+    pub p50_ms: i64,
+    /// With 9 chances in 10.
+    pub p90_ms: i64,
+}
+
 /// The times of one job, under the attempt that counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobOutcome {
@@ -38,6 +47,8 @@ pub struct JobOutcome {
     pub gpu: u32,
     /// Attempts that it took.
     pub attempts: u32,
+    /// What was told of its start; `None` where the policy tells nothing.
+    pub told: Option<ToldStart>,
 }
 
 impl JobOutcome {

@@ -1,6 +1,6 @@
 //! What decides: our scheduler and everything that it is compared with, behind one interface.
 
-use backlot_inference_scheduler::{Effect, Event, Scheduler, TimeUs};
+use backlot_inference_scheduler::{Effect, Estimate, Event, JobSpec, Scheduler, TimeUs};
 
 /// A policy under test. It sees what the durable driver's scheduler would see, and nothing else: no compute time
 /// before completion, no arrival before its time.
@@ -11,6 +11,10 @@ pub trait Policy {
     fn apply(&mut self, now: TimeUs, event: Event, effects: &mut Vec<Effect>);
     /// When it wants [`Event::Tick`], if nothing else happens before.
     fn next_wakeup(&self) -> Option<TimeUs>;
+    /// What it would tell who is about to submit this job; `None` where it says nothing.
+    fn estimate(&self, _now: TimeUs, _spec: &JobSpec) -> Option<Estimate> {
+        None
+    }
     /// Its own invariants, where it has any; what is wrong as text.
     fn check(&self) -> Result<(), String> {
         Ok(())
@@ -46,6 +50,10 @@ impl Policy for Backlot {
 
     fn next_wakeup(&self) -> Option<TimeUs> {
         self.0.next_wakeup()
+    }
+
+    fn estimate(&self, now: TimeUs, spec: &JobSpec) -> Option<Estimate> {
+        self.0.estimate(now, spec).ok()
     }
 
     fn check(&self) -> Result<(), String> {

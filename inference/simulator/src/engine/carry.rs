@@ -262,6 +262,7 @@ impl Engine<'_> {
             adapter_loads: took.map_or(0, |took| took.adapter_loads),
             gpu: took.map_or(0, |took| took.gpu as u32),
             attempts: one.attempts,
+            told: one.told,
         };
         one.computed.clear();
         if let Some(slo) = self.setup.stop_at

@@ -29,7 +29,7 @@ use self::{
 };
 use crate::{
     loads::Loads,
-    outcome::{JobOutcome, Run, Tally},
+    outcome::{JobOutcome, Run, Tally, ToldStart},
     policy::Policy,
     workload::Workload,
 };
@@ -66,6 +66,7 @@ struct Job {
     ended: bool,
     canceled: bool,
     attempts: u32,
+    told: Option<ToldStart>,
     /// Attempts that really computed to their end.
     computed: Vec<(Fence, Computed)>,
 }
@@ -257,6 +258,7 @@ impl<'a> Engine<'a> {
             }
             self.tally.events += 1;
             self.tells(&event);
+            self.is_told(&event);
             let mut effects = std::mem::take(&mut self.effects);
             self.policy.apply(TimeUs(self.now_us), event, &mut effects);
             for effect in effects.drain(..) {
@@ -286,6 +288,16 @@ impl<'a> Engine<'a> {
             gpu.told = told;
             // From a cut on the policy may be wrong about what is resident: the agent makes room itself.
             gpu.unsure |= !gpu.resident.is_empty();
+        }
+    }
+
+    /// Who submits a job is told when it will start.
+    fn is_told(&mut self, event: &Event) {
+        let Event::Submitted(spec) = event else { return };
+        let told = self.policy.estimate(TimeUs(self.now_us), spec);
+        let job = usize::try_from(spec.job.0).ok().and_then(|job| self.jobs.get_mut(job));
+        if let (Some(told), Some(job)) = (told, job) {
+            job.told = Some(ToldStart { p50_ms: told.start_p50_ms, p90_ms: told.start_p90_ms });
         }
     }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     engine::{rank, setup::Slo},
-    outcome::{Ending, JobOutcome, Run},
+    outcome::{Ending, JobOutcome, Run, ToldStart},
     workload::Workload,
 };
 
@@ -79,6 +79,15 @@ pub struct Figures {
     pub unsuccessful: usize,
     /// Events that the policy was given.
     pub events: u64,
+    /// Share of the jobs that began to compute no later than the median told at submission; none told: `null`.
+    pub p50_start_holds: Option<f64>,
+    /// The same for the ninth decile told.
+    pub p90_start_holds: Option<f64>,
+    /// The same of those that were told that they must wait: who finds a warm worker free is told "at once", which always
+    /// holds.
+    pub p90_wait_holds: Option<f64>,
+    /// Median of the ninth decile told to those that must wait, seconds: honesty is easy for who promises little.
+    pub p90_wait_told_s: Option<f64>,
 }
 
 /// The value below which a share of all lies (nearest rank). `sorted` is ascending.
@@ -129,6 +138,22 @@ fn share(run: &Run, good: impl Fn(&JobOutcome, i64) -> bool, workload: Option<&W
     good as f64 / run.outcomes.len().max(1) as f64
 }
 
+/// Of the jobs that computed and were told something that `counts`, the share whose start `held`.
+fn told_share(
+    run: &Run,
+    counts: impl Fn(ToldStart) -> bool,
+    told_ms: impl Fn(ToldStart) -> i64,
+) -> Option<f64> {
+    let told = run.ended().filter(|(_, outcome)| outcome.ending == Ending::Succeeded);
+    let told: Vec<bool> = told
+        .filter_map(|(_, outcome)| Some((outcome, outcome.told.filter(|told| counts(*told))?)))
+        // Told in whole milliseconds.
+        .map(|(outcome, told)| (outcome.computed_us - outcome.arrival_us) / 1000 <= told_ms(told))
+        .collect();
+    let held = told.iter().filter(|held| **held).count();
+    (!told.is_empty()).then(|| round(held as f64 / told.len() as f64))
+}
+
 /// All figures of a run that went to its end.
 #[must_use]
 pub fn figures(run: &Run, workload: &Workload, slo: Slo) -> Figures {
@@ -145,6 +170,8 @@ pub fn figures(run: &Run, workload: &Workload, slo: Slo) -> Figures {
         .map(|(_, outcome)| (outcome.ended_us - outcome.computed_us) + outcome.base_us + outcome.adapter_us)
         .sum();
     let fair = fairness(run, workload);
+    let told_p90 = run.ended().filter_map(|(_, outcome)| Some(outcome.told?.p90_ms));
+    let told_p90 = sorted(told_p90.filter(|ms| *ms > 0));
     let median_us = percentile(&waits, 0.5).max(1_000_000);
     let longest_us = waits.last().copied().unwrap_or(0);
     Figures {
@@ -180,5 +207,9 @@ pub fn figures(run: &Run, workload: &Workload, slo: Slo) -> Figures {
         starvation: round(longest_us as f64 / median_us as f64),
         unsuccessful: run.ended().filter(|(_, outcome)| outcome.ending != Ending::Succeeded).count(),
         events: run.tally.events,
+        p50_start_holds: told_share(run, |_| true, |told| told.p50_ms),
+        p90_start_holds: told_share(run, |_| true, |told| told.p90_ms),
+        p90_wait_holds: told_share(run, |told| told.p90_ms > 0, |told| told.p90_ms),
+        p90_wait_told_s: (!told_p90.is_empty()).then(|| percentile(&told_p90, 0.5) as f64 / 1e3),
     }
 }
