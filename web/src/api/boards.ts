@@ -1,109 +1,28 @@
 // Calls of /v1/boards. The document itself does not come this way: it is synchronised over the board's socket.
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, query } from "./http";
-import type { Page } from "./types";
+import type { components } from "./schema";
+import type { Exactly, Page, Sent } from "./types";
 
-export type BoardRole = "owner" | "editor" | "commenter" | "viewer";
+type Schemas = components["schemas"];
 
-export interface BoardSummary {
-  id: string;
-  title: string;
-  /** Who pays for what runs on it: only people of this organisation may run. */
-  organisation_id: string;
-  project_id: string | null;
-  role: BoardRole;
-  is_template: boolean;
-  parent_board_id: string | null;
-  parent_post_id: string | null;
-  nodes: number;
-  created_at: string;
-  updated_at: string;
-  preview_url: string | null;
-}
+export type BoardRole = Schemas["business_Role"];
+export type BoardSummary = Sent<Schemas["BoardView"]>;
 
-export type BoardTemplate = BoardSummary;
+export type StaleNode = Schemas["StaleView"];
+export type PlanProblem = Sent<Schemas["Fault"]>;
+export type BoardPlan = Exactly<Schemas["PlanView"], { problems: PlanProblem[] }>;
 
-export interface StaleNode {
-  node: string;
-  tool: string;
-  price_micro: number;
-  run_ms: number;
-  /** What it is fed is not made yet: the price is of what it will probably be fed. */
-  estimated?: boolean;
-}
-export interface PlanProblem {
-  node: string | null;
-  edge: string | null;
-  code: string;
-  message: string;
-}
-export interface BoardPlan {
-  revision: number;
-  stale: StaleNode[];
-  price_micro: number;
-  run_ms: number;
-  problems: PlanProblem[];
-}
+export type BoardRunState = Schemas["BoardRunState"];
+export type BoardRunChild = Sent<Schemas["ChildView"]>;
+export type BoardRun = Exactly<Sent<Schemas["BoardRunView"]>, { children: BoardRunChild[] }>;
+export type Take = Sent<Schemas["TakeView"]>;
 
-export type BoardRunState = "queued" | "running" | "canceling" | "succeeded" | "failed" | "canceled" | "partial";
-export interface BoardRunChild {
-  node: string;
-  run_id: string | null;
-  state: string;
-  failure: { code: string; message: string } | null;
-}
-export interface BoardRun {
-  id: string;
-  /** `nodes`, or `film`. */
-  kind: string;
-  state: BoardRunState;
-  price_micro: number;
-  settled_micro: number | null;
-  children: BoardRunChild[];
-  created_at: string;
-  ended_at: string | null;
-  asset_id: string | null;
-  seconds: number | null;
-  otio_url: string | null;
-}
+export type BoardComment = Sent<Schemas["BoardCommentView"]>;
 
-export interface Take {
-  id: string;
-  node: string;
-  run_id: string;
-  input_hash: string;
-  asset: string | null;
-  duration_ms: number;
-  cost_micro: number;
-  seed: number | null;
-  stale: boolean;
-  created_at: string;
-}
-
-export interface BoardComment {
-  id: string;
-  node: string | null;
-  text: string;
-  author_id: string;
-  resolved_at: string | null;
-  created_at: string;
-}
-
-export interface Share {
-  id: string;
-  role: BoardRole;
-  expires_at: string | null;
-  created_at: string;
-}
 /** The token and the address are told once, when the link is made. */
-export interface NewShare extends Share {
-  token: string;
-  url: string;
-}
-export interface BoardMember {
-  user_id: string;
-  role: BoardRole;
-}
+export type Share = Sent<Schemas["ShareView"]>;
+export type BoardMember = Schemas["MemberView"];
 
 const PAGE_SIZE = 60;
 const TAKE_PAGE_SIZE = 200;
@@ -132,7 +51,7 @@ export const boardsQuery = infiniteQueryOptions({
 
 export const templatesQuery = queryOptions({
   queryKey: ["board-templates"],
-  queryFn: ({ signal }) => api.get<Page<BoardTemplate>>("/v1/board-templates", signal),
+  queryFn: ({ signal }) => api.get<Page<BoardSummary>>("/v1/board-templates", signal),
   staleTime: 300_000,
 });
 
@@ -196,13 +115,7 @@ export const boardMembersQuery = (id: string) =>
     retry: false,
   });
 
-export interface FilmOrder {
-  width: number;
-  height: number;
-  fps: number;
-  loudness_lufs: number;
-  max_price_micro?: number;
-}
+export type FilmOrder = Schemas["ExportBody"];
 
 const once = () => ({ "idempotency-key": crypto.randomUUID() });
 
@@ -220,13 +133,13 @@ export const boardCalls = {
     api.post<BoardRun>(`/v1/boards/${id}/export`, body, { "idempotency-key": key }),
   /** What the film would cost; nothing is held. */
   filmPrice: async (id: string, order: FilmOrder): Promise<number> =>
-    (await api.post<{ price_micro: number }>(`/v1/boards/${id}/export/quote`, order)).price_micro,
+    (await api.post<Schemas["FilmQuoteView"]>(`/v1/boards/${id}/export/quote`, order)).price_micro,
   comment: (id: string, body: { node?: string; text: string }) =>
     api.post<BoardComment>(`/v1/boards/${id}/comments`, body),
   resolve: (id: string, comment: string) => api.post<void>(`/v1/boards/${id}/comments/${comment}/resolve`),
   removeComment: (id: string, comment: string) => api.delete<void>(`/v1/boards/${id}/comments/${comment}`),
   share: (id: string, body: { role: BoardRole; expires_in_s?: number }) =>
-    api.post<NewShare>(`/v1/boards/${id}/shares`, body),
+    api.post<Share>(`/v1/boards/${id}/shares`, body),
   unshare: (id: string, share: string) => api.delete<void>(`/v1/boards/${id}/shares/${share}`),
   accept: (token: string) => api.post<BoardSummary>("/v1/boards/shares/accept", { token }),
   addMember: (id: string, user: string, role: BoardRole) =>

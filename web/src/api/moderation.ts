@@ -3,33 +3,18 @@ import { infiniteQueryOptions } from "@tanstack/react-query";
 import { api, query } from "./http";
 import type { components } from "./schema";
 import type { Author, Comment, Post } from "./social";
-import type { Page } from "./types";
+import type { Exactly, Page, Sent } from "./types";
 
-export interface CaseReport {
-  reason: string;
-  text?: string | null;
-  created_at: string;
-}
+type Schemas = components["schemas"];
 
 /** Something that was reported, with everything that was said against it. */
-export interface Case {
-  id: string;
-  subject: "post" | "comment" | "profile";
-  post?: Post | null;
-  post_id?: string | null;
-  comment?: Comment | null;
-  author: Author | null;
-  /** What its author says about themselves. */
-  author_bio?: string | null;
-  /** The newest of them. */
-  reports: CaseReport[];
-  /** How many people reported it. */
-  report_count?: number;
-  created_at: string;
-}
+export type Case = Exactly<
+  Sent<Schemas["CaseView"]>,
+  { subject: "post" | "comment" | "profile"; post: Post | null; comment: Comment | null; author: Author | null }
+>;
 
 export type Verdict = "keep" | "remove" | "ban";
-export type Review = components["schemas"]["ReviewView"];
+export type Review = Schemas["ReviewView"];
 
 export const moderationKeys = { queue: ["moderation"] as const, reviews: ["reviews"] as const };
 const PAGE_SIZE = 30;

@@ -2,24 +2,13 @@ import { infiniteQueryOptions, useQueryClient, type InfiniteData } from "@tansta
 import { useEffect, useState } from "react";
 import { api, query } from "./http";
 import { socialKeys, type Author } from "./social";
-import type { Page } from "./types";
+import type { components } from "./schema";
+import type { Exactly, Sent } from "./types";
 
-export interface Notification {
-  id: string;
-  kind: string;
-  /** Who did it; null where the studio itself did. */
-  actor: Author | null;
-  post_id?: string | null;
-  post_title?: string | null;
-  preview_url?: string | null;
-  comment_id?: string | null;
-  text?: string | null;
-  read: boolean;
-  created_at: string;
-}
-export interface Notifications extends Page<Notification> {
-  unread?: number;
-}
+type Schemas = components["schemas"];
+
+export type Notification = Exactly<Sent<Schemas["NotificationView"]>, { actor: Author | null }>;
+export type Notifications = Exactly<Schemas["NotificationList"], { items: Notification[] }>;
 type Pages = InfiniteData<Notifications>;
 
 const KEY = ["notifications"] as const;
@@ -37,8 +26,7 @@ export const notificationsQuery = infiniteQueryOptions({
 });
 
 export function unreadOf(pages: Pages | undefined): number {
-  const first = pages?.pages[0];
-  return first?.unread ?? pages?.pages.flatMap((page) => page.items).filter((one) => !one.read).length ?? 0;
+  return pages?.pages[0]?.unread ?? 0;
 }
 
 /** Hears of what happens while the page is open. Answers the latest, for whoever does not see the bell. */
@@ -81,7 +69,7 @@ export function useMarkRead(): () => void {
           ...old,
           pages: old.pages.map((page) => ({
             ...page,
-            ...(page.unread === undefined ? {} : { unread: 0 }),
+            unread: 0,
             items: page.items.map((one) => ({ ...one, read: true })),
           })),
         },

@@ -13,30 +13,12 @@ export type Post = Exactly<
   Sent<Schemas["PostView"]>,
   { author: Author; kind: "image" | "video"; provenance: Provenance }
 >;
-export type Profile = Sent<Schemas["ProfileView"]> & {
-  /** The picture as an asset, for whose profile it is. */
-  avatar_asset?: string | null;
-};
-/** Written out here: a board's comment has the same name in the description. */
-export interface Comment {
-  id: string;
-  author: Author;
-  text: string;
-  created_at: string;
-}
+export type Profile = Sent<Schemas["ProfileView"]>;
+export type Comment = Exactly<Sent<Schemas["CommentView"]>, { author: Author }>;
 export type TagCount = Schemas["TagView"];
 
-export interface LineageNode {
-  id: string;
-  title: string;
-  author: Author;
-  preview_url: string | null;
-  removed?: boolean;
-}
-export interface Lineage {
-  nodes: LineageNode[];
-  edges: { from: string; to: string }[];
-}
+export type LineageNode = Exactly<Sent<Schemas["LineageNodeView"]>, { author: Author }>;
+export type Lineage = Exactly<Schemas["LineageView"], { nodes: LineageNode[] }>;
 
 export type Feed = "hot" | "new" | "following";
 /** What a wall shows. */
@@ -118,7 +100,16 @@ function suggested(error: unknown): MyProfile {
   if (!isOffer(offered)) throw error;
   return {
     ...offered,
-    ...{ made: false, bio: "", avatar_url: null, avatar_asset: null, state: "active", posts: 0, followers: 0, following: 0 },
+    ...{
+      made: false,
+      bio: "",
+      avatar_url: null,
+      avatar_asset: null,
+      state: "active",
+      posts: 0,
+      followers: 0,
+      following: 0,
+    },
     ...{ is_me: true, followed: false, blocked: false, muted: false, created_at: new Date().toISOString() },
   };
 }

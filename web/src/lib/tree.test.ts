@@ -1,9 +1,17 @@
 import { expect, test } from "vitest";
 import { treeOf } from "./tree";
 
-const node = (id: string) => ({ id, title: id, author: { handle: id, name: id, avatar_url: null }, preview_url: null });
+const node = (id: string) => ({
+  id,
+  title: id,
+  author: { handle: id, name: id, avatar_url: null },
+  preview_url: null,
+  removed: false,
+  created_at: "2026-11-23T10:00:00Z",
+});
 const placed = (ids: string, edges: string) =>
   treeOf({
+    truncated: false,
     nodes: [...ids].map(node),
     edges: edges
       .split(" ")

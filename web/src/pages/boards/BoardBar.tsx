@@ -1,7 +1,8 @@
-import { useQueryClient } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { lazy, Suspense, useEffect, useState } from "react";
 import { Link } from "react-router";
 import { boardCalls, boardKeys, type BoardSummary } from "../../api/boards";
+import { postQuery } from "../../api/social";
 import { Button, Icon, Tip, type IconName } from "../../ui";
 import { useToasts } from "../../ui/toasts";
 import { useConnection, useOpen, usePeers, type View } from "./context";
@@ -45,6 +46,7 @@ export function BoardBar({
           </Link>
         </Tip>
         <Title summary={summary} />
+        {summary.parent_post_id && <Parent post={summary.parent_post_id} />}
         <Presence />
       </div>
       <div className={css.views} role="group" aria-label="View">
@@ -124,6 +126,24 @@ function Title({ summary }: { summary: BoardSummary }) {
         <span>{summary.title}</span>
       )}
     </h1>
+  );
+}
+
+/** What a remix was made of, one click away. */
+function Parent({ post }: { post: string }) {
+  const parent = useQuery({ ...postQuery(post), staleTime: Infinity });
+  const text = parent.data
+    ? `A remix of “${parent.data.title}” by ${parent.data.author.name}`
+    : parent.error
+      ? "A remix of a post that is no longer on the wall"
+      : "A remix";
+  return (
+    <Tip text={text}>
+      <Link to={`/community/${post}`} className={css.parent} aria-label={text}>
+        <Icon name="remix" />
+        <span>{parent.data ? parent.data.title : "Remix"}</span>
+      </Link>
+    </Tip>
   );
 }
 

@@ -102,10 +102,11 @@ function Studio({ stores, summary, tools }: { stores: Stores; summary: BoardSumm
     },
     [peers],
   );
-  const { loaded, role: toldRole, mayEdit } = useSyncExternalStore(connection.subscribe, () => connection.snapshot);
-  const role = toldRole ?? summary.role;
-  const canEdit = mayEdit ?? (role === "owner" || role === "editor");
-  const data = useBoardData(summary.id, board, facts, tools, loaded);
+  const told = useSyncExternalStore(connection.subscribe, () => connection.snapshot);
+  const role = told.role ?? summary.role;
+  // What is changed on a board that the server closed would reach nobody.
+  const canEdit = told.state !== "closed" && (told.mayEdit ?? (role === "owner" || role === "editor"));
+  const data = useBoardData(summary.id, board, facts, tools, told.loaded);
   const projectId = summary.project_id || project?.id || null;
   const { bring, arriving } = useBring(board, projectId, select);
   const open = useMemo<Open>(

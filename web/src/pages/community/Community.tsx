@@ -1,4 +1,4 @@
-import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { Link, useSearchParams } from "react-router";
 import { postsQuery, tagsQuery, type Feed } from "../../api/social";
@@ -22,7 +22,11 @@ export default function Community() {
   const feed = FEEDS.find((one) => one.feed === search.get("feed"))?.feed ?? "hot";
   const tag = search.get("tag") ?? "";
   const q = search.get("q") ?? "";
-  const posts = useInfiniteQuery(postsQuery({ feed, ...(tag ? { tag } : {}), ...(q ? { q } : {}) }));
+  const posts = useInfiniteQuery({
+    ...postsQuery({ feed, ...(tag ? { tag } : {}), ...(q ? { q } : {}) }),
+    // While one types, what was found before stays where it is.
+    placeholderData: keepPreviousData,
+  });
   return (
     <div className={css.page}>
       <header className={css.head}>

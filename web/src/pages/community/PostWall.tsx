@@ -27,7 +27,7 @@ export function PostWall({
         const shown = unique(pages.flatMap((page) => page.items));
         if (shown.length === 0) return empty;
         return (
-          <>
+          <div className={css.shown} aria-busy={posts.isPlaceholderData}>
             <Wall
               items={shown}
               idOf={(post) => post.id}
@@ -36,7 +36,9 @@ export function PostWall({
               row_px={ROW_PX}
               row_px_phone={ROW_PX_PHONE}
               more={
-                posts.hasNextPage && !posts.isFetchingNextPage && !posts.error ? () => void posts.fetchNextPage() : null
+                posts.hasNextPage && !posts.isPlaceholderData && !posts.isFetchingNextPage && !posts.error
+                  ? () => void posts.fetchNextPage()
+                  : null
               }
             >
               {(post) => <PostTile post={post} byline={byline} />}
@@ -50,7 +52,7 @@ export function PostWall({
                 <p className={uiCss.waiting}>That is all of it.</p>
               ) : null}
             </div>
-          </>
+          </div>
         );
       }}
     </Loaded>

@@ -1,6 +1,7 @@
 import { Link } from "react-router";
 import type { Post } from "../../api/social";
 import { dimensions, duration, humanise } from "../../lib/format";
+import { parameterFacts } from "../../lib/provenance";
 import { Button } from "../../ui";
 import css from "./Post.module.css";
 
@@ -20,7 +21,7 @@ export function ProvenancePanel({ post, onTree }: { post: Post; onTree: () => vo
     ]);
   if (made.model) facts.push(["Model", <code key="model">{made.model}</code>]);
   if (size) facts.push(["Size", size]);
-  const parameters = Object.entries(made.parameters ?? {});
+  const parameters = parameterFacts(made.tool, made.parameters);
   return (
     <section className={css.provenance} aria-label="Provenance">
       <header>
@@ -34,7 +35,7 @@ export function ProvenancePanel({ post, onTree }: { post: Post; onTree: () => vo
           <Fact key={name} name={name} value={value} />
         ))}
         {parameters.map(([name, value]) => (
-          <Fact key={`p-${name}`} name={humanise(name)} value={shown(value)} />
+          <Fact key={`p-${name}`} name={name} value={value} />
         ))}
       </dl>
       {!made.tool && <p className={css.quiet}>It was brought in as it is: no tool of this studio made it.</p>}
@@ -55,9 +56,4 @@ function Fact({ name, value }: { name: string; value: React.ReactNode }) {
       <dd>{value}</dd>
     </div>
   );
-}
-
-function shown(value: unknown): string {
-  if (typeof value === "boolean") return value ? "yes" : "no";
-  return typeof value === "string" || typeof value === "number" ? String(value) : JSON.stringify(value);
 }

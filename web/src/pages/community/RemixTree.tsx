@@ -29,7 +29,9 @@ function sentence(lineage: Lineage | undefined, post: Post): string {
   if (!lineage) return "Each line goes from a post to what was made of it.";
   const others = lineage.nodes.length - 1;
   if (others <= 0) return `Nobody has remixed “${post.title}” yet, and it is not a remix itself.`;
-  return `${plural(others, "other post belongs", "other posts belong")} to this family. Each line goes from a post to what was made of it.`;
+  const family = `${plural(others, "other post belongs", "other posts belong")} to this family`;
+  const all = lineage.truncated ? `${family}; more are too far away to be shown` : family;
+  return `${all}. Each line goes from a post to what was made of it.`;
 }
 
 function Tree({ lineage, here, onLeave }: { lineage: Lineage; here: string; onLeave: () => void }) {

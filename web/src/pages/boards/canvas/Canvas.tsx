@@ -19,6 +19,7 @@ import { inputsOf, landing, OUT, refusal, type Media } from "../doc/ports";
 import { AddPalette, type AddAt } from "./AddPalette";
 import { ArrivingCards, Cursors } from "./overlays";
 import { Dock } from "./Dock";
+import { FarProvider } from "./far";
 import { NODE_TYPES } from "./nodes";
 import type { FlowEdge, FlowNode } from "./flow";
 import { useCanvasKeys } from "./useCanvasKeys";
@@ -28,7 +29,7 @@ import css from "./canvas.module.css";
 
 const ZOOM_MIN = 0.05;
 const ZOOM_MAX = 3;
-/** Below this, words cannot be read: the nodes show their pictures only. */
+/** Below this, words cannot be read: the nodes are their pictures only, and the dots would be a fog. */
 const ZOOM_FAR = 0.4;
 const FIT = { padding: 0.15, maxZoom: 1 } as const;
 const SNAP_PX = 30;
@@ -51,6 +52,7 @@ function Flow() {
   const [adding, setAdding] = useState<AddAt | null>(null);
   const pointer = usePointer(frame);
   const { valid, connect, dropped } = useConnecting(setAdding);
+  const [far, setFar] = useState(false);
   const coarse = matchMedia("(pointer: coarse)").matches;
   useFirstFit();
   useReveal(frame);
@@ -70,44 +72,53 @@ function Flow() {
         if (canEdit) bring([...files], view.screenToFlowPosition(pointer.current.screen));
       }}
     >
-      <div ref={frame} className={css.canvas} onDoubleClick={addAt} role="region" aria-label="Canvas">
-        <ReactFlow<FlowNode, FlowEdge>
-          nodes={flow.nodes}
-          edges={flow.edges}
-          nodeTypes={NODE_TYPES}
-          onNodesChange={flow.onNodesChange}
-          onEdgesChange={flow.onEdgesChange}
-          onNodeDragStart={group.start}
-          onNodeDrag={group.move}
-          onNodeDragStop={group.stop}
-          onConnect={connect}
-          onConnectEnd={dropped}
-          isValidConnection={valid}
-          onMove={(_event, { zoom }) => frame.current?.toggleAttribute("data-far", zoom < ZOOM_FAR)}
-          onlyRenderVisibleElements
-          minZoom={ZOOM_MIN}
-          maxZoom={ZOOM_MAX}
-          connectionRadius={SNAP_PX}
-          panOnScroll
-          panOnDrag={coarse ? true : [1, 2]}
-          selectionOnDrag={!coarse}
-          selectionMode={SelectionMode.Partial}
-          multiSelectionKeyCode={["Meta", "Control", "Shift"]}
-          zoomActivationKeyCode={["Meta", "Control"]}
-          zoomOnDoubleClick={false}
-          deleteKeyCode={null}
-          disableKeyboardA11y
-          nodesDraggable={canEdit}
-          nodesConnectable={canEdit}
-          elevateNodesOnSelect={false}
-          proOptions={{ hideAttribution: true }}
-        >
-          <Background variant={BackgroundVariant.Dots} gap={GRID_PX} size={1.5} color="var(--dots)" />
-          <ViewportPortal>
-            <ArrivingCards arriving={arriving} />
-            <Cursors />
-          </ViewportPortal>
-        </ReactFlow>
+      <div
+        ref={frame}
+        className={css.canvas}
+        data-far={far || undefined}
+        onDoubleClick={addAt}
+        role="region"
+        aria-label="Canvas"
+      >
+        <FarProvider value={far}>
+          <ReactFlow<FlowNode, FlowEdge>
+            nodes={flow.nodes}
+            edges={flow.edges}
+            nodeTypes={NODE_TYPES}
+            onNodesChange={flow.onNodesChange}
+            onEdgesChange={flow.onEdgesChange}
+            onNodeDragStart={group.start}
+            onNodeDrag={group.move}
+            onNodeDragStop={group.stop}
+            onConnect={connect}
+            onConnectEnd={dropped}
+            isValidConnection={valid}
+            onMove={(_event, { zoom }) => setFar(zoom < ZOOM_FAR)}
+            onlyRenderVisibleElements
+            minZoom={ZOOM_MIN}
+            maxZoom={ZOOM_MAX}
+            connectionRadius={SNAP_PX}
+            panOnScroll
+            panOnDrag={coarse ? true : [1, 2]}
+            selectionOnDrag={!coarse}
+            selectionMode={SelectionMode.Partial}
+            multiSelectionKeyCode={["Meta", "Control", "Shift"]}
+            zoomActivationKeyCode={["Meta", "Control"]}
+            zoomOnDoubleClick={false}
+            deleteKeyCode={null}
+            disableKeyboardA11y
+            nodesDraggable={canEdit}
+            nodesConnectable={canEdit}
+            elevateNodesOnSelect={false}
+            proOptions={{ hideAttribution: true }}
+          >
+            {!far && <Background variant={BackgroundVariant.Dots} gap={GRID_PX} size={1.5} color="var(--dots)" />}
+            <ViewportPortal>
+              <ArrivingCards arriving={arriving} />
+              <Cursors />
+            </ViewportPortal>
+          </ReactFlow>
+        </FarProvider>
         {canEdit && <Dock onAdd={setAdding} />}
         <EmptyCanvas />
         {adding && (

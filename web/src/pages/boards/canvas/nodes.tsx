@@ -9,12 +9,46 @@ import type { NodeFacts } from "../doc/facts";
 import { hasOutput, inputsOf, mediaWord, OUT, type Port } from "../doc/ports";
 import { NODE_PX_MIN, type BoardNode, type NodeKind } from "../doc/types";
 import { KIND_ICONS, nodeTitle, workWords } from "../words";
+import { useFar } from "./far";
 import { PORT_STEP_PX, PORT_TOP_PX, type FlowNode } from "./flow";
 import { NodeText } from "./NodeText";
 import css from "./nodes.module.css";
 
+/** From afar a node is its picture, or a plain shape: five hundred of them are drawn in every frame of a pan. */
+const BoardNodeView = memo(function BoardNodeView(props: NodeProps<FlowNode>) {
+  return useFar() ? <FarNode {...props} /> : <NearNode {...props} />;
+});
+
+function FarNode({ id, selected }: NodeProps<FlowNode>) {
+  const node = useNode(id);
+  const { asset, makes, work } = useFacts(id);
+  const peer = usePeerAt(id);
+  if (!node) return null;
+  return (
+    <div
+      className={css.node}
+      data-kind={node.kind}
+      data-selected={selected || undefined}
+      data-work={work}
+      style={peer ? ({ "--peer": peer.color } as React.CSSProperties) : undefined}
+      data-peer={peer ? true : undefined}
+    >
+      {asset && makes !== "audio" && (
+        <img
+          className={css.farPicture}
+          src={previewUrl(asset)}
+          alt=""
+          draggable={false}
+          loading="lazy"
+          decoding="async"
+        />
+      )}
+    </div>
+  );
+}
+
 /** One component for all kinds: the label outside, the work inside, ports at the edges. */
-const BoardNodeView = memo(function BoardNodeView({ id, selected, dragging }: NodeProps<FlowNode>) {
+function NearNode({ id, selected, dragging }: NodeProps<FlowNode>) {
   const node = useNode(id);
   const facts = useFacts(id);
   const peer = usePeerAt(id);
@@ -64,7 +98,7 @@ const BoardNodeView = memo(function BoardNodeView({ id, selected, dragging }: No
       )}
     </div>
   );
-});
+}
 
 function InPort({ port, index, named }: { port: Port; index: number; named: boolean }) {
   return (

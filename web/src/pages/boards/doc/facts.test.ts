@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Take } from "../../../api/boards";
+import type { BoardRun, Take } from "../../../api/boards";
 import type { Tool } from "../../../api/types";
 import { Board } from "./board";
 import { Facts } from "./facts";
@@ -9,6 +9,14 @@ const take = (id: string, node: string, at: number, more: Partial<Take> = {}): T
   id,
   node,
   run_id: `run-${id}`,
+  tool: "animate",
+  version: "1",
+  content_type: "video/mp4",
+  width: 320,
+  height: 180,
+  status: "succeeded",
+  preview_url: null,
+  value: null,
   input_hash: "h",
   asset: `asset-${id}`,
   cost_micro: 1,
@@ -48,14 +56,30 @@ test("facts stay the same object while nothing changes for their node", () => {
 
 test("the newest run says how a node stands; a run that is over leaves nobody waiting", () => {
   const { facts, tool } = scene();
-  const run = (state: "running" | "failed", child: string) => ({
+  const run = (state: "running" | "failed", child: string): BoardRun => ({
     id: state + child,
+    board_id: "b",
+    actor_id: "u",
+    revision: 1,
+    budget_micro: 1,
+    cancel_requested_at: null,
     state,
     price_micro: 1,
     settled_micro: 0,
     created_at: "",
     ended_at: null,
-    children: [{ node: tool, run_id: "r", state: child, failure: null }],
+    children: [
+      {
+        node: tool,
+        tool: "animate",
+        run_id: "r",
+        take_id: null,
+        state: child,
+        price_micro: 1,
+        settled_micro: 0,
+        failure: null,
+      },
+    ],
     kind: "nodes",
     asset_id: null,
     seconds: null,

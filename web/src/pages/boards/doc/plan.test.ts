@@ -5,7 +5,9 @@ import { runnable } from "./plan";
 const edge = (from: string, to: string) => ({ id: from + to, from, fromPort: "out", to, toPort: "image" });
 const plan = (stale: string, bad: (string | null)[]): BoardPlan => ({
   revision: 1,
-  stale: stale.split(" ").map((node) => ({ node, tool: "upscale", price_micro: 10, run_ms: 100 })),
+  stale: stale
+    .split(" ")
+    .map((node) => ({ node, tool: "upscale", version: "1", price_micro: 10, run_ms: 100, estimated: false })),
   price_micro: 99,
   run_ms: 999,
   problems: bad.map((node) => ({ node, edge: null, code: "board_input_missing", message: "missing" })),

@@ -7,7 +7,7 @@ import {
   sharesQuery,
   type BoardRole,
   type BoardSummary,
-  type NewShare,
+  type Share,
 } from "../../../api/boards";
 import { membersQuery } from "../../../api/queries";
 import { useSession } from "../../../app/session";
@@ -50,7 +50,7 @@ function NewLink() {
   const { copy } = useCopy();
   const [role, setRole] = useState<BoardRole>("viewer");
   const [lasts, setLasts] = useState<string>("");
-  const [made, setMade] = useState<NewShare | null>(null);
+  const [made, setMade] = useState<Share | null>(null);
   const make = useMutation({
     mutationFn: () => boardCalls.share(id, { role, ...(lasts ? { expires_in_s: Number(lasts) } : {}) }),
     onSuccess: (share) => {
@@ -58,7 +58,7 @@ function NewLink() {
       return client.invalidateQueries({ queryKey: boardKeys.shares(id) });
     },
   });
-  const address = made ? new URL(made.url, location.origin).href : "";
+  const address = made?.url ? new URL(made.url, location.origin).href : "";
   return (
     <section className={css.section}>
       <h3>By a link</h3>
