@@ -47,6 +47,9 @@ test.each([
 test("identifiers become words", () => expect(humanise("zoom_in")).toBe("Zoom in"));
 test("ids are told apart by their end", () => expect(shortId("01930f2e-7c1a-7c3b-9b7e-2f6f0c9b51aa")).toBe("0c9b51aa"));
 test("what a system wrote reads for people", () => {
+  expect(readable("/input/seconds this is greater than the maximum of 8")).toBe(
+    "Seconds: this is greater than the maximum of 8",
+  );
   expect(readable("mandate 01a20713-e604-74fc-9dea-cd9b375dfe36: 48400 micro-credits.")).toBe(
     "mandate …375dfe36: 0.048 credits.",
   );

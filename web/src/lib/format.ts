@@ -116,9 +116,13 @@ export function shortId(id: string): string {
 
 const UUID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-([0-9a-f]{12})\b/g;
 
-/** A system's own words for a person: amounts in credits, ids by their end. */
+/** Where in an input a fault is, as the server's validation says it. */
+const INPUT_POINTER = /^\/input\/(\w+)\S* /;
+
+/** A system's own words for a person: amounts in credits, ids by their end, fields by their name. */
 export function readable(text: string): string {
   return text
+    .replace(INPUT_POINTER, (_, field: string) => `${humanise(field)}: `)
     .replace(
       /\b(\d+) micro-credits?\b/g,
       (_, micro: string) => `${credits(Number(micro))} ${creditWord(Number(micro))}`,

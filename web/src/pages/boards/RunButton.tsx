@@ -4,7 +4,7 @@ import { useMemo, useRef } from "react";
 import { Link } from "react-router";
 import { boardCalls, boardKeys, isOverBoardRun, type BoardPlan, type BoardRun } from "../../api/boards";
 import { balanceQuery, keys } from "../../api/queries";
-import { count, credits, creditWord, duration } from "../../lib/format";
+import { count, credits, creditWord, duration, readable } from "../../lib/format";
 import { Button, Icon, Kbd, ProblemView } from "../../ui";
 import { useToasts } from "../../ui/toasts";
 import { useEdges, useOpen } from "./context";
@@ -69,7 +69,7 @@ function blocked(data: Data, ready: Runnable | null, starting: boolean): string 
 }
 
 function problemText(problem: BoardPlan["problems"][number] | undefined): string {
-  return problem?.message || problem?.code || "Something keeps it from running";
+  return readable(problem?.message || problem?.code || "") || "Something keeps it from running";
 }
 
 /** Starts a run of all that is stale, or of some nodes. The key stays until the answer is here: a retry starts nothing twice. */

@@ -1,6 +1,6 @@
 import type { BoardRole } from "../../api/boards";
 import type { Tool } from "../../api/types";
-import { humanise } from "../../lib/format";
+import { capital, humanise, readable } from "../../lib/format";
 import type { NodeFacts } from "./doc/facts";
 import type { BoardNode, NodeKind } from "./doc/types";
 import type { IconName } from "../../ui";
@@ -58,7 +58,7 @@ export function seconds(ms: number): string {
 export function workWords(facts: NodeFacts): { text: string; icon: IconName | null; tone: "plain" | "live" | "bad" } {
   if (facts.work === "running") return { text: "Running", icon: "clock", tone: "live" };
   if (facts.work === "waiting") return { text: "Waiting for its turn", icon: "clock", tone: "live" };
-  if (facts.problem) return { text: facts.problem.message, icon: "warn", tone: "bad" };
+  if (facts.problem) return { text: readable(facts.problem.message), icon: "warn", tone: "bad" };
   if (facts.work === "failed") return { text: facts.because || "Failed", icon: "warn", tone: "bad" };
   const takes = facts.takes.length;
   const count = takes === 0 ? "" : `${takes} ${takes === 1 ? "take" : "takes"}`;
@@ -66,4 +66,12 @@ export function workWords(facts: NodeFacts): { text: string; icon: IconName | nu
     return { text: takes ? `Stale · ${count}` : "Not run yet", icon: takes ? "clock" : null, tone: "plain" };
   if (facts.work === "canceled") return { text: "Canceled", icon: "stop", tone: "plain" };
   return { text: count || "Not run yet", icon: takes ? "check" : null, tone: "plain" };
+}
+
+const INPUT_FAULT = /^\/input\/(\w+)\S* (.+)$/s;
+
+/** A fault that names a field of a tool's form, for the form to show it there. */
+export function inputFaults(problem: { message: string } | null): Record<string, string> {
+  const [, field, words] = INPUT_FAULT.exec(problem?.message ?? "") ?? [];
+  return field && words ? { [field]: capital(words) } : {};
 }

@@ -19,11 +19,9 @@ export function PostTile({ post, byline = true }: { post: Post; byline?: boolean
       onBlur={() => setNear(false)}
     >
       <Link to={`/community/${post.id}`} className={css.work} aria-label={sentenceOf(post)}>
-        {near && post.kind === "video" ? (
-          <MovingPreview post={post} />
-        ) : (
-          <img src={post.preview_url} alt="" loading="lazy" />
-        )}
+        {/* It stays under the clip: a press on what is taken away before it is let go is no click. */}
+        <img src={post.preview_url} alt="" loading="lazy" />
+        {near && post.kind === "video" && <MovingPreview post={post} />}
         {post.kind === "video" && (
           <i className={css.clip}>
             <Icon name="play" size={12} /> {post.duration_ms ? duration(post.duration_ms) : ""}

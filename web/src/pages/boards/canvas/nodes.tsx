@@ -1,6 +1,6 @@
 import { Handle, NodeResizer, Position, type NodeProps } from "@xyflow/react";
 import { memo, useState } from "react";
-import { credits, duration } from "../../../lib/format";
+import { credits, duration, readable } from "../../../lib/format";
 import { previewUrl, contentUrl } from "../../../lib/media";
 import { Icon } from "../../../ui";
 import { ToolThumb } from "../../../ui/ToolMedia";
@@ -214,7 +214,7 @@ function ToolBlank({ node, facts }: { node: BoardNode; facts: NodeFacts }) {
             ? `The tool ${name || "of this node"} is not in the catalogue`
             : ""
           : facts.problem
-            ? facts.problem.message
+            ? readable(facts.problem.message)
             : "No take yet"}
       </p>
     </div>

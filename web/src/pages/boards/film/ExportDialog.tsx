@@ -14,7 +14,7 @@ import { useToasts } from "../../../ui/toasts";
 import { PublishDialog } from "../../../publish/PublishDialog";
 import { useOpen } from "../context";
 import { filmClock } from "../doc/film";
-import { useFilm } from "./useFilm";
+import { useFilm, type Film } from "./useFilm";
 import css from "./film.module.css";
 
 const SHAPES = [
@@ -65,7 +65,7 @@ export default function ExportDialog({
         {going ? (
           <Going run={going} />
         ) : canRun ? (
-          <Order ms={film.ms} count={film.frames.length} missing={film.frames.filter((one) => !one.asset).length} />
+          <Order film={film} />
         ) : (
           !newest && <p className={css.quiet}>No film was exported yet.</p>
         )}
@@ -148,8 +148,30 @@ function Going({ run }: { run: BoardRun }) {
   );
 }
 
-function Order({ ms, count, missing }: { ms: number; count: number; missing: number }) {
+/** What has nothing to show yet, and the way on without it; one step back brings it again. */
+function Missing({ film }: { film: Film }) {
+  const { board } = useOpen();
+  const missing = film.frames.filter((one) => !one.asset);
+  if (missing.length === 0) return null;
+  const leaveOut = () => {
+    board.step();
+    for (const { clip } of missing) board.removeClip(clip.id);
+  };
+  return (
+    <div className={css.row}>
+      <p>
+        {missing.length} of {film.frames.length} shots {missing.length === 1 ? "has" : "have"} no take yet: run the
+        board, or go on without.
+      </p>
+      {missing.length < film.frames.length && <Button onClick={leaveOut}>Leave them out</Button>}
+    </div>
+  );
+}
+
+function Order({ film }: { film: Film }) {
   const { id } = useOpen();
+  const count = film.frames.length;
+  const missing = film.frames.filter((one) => !one.asset).length;
   const client = useQueryClient();
   const [shape, setShape] = useState<(typeof SHAPES)[number]["name"]>("1080p");
   const [rate, setRate] = useState<number>(24);
@@ -191,8 +213,9 @@ function Order({ ms, count, missing }: { ms: number; count: number; missing: num
       <p className={css.quiet}>
         {count === 0
           ? "Nothing is in the film yet. On the storyboard, put takes in order."
-          : `${count} ${count === 1 ? "shot" : "shots"}, ${filmClock(ms)}. Sizes and frame rates become one, sound gets one loudness; the cut goes along as an OpenTimelineIO file.`}
+          : `${count} ${count === 1 ? "shot" : "shots"}, ${filmClock(film.ms)}. Sizes and frame rates become one, sound gets one loudness; the cut goes along as an OpenTimelineIO file.`}
       </p>
+      <Missing film={film} />
       <div className={css.two}>
         <SelectField label="Size" value={shape} onChange={(event) => setShape(event.target.value as typeof shape)}>
           {SHAPES.map((one) => (

@@ -4,7 +4,7 @@ import { Link } from "react-router";
 import { boardCalls, boardKeys } from "../../../api/boards";
 import { assetQuery } from "../../../api/queries";
 import type { Tool } from "../../../api/types";
-import { bytes, credits, creditWord, dimensions, duration } from "../../../lib/format";
+import { bytes, credits, creditWord, dimensions, duration, readable } from "../../../lib/format";
 import { contentUrl, previewUrl, ratioOf } from "../../../lib/media";
 import { fieldsOf, type Values } from "../../../lib/schema";
 import { Button, ButtonLink, Icon } from "../../../ui";
@@ -18,7 +18,7 @@ import type { NodeFacts } from "../doc/facts";
 import { inputsOf, mediaWord } from "../doc/ports";
 import type { BoardNode } from "../doc/types";
 import { useRunBoard } from "../RunButton";
-import { nodeTitle, workWords } from "../words";
+import { inputFaults, nodeTitle, workWords } from "../words";
 import { TakesStrip } from "./TakesStrip";
 import css from "./panel.module.css";
 
@@ -57,7 +57,7 @@ export function ToolPanel({ node, facts, tool }: { node: BoardNode; facts: NodeF
         <SchemaForm
           fields={own}
           values={values}
-          faults={{}}
+          faults={inputFaults(facts.problem)}
           onChange={(name, value) => board.setInput(node.id, name, value)}
         />
       </fieldset>
@@ -82,11 +82,11 @@ function RunOne({ node, facts }: { node: BoardNode; facts: NodeFacts }) {
     facts.work === "running" || facts.work === "waiting"
       ? "It is running"
       : facts.problem
-        ? facts.problem.message
+        ? readable(facts.problem.message)
         : run.isPending
           ? "It is being started"
           : plan.data?.problems[0]
-            ? plan.data.problems[0].message
+            ? readable(plan.data.problems[0].message)
             : price === undefined || plan.isFetching
               ? "Asking for the price"
               : null;
@@ -98,7 +98,10 @@ function RunOne({ node, facts }: { node: BoardNode; facts: NodeFacts }) {
       onClick={() => price !== undefined && run.mutate({ ...wanted, max_price_micro: price })}
     >
       <Icon name="play" /> {again ? "One more take" : with_ > 0 ? `Run this and ${with_} before it` : "Run this one"}
-      {price !== undefined && ` · ${credits(price)} ${creditWord(price)}`}
+      {price !== undefined &&
+        !plan.data?.problems.length &&
+        !facts.problem &&
+        ` · ${credits(price)} ${creditWord(price)}`}
     </Button>
   );
 }
