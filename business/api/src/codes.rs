@@ -71,6 +71,9 @@ pub const BOARD_SHARE_UNKNOWN: Code =
 /// No comment of this board has this id.
 pub const BOARD_COMMENT_UNKNOWN: Code =
     Code::new("board_comment_unknown", Kind::NotFound, "There is no such comment");
+/// No file of this board has this id, or it is not there for the caller to see.
+pub const BOARD_MEDIA_UNKNOWN: Code =
+    Code::new("board_media_unknown", Kind::NotFound, "There is no such file on this board");
 /// The address takes a WebSocket and nothing else.
 pub const WEBSOCKET_EXPECTED: Code =
     Code::new("websocket_expected", Kind::BadRequest, "This address takes a WebSocket");
@@ -135,6 +138,7 @@ pub const ALL: &[&Code] = &[
     &TOO_MANY_BOARDS,
     &BOARD_SHARE_UNKNOWN,
     &BOARD_COMMENT_UNKNOWN,
+    &BOARD_MEDIA_UNKNOWN,
     &WEBSOCKET_EXPECTED,
     &BOARD_CYCLIC,
     &BOARD_TYPE_MISMATCH,

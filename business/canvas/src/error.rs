@@ -64,6 +64,9 @@ pub enum Error {
     /// No such share link.
     #[error("the share link opens nothing")]
     ShareUnknown,
+    /// No such file on the board.
+    #[error("the board has no file {0}")]
+    MediaUnknown(String),
     /// No such comment.
     #[error("there is no comment {0}")]
     CommentUnknown(String),
@@ -155,6 +158,10 @@ impl From<Error> for Problem {
             Error::ShareUnknown => Self::new(
                 &codes::BOARD_SHARE_UNKNOWN,
                 "The link was withdrawn, has run out, or is not whole. Ask for a new one.",
+            ),
+            Error::MediaUnknown(id) => Self::new(
+                &codes::BOARD_MEDIA_UNKNOWN,
+                format!("There is no file {id} on this board that you may see. Ask somebody of the board's own organisation to put it there."),
             ),
             Error::CommentUnknown(id) => {
                 Self::new(&codes::BOARD_COMMENT_UNKNOWN, format!("The board has no comment {id}."))

@@ -14,6 +14,7 @@ mod frames;
 mod graph;
 mod http;
 mod limits;
+mod media;
 mod migrations;
 mod model;
 mod orders;

@@ -40,6 +40,10 @@ pub(crate) const TAIL_UPDATES_MAX: usize = 200;
 /// Bytes of updates after which the log is folded into the snapshot.
 pub(crate) const TAIL_BYTES_MAX: usize = 1 << 20;
 
+/// Files that one update may put on a board.
+pub(crate) const MEDIA_OF_UPDATE_MAX: usize = 2_000;
+/// Seconds for which the address of a file on a board is good.
+pub(crate) const MEDIA_TTL_S: i64 = 900;
 /// Bytes of one person's presence.
 pub(crate) const AWARENESS_BYTES_MAX: usize = 8 << 10;
 /// Presences of one connection.

@@ -3,6 +3,8 @@
 //! A change is applied, checked, appended to the log, and only then heard by anybody else; changes that
 //! come together share a commit. What is refused is never stored: the document is read again from the log.
 
+mod ask;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use backlot_foundation_errors::Problem;
 use backlot_foundation_runtime::Stop;
 use backlot_foundation_time::SharedClock;
 use serde_json::{Value, json};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc};
 
 use crate::command::{Command, check};
 use crate::crdt::{Document, Refusal};
@@ -21,76 +23,21 @@ use crate::limits::{
     DOCUMENT_BYTES_MAX, REPLICA_POLL, ROOM_BATCH, ROOM_IDLE, SESSIONS_MAX, TAIL_BYTES_MAX, TAIL_UPDATES_MAX,
     UPDATE_BYTES_MAX,
 };
-use crate::model::Board;
 use crate::presence::Presences;
 use crate::rooms::Rooms;
 use crate::socket::Change;
 use crate::store::{NewUpdate, Store};
 
-/// What a connection hears.
-#[derive(Debug, Clone)]
-pub(crate) enum Said {
-    /// A message.
-    Bytes(Arc<[u8]>),
-    /// The end, with a code of ours and a reason.
-    Close(u16, String),
-}
+use ask::EditReply;
+pub(crate) use ask::{Ask, Author, Edited, Said, Seen, Session};
 
 /// Close code: a change was refused.
 pub(crate) const CLOSE_REFUSED: u16 = 4422;
 
-/// Somebody who is connected.
-#[derive(Debug)]
-pub(crate) struct Session {
-    /// Unique in this process.
-    pub(crate) id: u64,
-    /// Whose changes they are.
-    pub(crate) actor: String,
-    /// What they hear; full: they are too slow, and closed.
-    pub(crate) outbox: mpsc::Sender<Said>,
-}
-
-/// What commands did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Edited {
-    /// The number of the last update.
-    pub(crate) revision: i64,
-    /// For each command, the id that it made or touched.
-    pub(crate) ids: Vec<String>,
-}
-
-/// The board at one moment.
-#[derive(Debug, Clone)]
-pub(crate) struct Seen {
-    /// The number of the last update.
-    pub(crate) revision: i64,
-    /// What it says.
-    pub(crate) board: Board,
-}
-
-/// What a room is asked.
-pub(crate) enum Ask {
-    /// Lets somebody in.
-    Join { session: Session, reply: oneshot::Sender<Result<(), Error>> },
-    /// Something that somebody said.
-    Frame { session: u64, frame: Frame },
-    /// Somebody is gone.
-    Leave { session: u64 },
-    /// Commands.
-    Edit { commands: Vec<Command>, actor: String, reply: oneshot::Sender<Result<Edited, Error>> },
-    /// What the board says.
-    Read { reply: oneshot::Sender<Seen> },
-    /// News for everybody who is connected.
-    Tell(Value),
-}
-
-/// Whoever waits for commands to be durable.
-type EditReply = oneshot::Sender<Result<Edited, Error>>;
-
 /// A change that is applied and not yet durable.
 struct Pending {
     bytes: Vec<u8>,
-    actor: String,
+    author: Author,
     from: Option<u64>,
     reply: Option<(EditReply, Vec<String>)>,
 }
@@ -232,7 +179,7 @@ impl Room {
             }
             Ask::Frame { session, frame } => self.frame(session, frame).await?,
             Ask::Leave { session } => self.leave(session),
-            Ask::Edit { commands, actor, reply } => self.edit(&commands, actor, reply),
+            Ask::Edit { commands, author, reply } => self.edit(&commands, author, reply),
             Ask::Read { reply } => {
                 self.commit().await?;
                 if self.ground.store.has_replicas() {
@@ -290,9 +237,11 @@ impl Room {
     }
 
     async fn update(&mut self, session: u64, bytes: &[u8]) -> Result<(), Closed> {
-        let Some(actor) = self.sessions.get(&session).map(|session| session.actor.clone()) else {
-            return Ok(());
-        };
+        let author = self
+            .sessions
+            .get(&session)
+            .map(|session| Author { id: session.actor.clone(), is_home: session.is_home });
+        let Some(author) = author else { return Ok(()) };
         if bytes.len() > UPDATE_BYTES_MAX || self.bytes + bytes.len() > DOCUMENT_BYTES_MAX {
             self.refuse(session, Error::TooLarge(bytes.len()));
             return Ok(());
@@ -302,7 +251,7 @@ impl Room {
             Ok(Some(bytes)) => {
                 self.nodes = self.document.node_count();
                 self.bytes += bytes.len();
-                self.pending.push(Pending { bytes, actor, from: Some(session), reply: None });
+                self.pending.push(Pending { bytes, author, from: Some(session), reply: None });
                 Ok(())
             }
             Err(Refusal::Unreadable) => {
@@ -347,7 +296,7 @@ impl Room {
         }
     }
 
-    fn edit(&mut self, commands: &[Command], actor: String, reply: oneshot::Sender<Result<Edited, Error>>) {
+    fn edit(&mut self, commands: &[Command], author: Author, reply: EditReply) {
         let mut board = self.document.board();
         let (writes, ids) = match check(&mut board, commands, || uuid::Uuid::now_v7().to_string()) {
             Ok(checked) => checked,
@@ -363,7 +312,7 @@ impl Room {
         let bytes = self.document.write(&writes);
         self.nodes = self.document.node_count();
         self.bytes += bytes.len();
-        self.pending.push(Pending { bytes, actor, from: None, reply: Some((reply, ids)) });
+        self.pending.push(Pending { bytes, author, from: None, reply: Some((reply, ids)) });
     }
 
     /// Makes what is pending durable, then tells it.
@@ -374,7 +323,11 @@ impl Room {
         let pending = std::mem::take(&mut self.pending);
         let updates: Vec<NewUpdate> = pending
             .iter()
-            .map(|one| NewUpdate { bytes: one.bytes.clone(), actor: one.actor.clone() })
+            .map(|one| NewUpdate {
+                bytes: one.bytes.clone(),
+                actor: one.author.id.clone(),
+                is_home: one.author.is_home,
+            })
             .collect();
         let now = self.ground.clock.now();
         // An error here closes the room: memory is ahead of the log, so it is not to be believed. Nobody has

@@ -34,7 +34,7 @@ use crate::error::Error;
 use crate::graph::Step;
 use crate::limits::TAKES_READ_MAX;
 use crate::plan::{Takes, input_hash, resolve};
-use crate::room::Ask;
+use crate::room::{Ask, Author};
 use crate::service::Service;
 use crate::store::{ChildRow, RunRow, TakeRow};
 
@@ -283,10 +283,10 @@ impl Service {
         if let Some(take) = child.take_id {
             let commands =
                 vec![Command::ChooseTake { node: child.node.clone(), take: Some(take.to_string()) }];
-            let actor = SERVICE_ACTOR.to_owned();
+            let author = Author { id: SERVICE_ACTOR.to_owned(), is_home: true };
             let told = match self.store().board(run.board_id).await? {
                 Some(_) => {
-                    let ask = |reply| Ask::Edit { commands, actor, reply };
+                    let ask = |reply| Ask::Edit { commands, author, reply };
                     self.rooms().ask(run.board_id, ask).await.and_then(|done| done)
                 }
                 None => Err(Error::BoardUnknown(run.board_id.to_string())),

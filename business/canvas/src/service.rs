@@ -22,7 +22,7 @@ use crate::limits::{BOARDS_MAX, COMMANDS_MAX};
 use crate::model::Board;
 use crate::reconcile::reconcile;
 use crate::role::Role;
-use crate::room::{Ask, Edited, Ground, Seen};
+use crate::room::{Ask, Author, Edited, Ground, Seen};
 use crate::rooms::Rooms;
 use crate::socket::{Change, Guest};
 use crate::store::{BoardRow, Listed, Store};
@@ -274,7 +274,18 @@ impl Service {
             self.may_make_in(actor, project).await?;
             row.project_id = Some(project);
         }
-        if changed.preview_asset.is_some() {
+        if let Some(asset) = &changed.preview_asset {
+            // Who belongs elsewhere chooses among what is there: an id alone shows nothing to anybody.
+            let is_home = row.organisation_id == actor.organisation;
+            if !is_home
+                && !self.store().was_put_here(id, asset).await?
+                && !self.store().was_made_here(id, asset).await?
+            {
+                return Err(Error::MediaUnknown(asset.clone()));
+            }
+            if is_home {
+                self.store().put_here(id, asset).await?;
+            }
             row.preview_asset = changed.preview_asset;
         }
         row.updated_at = self.now();
@@ -302,19 +313,21 @@ impl Service {
         id: BoardId,
         commands: Vec<Command>,
     ) -> Result<Edited, Error> {
-        self.at_least(actor, id, Role::Editor).await?;
+        let (board, _) = self.at_least(actor, id, Role::Editor).await?;
         if commands.is_empty() || commands.len() > COMMANDS_MAX {
             let message = format!("must hold 1 to {COMMANDS_MAX} commands");
             return Err(Error::Field { pointer: "/commands", message });
         }
-        let actor = actor.id.clone();
-        self.rooms().ask(id, |reply| Ask::Edit { commands, actor, reply }).await?
+        let is_home = board.organisation_id == actor.organisation;
+        let author = Author { id: actor.id.clone(), is_home };
+        self.rooms().ask(id, |reply| Ask::Edit { commands, author, reply }).await?
     }
 
     /// Who wants to connect, with their role.
     pub(crate) async fn guest(&self, actor: &Actor, id: BoardId, only_looks: bool) -> Result<Guest, Error> {
-        let (_, role) = self.role(actor, id).await?;
-        Ok(Guest { actor: actor.clone(), board: id, role, only_looks })
+        let (board, role) = self.role(actor, id).await?;
+        let is_home = board.organisation_id == actor.organisation;
+        Ok(Guest { actor: actor.clone(), board: id, role, is_home, only_looks })
     }
 }
 

@@ -67,6 +67,8 @@ pub(crate) struct Guest {
     pub(crate) actor: Actor,
     pub(crate) board: BoardId,
     pub(crate) role: Role,
+    /// Whether they belong to the board's own organisation.
+    pub(crate) is_home: bool,
     /// An API key that may only look looks, whatever the role.
     pub(crate) only_looks: bool,
 }
@@ -143,7 +145,8 @@ async fn serve(service: Service, guest: Guest, upgraded: Upgraded, lease: Option
     // Heard from before the role was looked up for the last time: nothing is missed in between.
     let changes = service.access_changes();
     let (outbox, heard) = mpsc::channel(OUTBOX_MESSAGES);
-    let session = Session { id: service.next_session(), actor: guest.actor.id.clone(), outbox };
+    let (session, actor) = (service.next_session(), guest.actor.id.clone());
+    let session = Session { id: session, actor, is_home: guest.is_home, outbox };
     let id = session.id;
     let board = guest.board;
     let joined = service.rooms().ask(board, |reply| Ask::Join { session, reply }).await;

@@ -3,6 +3,7 @@
 //! An update is a row before anybody hears of it. `boards.seq` is the last one's number; the row of the
 //! board is the lock of its log, on both engines.
 
+mod media;
 mod people;
 mod runs;
 
@@ -11,6 +12,8 @@ use backlot_foundation_db::{Db, DbError, WriteTx};
 use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::{OrganisationId, ProjectId};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult, Statement, Value};
+
+use crate::media::ids_in;
 
 pub(crate) use people::{CommentRow, MemberRow, ShareRow};
 pub(crate) use runs::{ChildRow, RunKey, RunRow, TakeRow};
@@ -62,6 +65,8 @@ pub(crate) struct Appended {
 pub(crate) struct NewUpdate {
     pub(crate) bytes: Vec<u8>,
     pub(crate) actor: String,
+    /// Whether they belong to the board's own organisation: files that they put on it, others may see.
+    pub(crate) is_home: bool,
 }
 
 /// Which boards a list shows.
@@ -169,7 +174,9 @@ impl Store {
     /// Writes a new board with its document, and its maker as owner.
     pub(crate) async fn insert(&self, row: &BoardRow, document: Option<Vec<u8>>) -> Result<(), DbError> {
         let tx = self.db.begin_write().await?;
+        let media = document.as_deref().map(ids_in).unwrap_or_default();
         insert_board(&tx, row, document).await?;
+        media::put(&tx, row.id, &media).await?;
         let owner = MemberRow {
             user_id: row.created_by.clone(),
             role: "owner".to_owned(),
@@ -276,6 +283,9 @@ impl Store {
                 now.into(),
             ];
             execute(&tx, sql, values).await?;
+            if update.is_home {
+                media::put(&tx, id, &ids_in(&update.bytes)).await?;
+            }
         }
         tx.commit().await?;
         Ok(Some(Appended { seq, missed: is_whole.then_some(missed) }))

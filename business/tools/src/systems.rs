@@ -186,6 +186,7 @@ impl Systems {
             asset_id: id.to_string(),
             organisation_id: organisation.to_string(),
             ttl_s,
+            preview: false,
         };
         Ok(self.storage().sign_download(request).await?.into_inner().url)
     }

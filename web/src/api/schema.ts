@@ -1076,6 +1076,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/boards/{id}/media/{asset_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Redirects to a signed address of a file that is on the board, for everybody who may see the board: also people of
+         *     other organisations, to whom `/v1/assets` shows nothing of it.
+         */
+        get: operations["get_board_media"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/boards/{id}/members": {
         parameters: {
             query?: never;
@@ -4992,6 +5012,8 @@ export interface components {
             id: components["schemas"]["TakeId"];
             /** @description Of tool, version and input. */
             input_hash: string;
+            /** @description Route of the file itself. */
+            media_url?: string | null;
             /** @description For this node, which may be gone. */
             node: string;
             /** @description Route of a small picture of it. */
@@ -8029,6 +8051,38 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["FilmQuoteView"];
                 };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_board_media: {
+        parameters: {
+            query?: {
+                /** @description A small picture of it instead. */
+                preview?: boolean;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+                asset_id: components["schemas"]["AssetId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file, for a quarter of an hour */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: {
                 headers: {

@@ -16,6 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::boards::media_url;
 use super::{LIMIT_DEFAULT, LIMIT_MAX, Person, board_id};
 use crate::error::Error;
 use crate::graph::Fault;
@@ -416,6 +417,8 @@ struct TakeView {
     /// Of a tool that makes no medium.
     #[schema(value_type = Option<Object>)]
     value: Option<Value>,
+    /// Route of the file itself.
+    media_url: Option<String>,
     /// Route of a small picture of it.
     preview_url: Option<String>,
     /// What it cost.
@@ -431,11 +434,12 @@ struct TakeView {
 }
 
 impl TakeView {
-    fn of(row: TakeRow, hashes: &HashMap<String, Option<String>>) -> Self {
+    fn of(board: BoardId, row: TakeRow, hashes: &HashMap<String, Option<String>>) -> Self {
         let now = hashes.get(&row.node).and_then(Option::as_ref);
         let stale = now != Some(&row.input_hash);
         Self {
-            preview_url: row.asset_id.as_ref().map(|id| format!("/v1/assets/{id}/preview")),
+            media_url: row.asset_id.as_ref().map(|asset| media_url(board, asset, false)),
+            preview_url: row.asset_id.as_ref().map(|asset| media_url(board, asset, true)),
             id: row.id,
             node: row.node,
             run_id: row.run_id,
@@ -485,5 +489,5 @@ async fn list_takes(
     let more = rows.len() > size;
     rows.truncate(size);
     let next = more.then(|| rows.last().map(|row| row.id.to_string())).flatten();
-    Ok(Json(TakeList { items: rows.into_iter().map(|row| TakeView::of(row, &hashes)).collect(), next }))
+    Ok(Json(TakeList { items: rows.into_iter().map(|row| TakeView::of(id, row, &hashes)).collect(), next }))
 }

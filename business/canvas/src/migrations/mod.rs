@@ -7,7 +7,7 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Boards), Box::new(Runs)]
+        vec![Box::new(Boards), Box::new(Runs), Box::new(Media)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -177,6 +177,27 @@ const RUNS: &[&str] = &[
 impl MigrationTrait for Runs {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         run(manager, RUNS).await
+    }
+}
+
+struct Media;
+
+impl MigrationName for Media {
+    fn name(&self) -> &'static str {
+        "m0003_media"
+    }
+}
+
+/// What people of a board's own organisation have put on it: others who are on the board may look at that.
+const MEDIA: &[&str] = &["CREATE TABLE board_media (
+        board_id TEXT NOT NULL REFERENCES boards (id),
+        asset_id TEXT NOT NULL,
+        PRIMARY KEY (board_id, asset_id))"];
+
+#[async_trait::async_trait]
+impl MigrationTrait for Media {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        run(manager, MEDIA).await
     }
 }
 

@@ -32,7 +32,8 @@ impl Replica {
 
     async fn edit(&self, id: BoardId, commands: Value) -> Result<Edited, Error> {
         let commands = serde_json::from_value(commands).unwrap();
-        let ask = |reply| Ask::Edit { commands, actor: "ada".to_owned(), reply };
+        let author = Author { id: "ada".to_owned(), is_home: true };
+        let ask = |reply| Ask::Edit { commands, author, reply };
         self.rooms.ask(id, ask).await.and_then(|done| done)
     }
 
@@ -43,7 +44,7 @@ impl Replica {
     /// Somebody who listens; the room is a live one from then on.
     async fn join(&self, id: BoardId, session: u64) -> mpsc::Receiver<Said> {
         let (outbox, heard) = mpsc::channel(512);
-        let session = Session { id: session, actor: "ada".to_owned(), outbox };
+        let session = Session { id: session, actor: "ada".to_owned(), is_home: true, outbox };
         self.rooms.ask(id, |reply| Ask::Join { session, reply }).await.unwrap().unwrap();
         heard
     }

@@ -41,7 +41,7 @@ fn row() -> BoardRow {
 }
 
 fn update(bytes: &[u8]) -> NewUpdate {
-    NewUpdate { bytes: bytes.to_vec(), actor: "ada".to_owned() }
+    NewUpdate { bytes: bytes.to_vec(), actor: "ada".to_owned(), is_home: true }
 }
 
 #[tokio::test]

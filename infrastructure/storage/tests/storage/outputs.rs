@@ -296,6 +296,7 @@ async fn a_download_is_signed_for_a_while() {
             asset_id: asset["id"].as_str().unwrap().to_owned(),
             organisation_id: world.alice.organisation.to_string(),
             ttl_s,
+            preview: false,
         };
         let signed = world.rpc().sign_download(ask(60)).await.unwrap().into_inner();
         let bytes = world.http.get(&signed.url).send().await.unwrap().bytes().await.unwrap();
