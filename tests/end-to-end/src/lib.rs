@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 pub use api::{Account, Answer, Api};
-pub use live::{Socket, connect, hears};
+pub use live::{Socket, board, commands, connect, hears, update, yjs};
 pub use photo::{PHOTO, put as photo_put, upload, upload_photo};
 
 /// Longest wait for a process to say that it is ready.

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
+
+use crate::api::{Answer, Api};
+use crate::root;
 
 /// A live connection.
 pub type Socket = WebSocketStream<TcpStream>;
@@ -30,6 +33,53 @@ pub async fn connect(url: &str, board: &str, key: &str, origin: Option<&str>) ->
     }
     let stream = TcpStream::connect(address).await.expect("the studio listens");
     Ok(tokio_tungstenite::client_async(request, stream).await?.0)
+}
+
+/// Makes a board.
+pub async fn board(api: &Api) -> String {
+    api.post("/v1/boards", &json!({ "title": "Harbour" })).await.text("/id")
+}
+
+/// Changes a board by commands.
+pub async fn commands(api: &Api, board: &str, commands: Value) -> Answer {
+    api.post(&format!("/v1/boards/{board}/commands"), &json!({ "commands": commands })).await
+}
+
+/// A message of the y-sync protocol: an update of these bytes.
+#[must_use]
+pub fn update(bytes: &[u8]) -> Message {
+    let mut message = vec![0, 2];
+    let mut length = bytes.len();
+    while length >= 0x80 {
+        message.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    message.push(length as u8);
+    message.extend_from_slice(bytes);
+    Message::Binary(message.into())
+}
+
+/// Runs a script of real Yjs clients and answers its JSON line; `None` where the web app's packages are missing, which
+/// `make test` installs before this.
+pub async fn yjs(script: &str, order: &Value) -> Option<Value> {
+    let web = root().join("web");
+    if !web.join("node_modules/yjs").is_dir() {
+        assert!(std::env::var_os("CI").is_none(), "web/node_modules is missing");
+        eprintln!("skipped: web/node_modules is missing");
+        return None;
+    }
+    let output = tokio::process::Command::new("node")
+        .arg("--experimental-websocket")
+        .arg(root().join("tests/end-to-end/tests/yjs").join(script))
+        .arg(&web)
+        .arg(order.to_string())
+        .output()
+        .await
+        .expect("node starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{order}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    let last = said.lines().last().unwrap_or_default();
+    Some(serde_json::from_str(last).unwrap_or_else(|_| panic!("one JSON line: {said}")))
 }
 
 /// Reads until a JSON message of this type.

@@ -1,6 +1,8 @@
 //! Bad input: each a clear problem document with a stable code and a page, nothing held, nothing half-written.
 
-use backlot_tests_end_to_end::{Account, Answer, Studio, photo_put, root, upload, upload_photo};
+use backlot_tests_end_to_end::{
+    Account, Answer, PHOTO, Studio, board, commands, photo_put, root, upload, upload_photo,
+};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -32,6 +34,13 @@ async fn each_is_refused_with_its_code_and_leaves_nothing() {
         &upload(api, "photo.png", "image/png", b"#!/bin/sh\necho not a picture, whatever it says\n").await,
         "asset_type_mismatch",
     );
+    let svg = b"<svg xmlns=\"http://www.w3.org/2000/svg\"><script>alert(1)</script></svg>".as_slice();
+    check(&upload(api, "hostile.svg", "image/svg+xml", svg).await, "asset_type_unsupported");
+    check(&upload(api, "hostile.png", "image/png", svg).await, "asset_type_mismatch");
+    let archive = [PHOTO, b"PK\x05\x06".as_slice(), &[0; 18]].concat();
+    check(&upload(api, "polyglot.jpg", "image/jpeg", &archive).await, "asset_type_mismatch");
+    let page = [b"GIF89a/*<html><script>alert(1)</script>*/".as_slice(), &[0; 64]].concat();
+    check(&upload(api, "polyglot.gif", "image/gif", &page).await, "asset_type_mismatch");
     check(&upload(api, "empty.jpg", "image/jpeg", b"").await, "asset_empty");
     let huge = json!({ "name": "huge.mp4", "content_type": "video/mp4", "size_bytes": 2_u64 << 30 });
     check(&api.post("/v1/assets", &huge).await, "quota_exceeded");
@@ -44,6 +53,9 @@ async fn each_is_refused_with_its_code_and_leaves_nothing() {
     let wrong = api.run("upscale", json!({ "image": photo, "scale": 3 })).await;
     check(&wrong, "tool_input_invalid");
     assert_eq!(wrong.body["errors"][0]["pointer"], "/input/scale");
+    let long = api.run("narrate", json!({ "text": "x".repeat(100_000) })).await;
+    check(&long, "tool_input_invalid");
+    boards(&account).await;
     replayed_key(&account, &photo).await;
     over_the_envelope(&account, &photo).await;
 
@@ -65,6 +77,39 @@ async fn each_is_refused_with_its_code_and_leaves_nothing() {
     let after = state(&account).await;
     assert_eq!(after, before, "available, held, spent, assets");
     studio.process.terminate().await;
+}
+
+async fn boards(account: &Account) {
+    let api = &account.api;
+    let id = board(api).await;
+    let node = |id: &str, kind: &str, params: Value| json!({ "op": "add_node", "id": id, "kind": kind, "params": params });
+    let tool = json!({ "tool": "upscale" });
+    let long = node("p", "prompt", json!({ "prompt": "x".repeat(100_000) }));
+    check(&commands(api, &id, json!([long])).await, "board_prompt_too_long");
+    check(
+        &commands(api, &id, json!([{ "op": "remove_node", "id": "nobody" }])).await,
+        "board_command_invalid",
+    );
+    let many: Vec<Value> = (0..501).map(|n| node(&format!("n{n}"), "note", json!({}))).collect();
+    check(&commands(api, &id, Value::Array(many)).await, "invalid_fields");
+    let connect =
+        |from: &str, to: &str| json!({ "op": "connect", "from": from, "to": to, "to_port": "image" });
+    let circle = json!([
+        node("a", "tool", tool.clone()),
+        node("b", "tool", tool),
+        connect("a", "b"),
+        connect("b", "a")
+    ]);
+    assert!(commands(api, &id, circle).await.status.is_success());
+    check(&api.post(&format!("/v1/boards/{id}/runs"), &json!({})).await, "board_cyclic");
+    let film = json!({ "width": 640, "height": 360, "fps": 24 });
+    for path in ["export", "export/quote"] {
+        check(&api.post(&format!("/v1/boards/{id}/{path}"), &film).await, "board_film_empty");
+    }
+    let odd = json!({ "width": 8, "height": 360, "fps": 24 });
+    check(&api.post(&format!("/v1/boards/{id}/export"), &odd).await, "invalid_fields");
+    check(&api.get(&format!("/v1/boards/{id}/media/nonsense")).await, "board_media_unknown");
+    api.send(Method::DELETE, &format!("/v1/boards/{id}"), None, &[]).await;
 }
 
 async fn canceled_upload(account: &Account) {

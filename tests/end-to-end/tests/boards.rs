@@ -4,33 +4,12 @@
 use std::time::Duration;
 
 use backlot_tests_end_to_end::{
-    Account, Answer, Api, Studio, connect, eventually, hears, root, upload_photo,
+    Account, Api, Studio, board, commands, connect, eventually, hears, update, upload_photo, yjs,
 };
 use futures::SinkExt as _;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
-
-async fn board(account: &Account) -> String {
-    account.api.post("/v1/boards", &json!({ "title": "Harbour" })).await.text("/id")
-}
-
-async fn commands(api: &Api, board: &str, commands: Value) -> Answer {
-    api.post(&format!("/v1/boards/{board}/commands"), &json!({ "commands": commands })).await
-}
-
-/// A sync update around these bytes.
-fn update(bytes: &[u8]) -> Message {
-    let mut message = vec![0, 2];
-    let mut length = bytes.len();
-    while length >= 0x80 {
-        message.push((length & 0x7f) as u8 | 0x80);
-        length >>= 7;
-    }
-    message.push(length as u8);
-    message.extend_from_slice(bytes);
-    Message::Binary(message.into())
-}
+use tokio_tungstenite::tungstenite::Error as SocketError;
 
 async fn run_ended(api: &Api, id: &str) -> Value {
     eventually(&format!("board run {id} ends"), Duration::from_secs(180), || async {
@@ -50,7 +29,7 @@ async fn books_balance(api: &Api) {
 async fn a_board_is_made_changed_copied_and_deleted() {
     let studio = Studio::start().await;
     let account = Account::sign_up(studio.url(), "Director").await;
-    let id = board(&account).await;
+    let id = board(&account.api).await;
     let made = commands(
         &account.api,
         &id,
@@ -96,7 +75,7 @@ async fn roles_hold_on_the_socket_and_who_is_removed_is_cut_off() {
     let studio = Studio::start().await;
     let owner = Account::sign_up(studio.url(), "Owner").await;
     let guest = Account::sign_up(studio.url(), "Guest").await;
-    let id = board(&owner).await;
+    let id = board(&owner.api).await;
     let refused = connect(studio.url(), &id, &guest.key, None).await;
     assert!(matches!(refused, Err(SocketError::Http(answer)) if answer.status() == 404));
     let nobody = connect(studio.url(), &id, "blk_nonsense", None).await;
@@ -141,7 +120,7 @@ async fn roles_hold_on_the_socket_and_who_is_removed_is_cut_off() {
 async fn what_is_no_update_or_too_large_is_refused_in_words() {
     let studio = Studio::start().await;
     let account = Account::sign_up(studio.url(), "Director").await;
-    let id = board(&account).await;
+    let id = board(&account.api).await;
     for (bytes, code) in [(vec![7; 10 << 20], "board_too_large"), (vec![200; 40], "board_update_invalid")] {
         let mut socket = connect(studio.url(), &id, &account.key, None).await.expect("a connection");
         socket.send(update(&bytes)).await.expect("it is sent");
@@ -157,29 +136,13 @@ async fn what_is_no_update_or_too_large_is_refused_in_words() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn real_yjs_clients_converge_through_lost_connections_and_a_kill() {
-    let web = root().join("web");
-    if !web.join("node_modules/yjs").is_dir() {
-        // `make test` installs the web app's packages before this test.
-        assert!(std::env::var_os("CI").is_none(), "web/node_modules is missing");
-        return;
-    }
     let mut studio = Studio::start().await;
     let account = Account::sign_up(studio.url(), "Director").await;
-    let id = board(&account).await;
+    let id = board(&account.api).await;
     for seed in [1, 2, 3] {
         let order = json!({ "url": studio.url(), "board": id, "keys": [account.key, account.key, account.key],
             "seed": seed, "rounds": 400 });
-        let output = tokio::process::Command::new("node")
-            .arg("--experimental-websocket")
-            .arg(root().join("tests/end-to-end/tests/yjs/converge.cjs"))
-            .arg(&web)
-            .arg(order.to_string())
-            .output()
-            .await
-            .expect("node starts");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "seed {seed}: {said}{}", String::from_utf8_lossy(&output.stderr));
-        let said: Value = serde_json::from_str(said.trim()).expect("one JSON line");
+        let Some(said) = yjs("converge.cjs", &order).await else { return };
         assert_eq!((&said["same"], &said["prompts"]), (&json!(true), &json!(true)), "seed {seed}: {said}");
         assert_eq!(said["nodes"], said["server_nodes"], "seed {seed}: {said}");
         let before = account.api.get(&format!("/v1/boards/{id}/document")).await.body;
@@ -217,14 +180,14 @@ async fn circles_wrong_types_and_deleted_files_are_refused_with_their_codes() {
     ];
     account.api.send(Method::DELETE, &format!("/v1/assets/{photo}"), None, &[]).await;
     for (content, code) in cases {
-        let id = board(&account).await;
+        let id = board(&account.api).await;
         assert!(commands(&account.api, &id, content).await.status.is_success());
         let refused = account.api.post(&format!("/v1/boards/{id}/runs"), &json!({})).await;
         assert_eq!(refused.code(), code, "{refused:?}");
         let plan = account.api.post(&format!("/v1/boards/{id}/plan"), &json!({})).await;
         assert!(plan.status.is_success(), "{plan:?}");
     }
-    let empty = board(&account).await;
+    let empty = board(&account.api).await;
     let film = json!({ "width": 640, "height": 360, "fps": 24 });
     let refused = account.api.post(&format!("/v1/boards/{empty}/export"), &film).await;
     assert_eq!(refused.code(), "board_film_empty", "{refused:?}");
@@ -234,7 +197,7 @@ async fn circles_wrong_types_and_deleted_files_are_refused_with_their_codes() {
 
 /// A photograph that is animated twice, one clip behind the other.
 async fn storyboard(account: &Account, photo: &str) -> String {
-    let id = board(account).await;
+    let id = board(&account.api).await;
     let animate = |id: &str, way: &str| {
         json!({ "op": "add_node", "id": id, "kind": "tool",
             "params": { "tool": "animate", "input": { "move": way, "seconds": 1 } } })

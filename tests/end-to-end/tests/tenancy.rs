@@ -6,7 +6,9 @@
 //! others, success is right; but nothing of it may name anything of the tenant's beside the post itself, and
 //! nobody but its author may change or remove it.
 
-use backlot_tests_end_to_end::{Account, Studio, upload_photo};
+use std::time::Duration;
+
+use backlot_tests_end_to_end::{Account, Studio, board, commands, eventually, upload_photo};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -35,7 +37,7 @@ fn id_for(path: &str, parameter: &str, ids: &Value) -> String {
         ("/v1/assets/", "asset"),
         ("/v1/runs/", "run"),
         ("/v1/boards/", "board"),
-        ("/v1/board-runs/", "board"),
+        ("/v1/board-runs/", "board_run"),
         ("/v1/reviews/", "run"),
         ("/v1/billing/holds/", "run"),
         ("/v1/jobs/", "run"),
@@ -52,8 +54,16 @@ fn id_for(path: &str, parameter: &str, ids: &Value) -> String {
         ("/v1/objects/", "asset"),
         ("/v1/profiles/", "handle"),
         // The staff's queue: Mallory has no business there, whatever the id.
-        ("/v1/moderation/", "post"),
+        ("/v1/moderation/", "case"),
     ];
+    if path.starts_with("/v1/boards/") && parameter != "id" {
+        return text(match parameter {
+            "share_id" => "board_share",
+            "comment_id" => "board_comment",
+            "asset_id" => "asset",
+            _ => "user",
+        });
+    }
     if path.starts_with("/v1/posts/") {
         return text(if parameter == "comment_id" { "comment" } else { "post" });
     }
@@ -80,14 +90,14 @@ fn fill(path: &str, ids: &Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_route_gives_another_tenants_ids_anything() {
     let studio = Studio::start().await;
-    let _staff = Account::sign_up(studio.url(), "Staff").await;
+    let staff = Account::sign_up(studio.url(), "Staff").await;
     let victim = Account::sign_up(studio.url(), "Victim").await;
     let mallory = Account::sign_up(studio.url(), "Mallory").await;
 
     let asset = upload_photo(&victim.api).await;
     let run = victim.api.run("animate", json!({ "image": asset, "seconds": 1 })).await.text("/id");
     victim.api.ended(&run).await;
-    let board = victim.api.post("/v1/boards", &json!({ "title": "Mine" })).await.text("/id");
+    let board = board_with_everything(&victim, &asset).await;
     let mandate = victim.session.get("/v1/mandates").await.text("/items/0/id");
     let key = victim.session.get("/v1/identity/api-keys").await.text("/items/0/id");
     let invited = victim
@@ -99,14 +109,17 @@ async fn no_route_gives_another_tenants_ids_anything() {
     let invoice = invoice.body.pointer("/invoice/id").or(invoice.body.pointer("/invoice_id")).cloned();
     let invoice = invoice.unwrap_or_else(|| panic!("a subscription makes an invoice"));
     let (post, comment, handle) = published(&victim, &asset).await;
+    let report = json!({ "post_id": post, "reason": "spam" });
+    let case = staff.session.post("/v1/reports", &report).await.text("/case_id");
     let ids = json!({
+        "case": case, "board": board.0, "board_run": board.1, "board_share": board.2, "board_comment": board.3,
         "post": post, "comment": comment, "handle": handle,
         "grant": grant, "invoice": invoice,
-        "asset": asset, "run": run, "board": board, "mandate": mandate, "key": key, "invitation": invited.text("/id"),
+        "asset": asset, "run": run, "mandate": mandate, "key": key, "invitation": invited.text("/id"),
         "user": victim.ids["user"]["id"], "project": victim.ids["project"]["id"],
         "organisation": victim.ids["organisation"]["id"],
     });
-    let before = victims_view(&victim).await;
+    let before = victims_view(&victim, &board.0).await;
 
     let document = mallory.session.get("/openapi.json").await.body;
     let paths = document["paths"].as_object().expect("an OpenAPI document");
@@ -147,8 +160,30 @@ async fn no_route_gives_another_tenants_ids_anything() {
         }
     }
     assert!(walked > 40, "only {walked} routes were walked");
-    assert_eq!(victims_view(&victim).await, before, "something of the victim's changed");
+    assert_eq!(victims_view(&victim, &board.0).await, before, "something of the victim's changed");
     studio.process.terminate().await;
+}
+
+/// A board with a file, a run, a share link and a comment; answers the ids of all.
+async fn board_with_everything(victim: &Account, asset: &str) -> (String, String, String, String) {
+    let id = board(&victim.api).await;
+    let path = format!("/v1/boards/{id}");
+    let content = json!([
+        { "op": "add_node", "id": "photo", "kind": "image", "params": { "asset": asset } },
+        { "op": "add_node", "id": "move", "kind": "tool",
+          "params": { "tool": "animate", "input": { "move": "zoom_in", "seconds": 1 } } },
+        { "op": "connect", "from": "photo", "to": "move", "to_port": "image" },
+    ]);
+    assert!(commands(&victim.api, &id, content).await.status.is_success());
+    let run = victim.api.post(&format!("{path}/runs"), &json!({})).await.text("/id");
+    eventually("the board's run ends", Duration::from_secs(120), || async {
+        let run = victim.api.get(&format!("/v1/board-runs/{run}")).await.body;
+        (!run["ended_at"].is_null()).then_some(())
+    })
+    .await;
+    let share = victim.api.post(&format!("{path}/shares"), &json!({ "role": "viewer" })).await;
+    let comment = victim.api.post(&format!("{path}/comments"), &json!({ "text": "mine" })).await;
+    (id, run, share.text("/id"), comment.text("/id"))
 }
 
 /// The victim publishes a picture, and says something about it.
@@ -162,10 +197,14 @@ async fn published(victim: &Account, asset: &str) -> (String, String, String) {
 }
 
 /// What the victim sees of what is theirs.
-async fn victims_view(victim: &Account) -> Value {
+async fn victims_view(victim: &Account, board: &str) -> Value {
     let mut view = json!({});
     for path in ["/v1/assets", "/v1/runs", "/v1/mandates", "/v1/billing/balance", "/v1/identity/members"] {
         view[path] = victim.session.get(path).await.body;
+    }
+    for part in ["", "/document", "/members", "/shares", "/comments", "/runs", "/takes"] {
+        let path = format!("/v1/boards/{board}{part}");
+        view[&path] = victim.session.get(&path).await.body;
     }
     let posts = victim.session.get("/v1/posts?feed=new&q=public").await;
     for fact in ["title", "text", "tags", "state", "remixable", "share_parameters"] {
