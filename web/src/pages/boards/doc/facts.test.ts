@@ -16,6 +16,7 @@ const take = (id: string, node: string, at: number, more: Partial<Take> = {}): T
   height: 180,
   status: "succeeded",
   preview_url: null,
+  media_url: null,
   value: null,
   input_hash: "h",
   asset: `asset-${id}`,
