@@ -267,7 +267,7 @@ impl Scheduler {
         }
         let (fence, job) = (run.fence, run.job);
         let ends_at = now.plus_ms(worker.here_ms(run_ms));
-        worker.running.push(Running { fence, job, model, ends_at, run_ms, pressed: false });
+        worker.running.push(Running { fence, job, model, ends_at, run_ms, pressed: false, early: false });
         worker.running.sort_unstable_by_key(|running| running.fence);
         worker.concurrency_max = worker.concurrency_max.max(worker.running.len());
         if !holds {

@@ -7,7 +7,7 @@ use crate::{
     effect::{Assignment, Effect},
     fleet::{Resident, Worker},
     limits,
-    policy::{pressure, swap, value},
+    policy::{pressure, swap},
     scheduler::Scheduler,
     state::{Job, Lease, State, Status},
     timers::Timer,
@@ -42,6 +42,7 @@ impl Scheduler {
         }
         let capacity = self.state.fleet.capacity_milli as f64 / 1_000.0;
         self.state.fair.set_capacity(now, capacity);
+        self.state.count_due(now);
         let mut todo = std::mem::take(&mut self.todo);
         let mut freed = false;
         for one in &todo {
@@ -59,9 +60,22 @@ impl Scheduler {
 
     /// Gives the worker what is warm there, or what presses harder. Whether it has room left.
     fn serve_worker(&mut self, now: TimeUs, id: u32, effects: &mut Vec<Effect>) -> bool {
-        while let Some(line) = self.state.warm_line(id) {
+        loop {
+            self.state.settle_warm(id);
+            let Some(line) = self.state.warm_line(id) else { break };
+            let due = self.state.due_first(now, id, line);
+            if let Some((line, evict)) = due {
+                if self.state.settle_head(line) {
+                    continue;
+                }
+                if !self.start(now, line, id, &evict, false, effects) {
+                    return false;
+                }
+                continue;
+            }
             let pressing = self.state.pressing(now, id, line);
             let (line, evict, pressed) = match pressing {
+                Some((line, _)) if self.state.settle_head(line) => continue,
                 Some((line, evict)) => (line, evict, true),
                 None => (line, Vec::new(), false),
             };
@@ -93,7 +107,9 @@ impl Scheduler {
 
     /// Starts as much of a line as can start.
     fn serve_line(&mut self, now: TimeUs, line: u32, effects: &mut Vec<Effect>) {
-        while let Some((_, slot)) = self.state.lines.head(line) {
+        loop {
+            while self.state.settle_head(line) {}
+            let Some((_, slot)) = self.state.lines.head(line) else { return };
             match self.state.choose(now, line, slot) {
                 Choice::Take(worker, evict) => {
                     if !self.start(now, line, worker, &evict, false, effects) {
@@ -142,7 +158,7 @@ impl Scheduler {
         let load_ms = if warm { 0 } else { state.load_ms(model) } + new as i64 * limits::ADAPTER_LOAD_MS;
         state.settle_in(now, id, model, evict, adapters);
         if load_ms > 0 {
-            state.fair.charge(tenant, load_ms);
+            state.fair.charge_load(tenant, load_ms);
         }
         // What a tenant waits for asking too much is not how long others wait.
         let waited_ms = (now.since_ms(created_at) as f64).min(state.late_ms(now, key_of).max(0.0));
@@ -188,6 +204,38 @@ impl State {
             worker.resident.retain(|resident| !evict.contains(&resident.model));
             worker.resident.push(Resident { model, used_at: now, adapters });
         });
+    }
+
+    /// Moves the head of a line back where its tenant has caused loads since it was submitted: the order is kept when a
+    /// place is wanted, not with each load. Whether it moved.
+    fn settle_head(&mut self, line: u32) -> bool {
+        let Some((_, slot)) = self.lines.head(line) else { return false };
+        let Some(row) = self.jobs.get(slot) else { return false };
+        let debt_us = self.fair.debt_us(row.tenant);
+        let more_us = debt_us - row.debt_us;
+        if more_us <= 0 {
+            return false;
+        }
+        self.leave_line(slot);
+        if let Some(row) = self.jobs.get_mut(slot) {
+            row.rank.key += more_us;
+            row.debt_us = debt_us;
+        }
+        self.enter_line(slot);
+        true
+    }
+
+    /// Does so for what is warm on a worker.
+    fn settle_warm(&mut self, id: u32) {
+        let count = self.fleet.workers.get(id).map_or(0, |worker| worker.resident.len());
+        for at in 0..count {
+            let model = self.fleet.workers.get(id).and_then(|worker| worker.resident.get(at));
+            let Some(model) = model.map(|resident| resident.model) else { return };
+            for nth in 0..self.models[model as usize].lines.len() {
+                let line = self.models[model as usize].lines[nth];
+                while self.settle_head(line) {}
+            }
+        }
     }
 
     fn look_again(&mut self, at: TimeUs, line: u32) {
@@ -240,10 +288,36 @@ impl State {
 
     /// What a replica of the model is worth. Jobs that are ahead of their time do not count as waiting.
     fn value(&self, now: TimeUs, model: u32) -> f64 {
-        let row = &self.models[model as usize];
-        let due = row.waiting > 0
-            && row.lines.iter().any(|line| self.head_late_ms(now, *line) > -limits::DEMAND_EARLY_MS);
-        value::value(row.demand.erlangs(now), if due { row.waiting } else { 0 }, row.replicas.len())
+        self.models[model as usize].value(now)
+    }
+
+    /// Where a worker's warm work is ahead of its tenant's share, the worker is as good as free for what is due: the
+    /// line that earns a swap there, and what must leave for it. So whoever asks for too much takes nobody's room.
+    fn due_first(&self, now: TimeUs, id: u32, warm: u32) -> Option<(u32, Vec<u32>)> {
+        let is_due = |line: u32| self.head_late_ms(now, line) > -limits::DEMAND_EARLY_MS;
+        if is_due(warm) {
+            return None;
+        }
+        let worker = self.fleet.workers.get(id)?;
+        let class = &self.fleet.classes[worker.class as usize];
+        let heads = self.lines.heads.iter().take(limits::HEADS_SCANNED).map(|(_, line)| *line);
+        let lines = heads.take_while(|line| is_due(*line)).filter(|line| {
+            let row = self.lines.line(*line);
+            worker.resident(row.model).is_none() && self.fits(row.model, row.place, class)
+        });
+        for line in lines.take(self.heads_weighed()) {
+            let row = self.lines.line(line);
+            let (_, slot) = self.lines.head(line)?;
+            let job = self.jobs.get(slot)?;
+            let (victim, evict) = self.room_for(now, worker, row.model)?;
+            let age_ms = now.since_ms(job.created_at) as f64;
+            let ahead = u64::from(self.models[row.model as usize].due.saturating_sub(1));
+            let question = self.question(now, row.model, row.place, ahead, age_ms, victim);
+            if swap::due_in_ms(&question) <= 0.0 {
+                return Some((line, evict));
+            }
+        }
+        None
     }
 
     /// The line that a worker with warm work should turn to all the same, and what must leave for it.
@@ -319,8 +393,9 @@ impl State {
         let Some((victim, id)) = best else {
             return if possible { Choice::Wait(limits::RECHECK_MS as f64) } else { Choice::Never };
         };
-        let ahead = u64::from(self.models[model as usize].waiting.saturating_sub(1));
-        let age_ms = now.since_ms(job.created_at) as f64;
+        let ahead = u64::from(self.models[model as usize].due.saturating_sub(1));
+        // Waiting for one's share is no reason to push anybody out.
+        let age_ms = if job.early { 0.0 } else { now.since_ms(job.created_at) as f64 };
         let due_ms = swap::due_in_ms(&self.question(now, model, place, ahead, age_ms, victim));
         if due_ms > 0.0 {
             return Choice::Wait(due_ms);
@@ -346,7 +421,8 @@ impl State {
             warm_in_ms: self.warm_in_ms(now, model, place, ahead),
             age_ms,
             load_ms: self.load_ms(model) as f64,
-            free: self.fleet.free,
+            // What runs ahead of its share holds no worker back from what is due.
+            free: self.fleet.free + self.fleet.early,
             workers: self.fleet.live,
             victim,
         }

@@ -222,7 +222,7 @@ impl State {
         let others = worker.resident.iter().filter(|resident| resident.model != model);
         let work_ms = others.map(|resident| {
             let row = &self.models[resident.model as usize];
-            row.backlog_ms as f64 / row.replicas.len().max(1) as f64
+            row.due_ms as f64 / row.replicas.len().max(1) as f64
         });
         work_ms.sum::<f64>() * limits::COMPETING_SHARE
     }

@@ -15,6 +15,8 @@ struct Share {
     weight: f64,
     /// Virtual time up to which the fluid is busy with what this tenant asked for.
     finish: i64,
+    /// Loads that it caused, in virtual time: what waits of it moves back by as much.
+    debt_us: i64,
     /// Under which it stands among those that are backlogged: its finish, or an earlier one.
     queued: Option<i64>,
 }
@@ -54,7 +56,7 @@ impl Fair {
     fn share(&mut self, tenant: u32) -> Share {
         let needed = tenant as usize + 1;
         if self.shares.len() < needed {
-            self.shares.resize(needed, Share { weight: 1.0, finish: 0, queued: None });
+            self.shares.resize(needed, Share { weight: 1.0, finish: 0, debt_us: 0, queued: None });
         }
         self.shares[tenant as usize]
     }
@@ -128,13 +130,26 @@ impl Fair {
         }
     }
 
-    /// Counts a job's work for its tenant; its place in the order.
-    pub(crate) fn enter(&mut self, now: TimeUs, tenant: u32, work_ms: i64) -> i64 {
+    /// Counts a job's work for its tenant; its place in the order, and the debt up to which it keeps that.
+    pub(crate) fn enter(&mut self, now: TimeUs, tenant: u32, work_ms: i64) -> (i64, i64) {
         self.advance(now);
         let ahead = self.share(tenant).finish as f64 - self.virtual_us;
         self.charge(tenant, work_ms);
         let slack = limits::FAIR_SLACK_MS * 1_000.0 * self.rate();
-        (self.virtual_us + (ahead - slack).max(0.0)) as i64
+        let spare = (slack - ahead).max(0.0) as i64;
+        ((self.virtual_us + (ahead - slack).max(0.0)) as i64, self.debt_us(tenant) + spare)
+    }
+
+    /// Counts a load for the tenant that caused it.
+    pub(crate) fn charge_load(&mut self, tenant: u32, load_ms: i64) {
+        self.charge(tenant, load_ms);
+        let share = &mut self.shares[tenant as usize];
+        share.debt_us += (load_ms as f64 * 1_000.0 / share.weight) as i64;
+    }
+
+    /// Loads that the tenant has caused.
+    pub(crate) fn debt_us(&self, tenant: u32) -> i64 {
+        self.shares.get(tenant as usize).map_or(0, |share| share.debt_us)
     }
 
     /// The place that a tenant's next job would get, as near as can be said without moving the fluid.
@@ -185,14 +200,14 @@ mod tests {
     fn the_greedy_stand_behind_and_the_others_do_not_notice() {
         let mut fair = Fair::default();
         fair.set_capacity(TimeUs(0), 1.0);
-        let greedy: Vec<i64> = (0..10).map(|_| fair.enter(TimeUs(0), 0, 10_000)).collect();
-        let modest = fair.enter(TimeUs(1_000_000), 1, 10_000);
+        let greedy: Vec<i64> = (0..10).map(|_| fair.enter(TimeUs(0), 0, 10_000).0).collect();
+        let modest = fair.enter(TimeUs(1_000_000), 1, 10_000).0;
         assert!(greedy[0] < modest, "the first of the greedy came first");
         assert!(greedy[3] > modest, "what is beyond its share stands behind");
         assert!(greedy.is_sorted());
         // 110 s of work later the fluid is empty and nothing is held against anybody.
-        let later = fair.enter(TimeUs(200_000_000), 0, 10_000);
-        let other = fair.enter(TimeUs(200_000_000), 1, 10_000);
+        let later = fair.enter(TimeUs(200_000_000), 0, 10_000).0;
+        let other = fair.enter(TimeUs(200_000_000), 1, 10_000).0;
         assert_eq!(later, other);
     }
 
@@ -201,7 +216,7 @@ mod tests {
         let mut fair = Fair::default();
         fair.set_capacity(TimeUs(0), 1.0);
         fair.set_weight(TimeUs(0), 0, 3_000);
-        let place = |fair: &mut Fair, tenant| (0..9).map(|_| fair.enter(TimeUs(0), tenant, 30_000)).last();
+        let place = |fair: &mut Fair, tenant| (0..9).map(|_| fair.enter(TimeUs(0), tenant, 30_000).0).last();
         let (heavy, light) = (place(&mut fair, 0), place(&mut fair, 1));
         assert!(heavy < light, "three times the weight, a third of the distance");
     }

@@ -27,6 +27,8 @@ pub(crate) struct Fleet {
     pub(crate) capacity_milli: u64,
     /// Workers that load under pressure.
     pub(crate) pressed: usize,
+    /// Attempts of jobs that were ahead of their tenants' shares.
+    pub(crate) early: usize,
     serials: u64,
 }
 
@@ -111,6 +113,8 @@ pub(crate) struct Running {
     pub(crate) run_ms: i64,
     /// Whether it loads under pressure.
     pub(crate) pressed: bool,
+    /// Whether its job was ahead of its tenant's share.
+    pub(crate) early: bool,
 }
 
 impl Worker {
@@ -262,6 +266,7 @@ impl Fleet {
         let Some(at) = worker.running.iter().position(|running| running.fence == fence) else { return false };
         let ended = worker.running.remove(at);
         self.pressed -= usize::from(ended.pressed);
+        self.early -= usize::from(ended.early);
         true
     }
 
@@ -278,6 +283,7 @@ impl Fleet {
         self.discharge(id, models);
         let worker = self.workers.remove(id)?;
         self.pressed -= worker.running.iter().filter(|running| running.pressed).count();
+        self.early -= worker.running.iter().filter(|running| running.early).count();
         Some(worker)
     }
 }

@@ -78,12 +78,16 @@ impl Scheduler {
         for (id, model) in self.state.models.iter().enumerate() {
             let lines = model.lines.iter().map(|line| &self.state.lines.line(*line).jobs);
             let rows = lines.flat_map(|jobs| jobs.values()).filter_map(|slot| self.state.jobs.get(*slot));
-            let (mut waiting, mut backlog_ms) = (0, 0);
+            let (mut waiting, mut backlog_ms, mut due, mut due_ms) = (0, 0, 0, 0);
             for row in rows {
                 waiting += 1;
                 backlog_ms += row.run_ms;
+                due += u32::from(!row.early);
+                due_ms += if row.early { 0 } else { row.run_ms };
             }
-            if (waiting, backlog_ms) != (model.waiting, model.backlog_ms) {
+            if (waiting, backlog_ms, due, due_ms)
+                != (model.waiting, model.backlog_ms, model.due, model.due_ms)
+            {
                 return Err(Violation::BacklogMiscounted(self.state.model_names.key(id as u32).clone()));
             }
         }

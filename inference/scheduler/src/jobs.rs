@@ -36,7 +36,7 @@ impl Scheduler {
         let (tenant, model) = (self.state.tenant_id(&spec.tenant), self.state.model_id(&spec.model));
         let own_place = self.state.places.intern(&Place::of(&spec.regions));
         let run_ms = self.state.run_ms(model, spec.features, spec.predicted_ms);
-        let start = self.state.fair.enter(now, tenant, run_ms);
+        let (start, debt_us) = self.state.fair.enter(now, tenant, run_ms);
         let early_ms = -self.state.late_ms(now, start);
         self.state.models[model as usize].demand.arrived(now, run_ms, early_ms);
         let job = Job {
@@ -55,6 +55,8 @@ impl Scheduler {
             status: Status::Ready,
             attempts_ended: 0,
             cancel_requested: false,
+            early: false,
+            debt_us,
             expires_at,
             timer_at: expires_at,
         };
@@ -297,11 +299,13 @@ impl Scheduler {
     pub(crate) fn begin_lease(&mut self, now: TimeUs, slot: u32, lease: Lease, load_ms: i64, pressed: bool) {
         let Some(row) = self.state.jobs.get_mut(slot) else { return };
         let (job, model, run_ms, fence) = (row.key, row.model, row.run_ms, lease.fence);
+        let early = row.early;
         if let Some(worker) = lease.row.and_then(|(id, _)| self.state.fleet.workers.get_mut(id)) {
             let run_ms = worker.here_ms(run_ms);
             let ends_at = now.plus_ms(load_ms + run_ms);
-            worker.running.push(Running { fence, job, model: Some(model), ends_at, run_ms, pressed });
+            worker.running.push(Running { fence, job, model: Some(model), ends_at, run_ms, pressed, early });
             self.state.fleet.pressed += usize::from(pressed);
+            self.state.fleet.early += usize::from(early);
         } else {
             self.state.orphans.entry(lease.worker.agent.clone()).or_default().insert(job);
         }

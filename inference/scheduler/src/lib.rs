@@ -13,6 +13,7 @@
 
 mod agents;
 mod dispatch;
+mod early;
 mod effect;
 mod estimate;
 mod event;

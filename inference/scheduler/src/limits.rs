@@ -23,6 +23,8 @@ pub const QUEUED_MAX_PER_TENANT: u32 = 1_000;
 pub const TIMERS_SPARE: usize = 1_024;
 /// Timers of the same 2^n microseconds (about a second) lie in one bucket until it is their turn.
 pub const TIMER_BUCKET_BITS: u32 = 20;
+/// Early jobs whose places lie in the same 2^n microseconds of fair work (about four seconds) become due at once.
+pub const EARLY_BUCKET_BITS: u32 = 22;
 /// Heads of lines that one event looks through for one that suits a free worker.
 pub const HEADS_SCANNED: usize = 256;
 /// Heads of lines that one event weighs a swap for, in a fleet of up to [`FLEET_SMALL`] workers; fewer in a larger one.

@@ -271,9 +271,16 @@ impl State {
         }
         lines.waiting += 1;
         lines.backlog_ms += run_ms;
+        let early = self.early.is_early(rank.key);
+        if early {
+            self.early.insert(rank.key, slot, rank.submission);
+        } else {
+            lines.due += 1;
+            lines.due_ms += run_ms;
+        }
         self.lines.push(line, rank, slot);
         if let Some(row) = self.jobs.get_mut(slot) {
-            row.line = line;
+            (row.line, row.early) = (line, early);
         }
         self.note_weightless(model);
     }
@@ -286,7 +293,29 @@ impl State {
         let lines = &mut self.models[model as usize];
         lines.waiting -= 1;
         lines.backlog_ms -= row.run_ms;
+        if !row.early {
+            lines.due -= 1;
+            lines.due_ms -= row.run_ms;
+        }
         self.note_weightless(model);
+    }
+
+    /// Counts those as due whose tenants' shares have come to them.
+    pub(crate) fn count_due(&mut self, now: TimeUs) {
+        let ahead = limits::DEMAND_EARLY_MS * 1_000.0 * self.fair.rate();
+        let key = self.fair.peek(now, None).saturating_add(ahead as i64);
+        while let Some(jobs) = self.early.advance(key) {
+            for (slot, submission) in jobs {
+                let Some(row) = self.jobs.get_mut(slot) else { continue };
+                if row.rank.submission != submission || !row.early || !matches!(row.status, Status::Ready) {
+                    continue;
+                }
+                row.early = false;
+                let model = &mut self.models[row.model as usize];
+                model.due += 1;
+                model.due_ms += row.run_ms;
+            }
+        }
     }
 
     /// Models without a load are warm everywhere: those that wait are looked at by every free worker.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    early::Early,
     event::{Features, ModelProfile, TenantSpec},
     fair::Fair,
     fleet::Fleet,
@@ -38,6 +39,7 @@ pub(crate) struct State {
     pub(crate) stray: BTreeMap<Fence, u32>,
     /// Leases on workers that are not known (yet), by agent.
     pub(crate) orphans: BTreeMap<AgentKey, BTreeSet<JobKey>>,
+    pub(crate) early: Early,
     pub(crate) fair: Fair,
     pub(crate) predictor: Predictor,
     pub(crate) timers: Timers,
@@ -61,6 +63,9 @@ pub(crate) struct Model {
     pub(crate) lines: Vec<u32>,
     pub(crate) waiting: u32,
     pub(crate) backlog_ms: i64,
+    /// Those that are not ahead of their tenant's share, and their work: see [`Early`](crate::early::Early).
+    pub(crate) due: u32,
+    pub(crate) due_ms: i64,
     pub(crate) demand: Demand,
     /// Workers that take work and hold it, loading counted.
     pub(crate) replicas: BTreeSet<u32>,
@@ -76,7 +81,7 @@ impl Model {
 
     /// Erlangs that one replica carries.
     pub(crate) fn value(&self, now: TimeUs) -> f64 {
-        value::value(self.demand.erlangs(now), self.waiting, self.replicas.len())
+        value::value(self.demand.erlangs(now), self.due, self.replicas.len())
     }
 }
 
@@ -101,6 +106,10 @@ pub(crate) struct Job {
     /// Attempts that ended without a result that counts.
     pub(crate) attempts_ended: u32,
     pub(crate) cancel_requested: bool,
+    /// While it waits: whether it is ahead of its tenant's share.
+    pub(crate) early: bool,
+    /// Its tenant's loads up to which it keeps its place.
+    pub(crate) debt_us: i64,
     /// While it waits: when it expires.
     pub(crate) expires_at: TimeUs,
     /// When its entry among the timers counts.
