@@ -22,8 +22,10 @@ impl Scheduler {
     pub(crate) fn agent_joined(&mut self, now: TimeUs, spec: AgentSpec, effects: &mut Vec<Effect>) {
         let AgentSpec { agent: key, region, workers, running } = spec;
         let leases = self.leases_of(&key);
+        let known = self.state.fleet.ids.contains_key(&key);
         self.drop_agent(&key);
         let id = self.add_agent(&key, &region, workers);
+        let retired = self.state.note_joined(&key, known);
         let named: BTreeSet<(JobKey, Fence)> = running.iter().map(|run| (run.job, run.fence)).collect();
         for (job, fence) in leases {
             if !named.contains(&(job, fence)) && self.current_fence(job) == Some(fence) {
@@ -48,6 +50,9 @@ impl Scheduler {
             self.todo.push(Todo::Worker(worker));
         }
         self.state.lines.unstall();
+        if retired {
+            self.agent_draining(now, &key);
+        }
     }
 
     fn add_agent(&mut self, key: &AgentKey, region: &RegionKey, workers: Vec<WorkerSpec>) -> u32 {
@@ -113,15 +118,19 @@ impl Scheduler {
     }
 
     /// By now its leases have long expired.
-    pub(crate) fn agent_forgotten(&mut self, id: u32, effects: &mut Vec<Effect>) {
+    pub(crate) fn agent_forgotten(&mut self, now: TimeUs, id: u32, effects: &mut Vec<Effect>) {
         let Some(agent) = self.state.fleet.agents.get(id).filter(|agent| !agent.connected) else { return };
         let key = agent.key.clone();
+        if let Some(pool) = self.state.note_forgotten(now, &key) {
+            effects.push(Effect::Retire { pool, agent: key.clone() });
+        }
         self.drop_agent(&key);
         effects.push(Effect::AgentForgotten { agent: key });
     }
 
     pub(crate) fn agent_draining(&mut self, now: TimeUs, key: &AgentKey) {
         let Some((id, _)) = self.state.fleet.agent(key) else { return };
+        self.state.note_left(now, key);
         self.discharge_all(id);
         self.state.fair.advance(now);
         if let Some(agent) = self.state.fleet.agents.get_mut(id) {

@@ -160,8 +160,11 @@ impl Scheduler {
         if load_ms > 0 {
             state.fair.charge_load(tenant, load_ms);
         }
+        let (run_ms, again) =
+            state.jobs.get(slot).map_or((0, false), |row| (row.run_ms, row.attempts_ended > 0));
         // What a tenant waits for asking too much is not how long others wait.
         let waited_ms = (now.since_ms(created_at) as f64).min(state.late_ms(now, key_of).max(0.0));
+        state.pools.assigned(run_ms, load_ms, again);
         state.mean_wait_ms += (waited_ms - state.mean_wait_ms) * limits::WAIT_NEW;
         let timeout_ms = state.timeout_ms(model);
         self.sequence += 1;

@@ -90,7 +90,16 @@ pub enum Effect {
         /// The job.
         job: JobKey,
     },
-    /// The pool should have this many workers, those that boot counted; it stops idle ones first.
+    /// The machine leaves its pool: its agent gets nothing new, and it is stopped when its work is done. One whose agent is
+    /// gone is stopped at once. A [`Effect::Scale`] with what remains follows.
+    Retire {
+        /// The pool.
+        pool: PoolKey,
+        /// The machine's agent.
+        agent: AgentKey,
+    },
+    /// The pool should have this many workers, those that boot counted, those that retire not. It is said again from
+    /// time to time, and where it is less than there are, orders that have not booted are cancelled first.
     Scale {
         /// The pool.
         pool: PoolKey,

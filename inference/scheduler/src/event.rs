@@ -254,6 +254,8 @@ pub struct PoolSpec {
     pub pool: PoolKey,
     /// Where its workers are.
     pub region: RegionKey,
+    /// Workers that it has or has ordered now, those that leave not counted.
+    pub workers: u32,
     /// Workers that it always has: warm spares.
     pub min: u32,
     /// Workers that it may have; for spot, what the market gives now.

@@ -28,6 +28,7 @@ impl Scheduler {
             }
         }
         self.enter_queue(slot);
+        self.note_demand(now, slot);
     }
 
     /// A row for the job, its place in the order and its tenant's charge.
@@ -51,6 +52,7 @@ impl Scheduler {
             run_ms,
             forecast: None,
             features: spec.features,
+            due: 1.0,
             adapters: spec.adapters.clone(),
             status: Status::Ready,
             attempts_ended: 0,
@@ -188,6 +190,7 @@ impl Scheduler {
         };
         let holder = self.state.holder(lease);
         self.learn(slot, holder, outcome, load_ms, compute_ms);
+        self.note_served(now, slot, outcome, compute_ms);
         if let Some(holder) = holder {
             self.state.fleet.release(holder, fence);
             self.todo.push(Todo::Worker(holder));

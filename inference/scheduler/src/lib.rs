@@ -25,6 +25,7 @@ mod jobs;
 pub mod limits;
 mod lines;
 mod names;
+mod place;
 mod policy;
 mod predict;
 mod scheduler;

@@ -112,3 +112,57 @@ pub const CALIBRATE_P90: f64 = 1.8;
 pub const CALIBRATE_ALL: usize = 1_024;
 /// See [`CALIBRATE_ALL`].
 pub const CALIBRATE_EVERY: u64 = 16;
+
+/// The promise that pools are sized for: a job is done this long after it was submitted ...
+pub const PROMISE_MS: f64 = 60_000.0;
+/// ... for this share of all jobs. Half of the twentieth that may be late is left for what headroom cannot help: the first
+/// boots, markets that take machines away, loads that take longer than was expected.
+pub const PROMISE_SHARE: f64 = 0.975;
+/// Pools are looked at this often: short against every boot.
+pub const LOOK_MS: i64 = 5_000;
+/// ... and so soon after something changed, so that what belongs to one change has been heard.
+pub const LOOK_SOON_MS: i64 = 1_000;
+/// A pool's size is said again after this long, because an order may be lost on its way.
+pub const SCALE_AGAIN_MS: i64 = 60_000;
+/// Pools that are known at once; with [`FIXED_CLASSES_MAX`] they fit into 64 bits.
+pub const POOLS_MAX: usize = 48;
+/// Kinds of workers that nobody scales and that count against the need.
+pub const FIXED_CLASSES_MAX: usize = 16;
+/// Workers of one pool.
+pub const POOL_WORKERS_MAX: u32 = 10_000;
+/// Groups of jobs by where they may run and what they need; demand of further ones is not counted.
+pub const GROUPS_MAX: usize = 1_024;
+/// An order is given up this long after twice its boot.
+pub const BOOT_GRACE_MS: i64 = 30_000;
+/// A pool whose order did not come is left alone for at least this long.
+pub const POOL_DRY_MS: i64 = 300_000;
+/// Headroom before anything was learned, in roots of the demand: twice what independent arrivals need so that few wait,
+/// because it is cheaper to learn that it is too much than that it is too little.
+pub const HEADROOM_FIRST: f64 = 2.0;
+/// The most headroom: beyond it more machines do not help.
+pub const HEADROOM_MAX: f64 = 4.0;
+/// How far one late job moves the headroom: a burst of twenty-five moves it by one.
+pub const HEADROOM_STEP: f64 = 0.04;
+/// Weight of one assignment in the mean of what loads add to compute.
+pub const OVERHEAD_NEW: f64 = 0.01;
+/// The most that loads may seem to add.
+pub const OVERHEAD_MAX: f64 = 4.0;
+/// Weight of a new day in the shape of a day.
+pub const DAY_NEW: f64 = 0.5;
+/// The most that the shape of the day raises a forecast.
+pub const DAY_GROWTH_MAX: f64 = 4.0;
+/// Machines that leave within this time were taken at one blow.
+pub const BLOW_MS: i64 = 60_000;
+/// Before anything was measured a spot pool is expected to lose machines once in so many hours: three times a day, as in
+/// published traces of spot markets.
+pub const HAZARD_PRIOR_H: f64 = 8.0;
+/// Hours over which a new machine's boot is paid off where nobody takes it away: a demand lasts about as long.
+pub const PLACE_HOLD_H: f64 = 1.0;
+/// The part of the jobs that may be late which blows of spot markets may take; the rest is for queues.
+pub const RISK_SHARE: f64 = 0.25;
+/// Ways between regions whose length is learned.
+pub const FAR_WAYS_MAX: usize = 4_096;
+/// Weight of one measurement of a way.
+pub const FAR_NEW: f64 = 0.1;
+/// A way that nobody has gone yet, milliseconds: about the round trip between continents.
+pub const FAR_MS: f64 = 100.0;

@@ -140,6 +140,11 @@ impl Predictor {
         self.load.get(&model).map_or(said_ms, |cell| cell.mean_ms.round() as i64).max(1)
     }
 
+    /// What a load takes on the whole; 0 where none was measured.
+    pub(crate) fn mean_load_ms(&self) -> f64 {
+        self.any_load.map_or(0.0, |cell| cell.mean_ms)
+    }
+
     /// A text that [`Predictor::read`] understands: one cell a line.
     pub(crate) fn write(&self, names: &Names<ModelKey>) -> String {
         let mut text = String::new();

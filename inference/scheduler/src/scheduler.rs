@@ -140,8 +140,7 @@ impl Scheduler {
             Event::CapacityChanged { worker, concurrency, slots, price_micro_per_hour } => {
                 self.capacity_changed(now, &worker, concurrency, slots, price_micro_per_hour);
             }
-            // Nothing is scaled yet: pools.rs is to come.
-            Event::PoolChanged(_) => {}
+            Event::PoolChanged(spec) => self.pool_changed(now, spec),
             Event::AttemptStarted { job, fence } => self.attempt_started(now, job, fence),
             Event::Progress { job, fence, phase, done_permille } => {
                 self.progress(now, job, fence, phase, done_permille)
@@ -173,7 +172,8 @@ impl Scheduler {
                     self.state.lines.rows[line as usize].timer_at = None;
                     self.todo.push(Todo::Line(line));
                 }
-                Timer::Agent(agent) => self.agent_forgotten(agent, effects),
+                Timer::Agent(agent) => self.agent_forgotten(now, agent, effects),
+                Timer::Look => self.look(now, effects),
             }
         }
     }
@@ -247,6 +247,7 @@ impl State {
         match timer {
             Timer::Job(slot) => self.jobs.get(slot).is_some_and(|row| row.timer_at == at),
             Timer::Line(line) => self.lines.line(line).timer_at == Some(at),
+            Timer::Look => self.pools.look_at() == Some(at),
             Timer::Agent(agent) => self.fleet.agents.get(agent).is_some_and(|row| row.forget_at == Some(at)),
         }
     }

@@ -14,6 +14,7 @@ use crate::{
     limits,
     lines::{Lines, Rank},
     names::{Names, Slab},
+    place::{Far, Pools},
     policy::value::{self, Demand},
     predict::Predictor,
     starts::Forecast,
@@ -43,6 +44,8 @@ pub(crate) struct State {
     pub(crate) fair: Fair,
     pub(crate) predictor: Predictor,
     pub(crate) timers: Timers,
+    pub(crate) pools: Pools,
+    pub(crate) far: Far,
     /// Moving mean of the time from arrival to assignment.
     pub(crate) mean_wait_ms: f64,
 }
@@ -101,6 +104,8 @@ pub(crate) struct Job {
     /// Forecast of its start when it was submitted; `None`: not measured.
     pub(crate) forecast: Option<Forecast>,
     pub(crate) features: Features,
+    /// How much of it counts as demand: less than 1 where its tenant asked for more than its share.
+    pub(crate) due: f32,
     pub(crate) adapters: Arc<[Arc<str>]>,
     pub(crate) status: Status,
     /// Attempts that ended without a result that counts.

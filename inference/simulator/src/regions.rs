@@ -31,7 +31,7 @@ const ON_DEMAND: u32 = 64;
 const SHIFT_US: i64 = 8 * 3_600_000_000;
 const BOOTS_S: [i64; 3] = [60, 180, 300];
 /// Requests a second that a worker of a baseline is meant to take: the cheapest that holds the promise counts.
-const RATES: [f64; 7] = [0.01, 0.0125, 0.015, 0.02, 0.025, 0.03, 0.04];
+const RATES: [f64; 9] = [0.005, 0.0075, 0.01, 0.0125, 0.015, 0.02, 0.025, 0.03, 0.04];
 /// Bins of the floor, microseconds: five minutes.
 const BIN_US: i64 = 300_000_000;
 const MARKET_KEY: u64 = 0x3A4C;

@@ -50,7 +50,7 @@ impl Driver {
             Effect::Canceled { job } => self.canceled(now, job, batch),
             Effect::Expired { job } => self.expired(now, job, batch),
             // No pool is announced to the scheduler yet, so it scales none.
-            Effect::Scale { .. } => {}
+            Effect::Scale { .. } | Effect::Retire { .. } => {}
             Effect::AgentForgotten { agent } => {
                 self.agents.remove(&agent);
             }

@@ -109,6 +109,7 @@ fn text(effects: &[Effect]) -> String {
         Effect::Failed { job, class } => format!("failed {} {class:?}", job.0),
         Effect::Canceled { job } => format!("canceled {}", job.0),
         Effect::Expired { job } => format!("expired {}", job.0),
+        Effect::Retire { pool, agent } => format!("retire {agent} of {pool}"),
         Effect::Scale { pool, workers } => format!("scale {pool} to {workers}"),
         Effect::AgentForgotten { agent } => format!("forgotten {agent}"),
     };

@@ -39,6 +39,7 @@ impl Engine<'_> {
             Effect::Canceled { job } => self.ends(job, Ending::Canceled),
             Effect::Expired { job } => self.ends(job, Ending::Expired),
             Effect::Scale { pool, workers } => self.scale(&pool, workers),
+            Effect::Retire { pool, agent } => self.retire(&pool, &agent),
         };
         result.map_err(|what| self.violation(what))
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backlot_inference_scheduler::{Event, PoolKey, PoolSpec};
+use backlot_inference_scheduler::{AgentKey, Event, PoolKey, PoolSpec};
 
 use super::{Engine, clock::Happening, faults::Fault, setup::GpuSpec};
 
@@ -69,18 +69,6 @@ impl Engine<'_> {
     /// The market gives another number of machines: the newest of those that are too many are taken away.
     pub(super) fn capacity(&mut self, at: usize, available: u32) {
         self.pools[at].capacity = available;
-        let setup = &self.setup.pools[at];
-        let spec = PoolSpec {
-            pool: PoolKey::from(&*setup.name),
-            region: self.region_key(setup.gpu.region),
-            min: setup.min.min(available),
-            max: available,
-            boot_ms: setup.boot_us / 1000,
-            price_micro_per_hour: (setup.price_usd_h * 1e6) as i64,
-            spot: setup.spot,
-            concurrency: setup.gpu.concurrency,
-            speed_milli: setup.gpu.speed_milli,
-        };
         while self.pools[at].members.len() + self.pools[at].booting.len() > available as usize {
             if self.pools[at].booting.pop().is_some() {
                 continue;
@@ -89,6 +77,19 @@ impl Engine<'_> {
             self.bill(at, gpu);
             self.fault(gpu, Fault::Preempt);
         }
+        let setup = &self.setup.pools[at];
+        let spec = PoolSpec {
+            pool: PoolKey::from(&*setup.name),
+            region: self.region_key(setup.gpu.region),
+            workers: (self.pools[at].members.len() + self.pools[at].booting.len()) as u32,
+            min: setup.min.min(available),
+            max: available,
+            boot_ms: setup.boot_us / 1000,
+            price_micro_per_hour: (setup.price_usd_h * 1e6) as i64,
+            spot: setup.spot,
+            concurrency: setup.gpu.concurrency,
+            speed_milli: setup.gpu.speed_milli,
+        };
         self.inbox.push_back(Event::PoolChanged(spec));
     }
 
@@ -115,6 +116,24 @@ impl Engine<'_> {
             self.gpus[gpu].leaving = true;
             self.fault(gpu, Fault::Drain);
             self.leave_when_done(gpu);
+        }
+        Ok(())
+    }
+
+    /// The policy lets one machine go, by name.
+    pub(super) fn retire(&mut self, key: &PoolKey, agent: &AgentKey) -> Result<(), String> {
+        let gpu = self.gpu_of.get(agent).copied().ok_or_else(|| format!("{agent} does not exist"))?;
+        let at = self.pools.iter().position(|pool| pool.members.contains(&gpu));
+        let Some(at) = at.filter(|at| *self.setup.pools[*at].name == *key.as_str()) else {
+            return Err(format!("{agent} retires from {key}, where it is not"));
+        };
+        self.pools[at].members.retain(|one| *one != gpu);
+        self.gpus[gpu].leaving = true;
+        if self.gpus[gpu].alive {
+            self.fault(gpu, Fault::Drain);
+            self.leave_when_done(gpu);
+        } else {
+            self.bill(at, gpu);
         }
         Ok(())
     }

@@ -1,0 +1,140 @@
+//! A pool as it is known here: its offer, what was ordered, and how often its machines are taken away.
+
+use std::collections::VecDeque;
+
+use super::choose::Offer;
+use crate::{event::PoolSpec, limits, types::TimeUs};
+
+/// How often machines are taken away, learned from those that were.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Hazard {
+    /// Hours with at least one machine.
+    hours: f64,
+    /// Times at which machines were taken away, those within a minute counted once.
+    blows: f64,
+    /// Machines that these took, of how many.
+    taken: f64,
+    of: f64,
+    last: Option<TimeUs>,
+}
+
+impl Hazard {
+    pub(crate) fn held(&mut self, ms: i64) {
+        self.hours += ms as f64 / 3.6e6;
+    }
+
+    /// A machine left although nobody had asked it to; `of` were there before.
+    pub(crate) fn left(&mut self, now: TimeUs, of: u32) {
+        let same = self.last.is_some_and(|last| now.since_ms(last) < limits::BLOW_MS);
+        if !same {
+            self.blows += 1.0;
+            self.of += f64::from(of.max(1));
+        }
+        self.taken += 1.0;
+        self.last = Some(now);
+    }
+
+    /// Blows an hour. Before anything was measured, one in [`HAZARD_PRIOR_H`](limits::HAZARD_PRIOR_H) hours.
+    fn blows_h(&self, spot: bool) -> f64 {
+        let prior = if spot { 1.0 } else { 0.0 };
+        (prior + self.blows) / (limits::HAZARD_PRIOR_H + self.hours)
+    }
+
+    /// The share of a pool's machines that a blow takes; all, before anything was measured.
+    fn blow_share(&self) -> f64 {
+        ((1.0 + self.taken) / (1.0 + self.of)).min(1.0)
+    }
+}
+
+/// A pool.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Pool {
+    pub(crate) spec: PoolSpec,
+    /// Machines ordered that have not come, oldest first.
+    pub(crate) booting: VecDeque<TimeUs>,
+    pub(crate) hazard: Hazard,
+    /// What was last said to its driver, and when.
+    pub(crate) said: Option<(u32, TimeUs)>,
+    /// GPUs and memory of its machines, once one was seen.
+    pub(crate) kind: Option<(u32, i64)>,
+    /// An order did not come: no new one before then.
+    pub(crate) dry_until: TimeUs,
+}
+
+impl Pool {
+    pub(crate) fn new(now: TimeUs, spec: PoolSpec, members: u32) -> Self {
+        let booting = spec.workers.saturating_sub(members).min(limits::POOL_WORKERS_MAX);
+        let booting = (0..booting).map(|_| now).collect();
+        Self { spec, booting, hazard: Hazard::default(), said: None, kind: None, dry_until: TimeUs(i64::MIN) }
+    }
+
+    /// What one of its machines computes against the reference.
+    pub(crate) fn unit(&self) -> f64 {
+        f64::from(self.spec.concurrency.max(1)) * f64::from(self.spec.speed_milli.max(1)) / 1_000.0
+    }
+
+    /// Whether its machines can run what needs so much, as far as is known.
+    pub(crate) fn suits(&self, gpus: u32, memory_mib: i64) -> bool {
+        self.kind.is_none_or(|(has, mib)| gpus <= has && (mib == 0 || memory_mib <= mib))
+    }
+
+    /// The market took back what it cannot give: orders first.
+    pub(crate) fn bounded(&mut self, members: u32) {
+        let room = self.spec.max.saturating_sub(members) as usize;
+        self.booting.truncate(room);
+    }
+
+    /// Orders that are long overdue will not come: the pool is left alone for a while.
+    pub(crate) fn give_up(&mut self, now: TimeUs) {
+        let most_ms = self.spec.boot_ms.saturating_mul(2).saturating_add(limits::BOOT_GRACE_MS);
+        while self.booting.front().is_some_and(|at| now.since_ms(*at) > most_ms) {
+            self.booting.pop_front();
+            self.dry_until = now.plus_ms(most_ms.max(limits::POOL_DRY_MS));
+        }
+    }
+
+    pub(crate) fn offer(&self, now: TimeUs, members: u32, loads_ms: f64, redo_ms: f64) -> Offer {
+        let held = members + self.booting.len() as u32;
+        let most = self.spec.max.min(limits::POOL_WORKERS_MAX);
+        Offer {
+            unit: self.unit(),
+            held,
+            min: self.spec.min,
+            max: if now < self.dry_until { most.min(held) } else { most },
+            price: self.spec.price_micro_per_hour.max(0) as f64 / 1e6,
+            warm_h: (self.spec.boot_ms.max(0) as f64 + loads_ms) / 3.6e6,
+            redo_h: redo_ms / 3.6e6,
+            blows_h: self.hazard.blows_h(self.spec.spot),
+            blow_share: self.hazard.blow_share(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000_000;
+
+    #[test]
+    fn machines_that_go_together_are_one_blow() {
+        let mut hazard = Hazard::default();
+        hazard.held(24 * 3_600_000);
+        let calm = hazard.blows_h(true);
+        for nth in 0..4 {
+            hazard.left(TimeUs(HOUR + nth), 8 - nth as u32);
+        }
+        assert!((hazard.blows_h(true) - 2.0 * calm).abs() < 1e-9);
+        assert!((hazard.blow_share() - 5.0 / 9.0).abs() < 1e-9);
+        hazard.left(TimeUs(3 * HOUR), 4);
+        assert!((hazard.blows_h(true) - 3.0 * calm).abs() < 1e-9);
+    }
+
+    #[test]
+    fn on_demand_is_trusted_until_it_fails() {
+        let mut hazard = Hazard::default();
+        assert_eq!(hazard.blows_h(false), 0.0);
+        hazard.left(TimeUs(HOUR), 3);
+        assert!(hazard.blows_h(false) > 0.0);
+    }
+}
