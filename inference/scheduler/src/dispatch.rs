@@ -376,15 +376,16 @@ impl State {
         }
         let mut possible = false;
         let mut best: Option<(f64, u32)> = None;
-        for class in &self.fleet.classes {
+        for (number, class) in self.fleet.classes.iter().enumerate() {
             if class.live.is_empty() || !self.fits(model, place, class) {
                 continue;
             }
             possible = true;
+            let far = self.far_cost(job, number as u32);
             for (score, id) in class.spare.iter().take(limits::WORKERS_COMPARED) {
                 // Room for one more model costs nothing: nobody is cheaper.
                 let Some(worker) = self.fleet.workers.get(*id) else { continue };
-                let cost = self.room_for(now, worker, model).map(|(value, _)| value);
+                let cost = self.room_for(now, worker, model).map(|(value, _)| value + far);
                 if let Some(cost) = cost.filter(|cost| best.is_none_or(|(least, _)| *cost < least)) {
                     best = Some((cost, *id));
                     if cost <= 0.0 && *score == 0 {
@@ -442,6 +443,7 @@ impl State {
                 continue;
             }
             let number = number as u32;
+            let far = self.far_cost(job, number);
             let weightless = class.spare.iter().map(|(_, id)| *id).take(if loads { 0 } else { 1 });
             let holders = row.free.range((number, 0)..=(number, u32::MAX)).map(|(_, id)| *id);
             for id in weightless.chain(holders).take(limits::WORKERS_COMPARED) {
@@ -455,7 +457,7 @@ impl State {
                     .sum();
                 let merged = job.adapters.is_empty()
                     || worker.resident(model).is_some_and(|resident| resident.adapters == job.adapters);
-                let cost = wanted + if merged { 0.0 } else { limits::ADAPTERS_CHANGE };
+                let cost = wanted + far + if merged { 0.0 } else { limits::ADAPTERS_CHANGE };
                 if best.is_none_or(|(least, _)| cost < least) {
                     best = Some((cost, id));
                 }

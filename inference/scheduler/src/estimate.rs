@@ -86,8 +86,15 @@ impl State {
         rank: Rank,
         run_ms: i64,
     ) -> Result<Estimate, Impossible> {
-        self.possible(model, place)?;
         let ahead = self.ahead(model, rank);
+        if let Err(why) = self.possible(model, place) {
+            // Nothing is there, but a pool could bring it: its machine boots, and loads.
+            let profile = self.models[model as usize].profile.as_ref();
+            let boots_ms = profile.and_then(|profile| self.pools.could_in_ms(place, profile)).ok_or(why)?;
+            let start_p50_ms = boots_ms + self.load_ms(model);
+            let position = u32::try_from(ahead).unwrap_or(u32::MAX);
+            return Ok(Estimate { position, start_p50_ms, start_p90_ms: 2 * start_p50_ms, run_ms });
+        }
         let (ms, loads) = self.start_ms(now, model, place, ahead);
         let (start_p50_ms, start_p90_ms) = self.predictor.starts.spread(ms, loads);
         let position = u32::try_from(ahead).unwrap_or(u32::MAX);

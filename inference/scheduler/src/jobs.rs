@@ -40,6 +40,7 @@ impl Scheduler {
         let (start, debt_us) = self.state.fair.enter(now, tenant, run_ms);
         let early_ms = -self.state.late_ms(now, start);
         self.state.models[model as usize].demand.arrived(now, run_ms, early_ms);
+        let home = self.state.far.home(spec.data_region.as_ref());
         let job = Job {
             key: spec.job,
             tenant,
@@ -52,6 +53,7 @@ impl Scheduler {
             run_ms,
             forecast: None,
             features: spec.features,
+            home,
             due: 1.0,
             adapters: spec.adapters.clone(),
             status: Status::Ready,
@@ -148,6 +150,7 @@ impl Scheduler {
         if let Some(forecast) = measured {
             self.state.predictor.starts.learn(forecast, submitted, now);
         }
+        self.learn_way(now, slot, holder);
         if let Some(lease) = self.lease_mut(job, fence) {
             lease.started_at = Some(now);
         }

@@ -104,6 +104,8 @@ pub(crate) struct Job {
     /// Forecast of its start when it was submitted; `None`: not measured.
     pub(crate) forecast: Option<Forecast>,
     pub(crate) features: Features,
+    /// Where its data lies, as a number of `place/far.rs`.
+    pub(crate) home: Option<u16>,
     /// How much of it counts as demand: less than 1 where its tenant asked for more than its share.
     pub(crate) due: f32,
     pub(crate) adapters: Arc<[Arc<str>]>,

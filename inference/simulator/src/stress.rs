@@ -14,6 +14,7 @@ use crate::{
     engine::{
         self,
         faults::{Fault, Faults, Planned},
+        pools::PoolSetup,
         setup::{GpuSpec, Setup},
     },
     outcome::Run,
@@ -27,6 +28,8 @@ const SPAN_US: f64 = 900e6;
 const MODELS: usize = 6;
 const TENANTS: usize = 5;
 const ADAPTERS: usize = 4;
+/// Machines on demand in a region.
+const POOL_MAX: u32 = 4;
 /// Rounds of making a failure smaller.
 const SHRINK_ROUNDS: u32 = 12;
 
@@ -92,6 +95,10 @@ impl Case {
         setup.check = true;
         setup.ttl_ms = if rng.below(3) == 0 { 240_000 } else { engine::setup::TTL_MS };
         setup.faults = faults(&mut rng, count);
+        // The baselines of one region order no machines.
+        if self.policy == "backlot" && rng.below(2) == 0 {
+            market(&mut rng, &mut setup);
+        }
         let workload = workload(&mut rng, regions);
         self.keep(setup, workload)
     }
@@ -183,6 +190,54 @@ fn shorter(list: &[usize], chunk: usize, mut still: impl FnMut(&[usize]) -> bool
         }
     }
     kept
+}
+
+/// Pools beside the fleet, or instead of it: on demand without end, and spot that comes and goes. Machines of pools have
+/// their own faults, so that some crash, are cut off or go without a word.
+fn market(rng: &mut Rng, setup: &mut Setup) {
+    let regions = setup.regions.len();
+    if rng.below(2) == 0 {
+        setup.fleet.clear();
+        setup.faults.plan.clear();
+    }
+    let fixed = setup.fleet.len();
+    let slots = 1 + rng.below(3) as u32;
+    for at in 0..regions + rng.below(3) {
+        let spot = at >= regions;
+        let mut capacity = vec![(0, if spot { rng.below(5) as u32 } else { POOL_MAX })];
+        for _ in 0..if spot { rng.below(12) } else { 0 } {
+            capacity.push(((rng.unit() * SPAN_US) as i64, rng.below(5) as u32));
+        }
+        capacity.sort_unstable();
+        setup.pools.push(PoolSetup {
+            name: format!("p{at}").into(),
+            gpu: GpuSpec {
+                region: (at % regions) as u16,
+                slots,
+                concurrency: 1 + u32::from(rng.below(4) == 0),
+                overlap: rng.below(3) == 0,
+                speed_milli: 500 + 500 * rng.below(3) as u32,
+            },
+            spot,
+            min: u32::from(rng.below(4) == 0),
+            boot_us: (rng.unit() * 90e6) as i64,
+            price_usd_h: if spot { 0.4 } else { 1.0 },
+            capacity,
+        });
+    }
+    for _ in 0..rng.below(6) {
+        let (at_us, gpu) = ((rng.unit() * SPAN_US) as i64, fixed + rng.below(8));
+        let back_us = (rng.unit() * 120e6) as i64 + 1_000_000;
+        let fault = match rng.below(5) {
+            0 => Fault::Crash { back_us: None },
+            1 => Fault::Crash { back_us: Some(back_us) },
+            2 => Fault::Drain,
+            3 => Fault::Preempt,
+            _ => Fault::Cut { back_us },
+        };
+        setup.faults.plan.push(Planned { at_us, gpu, fault });
+    }
+    setup.faults.plan.sort_by_key(|planned| planned.at_us);
 }
 
 fn faults(rng: &mut Rng, gpus: usize) -> Faults {

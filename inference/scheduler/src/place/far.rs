@@ -2,18 +2,50 @@
 
 use std::collections::BTreeMap;
 
-use crate::{limits, types::RegionKey};
+use crate::{
+    fleet::Class,
+    limits,
+    names::Names,
+    scheduler::Scheduler,
+    state::{Job, State},
+    types::{RegionKey, TimeUs},
+};
 
 /// Milliseconds from assignment to compute, by where the data lies and where it was computed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Far {
-    ways: BTreeMap<(RegionKey, RegionKey), f64>,
+    regions: Names<RegionKey>,
+    /// The region of each class of workers.
+    classes: Vec<u32>,
+    ways: BTreeMap<(u32, u32), f64>,
 }
 
 impl Far {
+    /// The number of a job's home; `None`: its data is everywhere alike, or regions are too many to tell apart.
+    pub(crate) fn home(&mut self, region: Option<&RegionKey>) -> Option<u16> {
+        let region = region?;
+        let id = match self.regions.find(region) {
+            Some(id) => id,
+            None if self.ways.len() < limits::FAR_WAYS_MAX => self.regions.intern(region),
+            None => return None,
+        };
+        u16::try_from(id).ok()
+    }
+
+    pub(super) fn note_classes(&mut self, classes: &[Class]) {
+        for class in classes.iter().skip(self.classes.len()) {
+            let id = self.regions.intern(&class.key.region);
+            self.classes.push(id);
+        }
+    }
+
+    fn region(&self, class: u32) -> Option<u32> {
+        self.classes.get(class as usize).copied()
+    }
+
     /// A warm job began so long after it was assigned.
-    pub(crate) fn learn(&mut self, from: &RegionKey, to: &RegionKey, ms: i64) {
-        let (way, ms) = ((from.clone(), to.clone()), ms as f64);
+    fn learn(&mut self, way: (u32, u32), ms: i64) {
+        let ms = ms as f64;
         if let Some(mean) = self.ways.get_mut(&way) {
             *mean += (ms - *mean) * limits::FAR_NEW;
         } else if self.ways.len() < limits::FAR_WAYS_MAX {
@@ -22,12 +54,38 @@ impl Far {
     }
 
     /// What crossing costs beyond staying at home; a guess where it was never done, so that home comes first.
-    pub(crate) fn ms(&self, from: &RegionKey, to: &RegionKey) -> f64 {
+    fn ms(&self, from: u32, to: u32) -> f64 {
         if from == to {
             return 0.0;
         }
-        let of = |to: &RegionKey| self.ways.get(&(from.clone(), to.clone())).copied();
+        let of = |to: u32| self.ways.get(&(from, to)).copied();
         of(to).map_or(limits::FAR_MS, |there| (there - of(from).unwrap_or(0.0)).max(0.0))
+    }
+}
+
+impl State {
+    /// How much worse a class is for the job because its data lies elsewhere, in erlangs of a victim's demand, as all
+    /// costs of a choice.
+    pub(crate) fn far_cost(&self, job: &Job, class: u32) -> f64 {
+        let Some((home, region)) = job.home.and_then(|home| Some((home, self.far.region(class)?))) else {
+            return 0.0;
+        };
+        self.far.ms(u32::from(home), region) / limits::SWAP_PATIENCE_MS
+    }
+}
+
+impl Scheduler {
+    /// A first attempt computes: where nothing was loaded for it, the way of its data is all that it waited for.
+    pub(crate) fn learn_way(&mut self, now: TimeUs, slot: u32, holder: Option<u32>) {
+        let Some(row) = self.state.jobs.get(slot) else { return };
+        let Some(lease) = row.lease().filter(|lease| lease.charged_ms == 0) else { return };
+        let worker = holder.and_then(|id| self.state.fleet.workers.get(id));
+        let region = worker.and_then(|worker| self.state.far.region(worker.class));
+        let Some((home, region)) = row.home.zip(region) else { return };
+        let assigned_us =
+            lease.times_out_at.0 - (self.state.timeout_ms(row.model) + limits::TIMEOUT_GRACE_MS) * 1_000;
+        let took_ms = now.since_ms(TimeUs(assigned_us));
+        self.state.far.learn((u32::from(home), region), took_ms);
     }
 }
 
@@ -37,15 +95,14 @@ mod tests {
 
     #[test]
     fn distance_is_what_was_measured_beyond_home() {
-        let (here, there) = (RegionKey::from("a"), RegionKey::from("b"));
         let mut far = Far::default();
-        assert_eq!(far.ms(&here, &here), 0.0);
-        assert_eq!(far.ms(&here, &there), limits::FAR_MS);
+        assert_eq!(far.ms(0, 0), 0.0);
+        assert_eq!(far.ms(0, 1), limits::FAR_MS);
         for _ in 0..100 {
-            far.learn(&here, &here, 20);
-            far.learn(&here, &there, 110);
+            far.learn((0, 0), 20);
+            far.learn((0, 1), 110);
         }
-        assert!((far.ms(&here, &there) - 90.0).abs() < 1.0);
-        assert!(far.ms(&there, &here) > 0.0, "nobody has gone back yet");
+        assert!((far.ms(0, 1) - 90.0).abs() < 1.0);
+        assert!(far.ms(1, 0) > 0.0, "nobody has gone back yet");
     }
 }

@@ -148,6 +148,7 @@ impl State {
 
     /// Machines that were ordered have come. Whether the agent was told to go before.
     pub(crate) fn note_joined(&mut self, key: &AgentKey, known: bool) -> bool {
+        self.far.note_classes(&self.fleet.classes);
         if self.pools.is_off() {
             return false;
         }
@@ -220,10 +221,10 @@ impl Scheduler {
             return;
         };
         // More headroom in a market that takes all does not help: that is what `choose.rs` spreads the fleet for.
-        if row.rank.created_at < self.state.pools.short_until {
+        if row.created_at < self.state.pools.short_until {
             return;
         }
-        let late = now.since_ms(row.rank.created_at) as f64 > limits::PROMISE_MS;
+        let late = now.since_ms(row.created_at) as f64 > limits::PROMISE_MS;
         self.state.pools.headroom.learn(late, f64::from(row.due));
     }
 }

@@ -383,6 +383,7 @@ impl Engine<'_> {
                 }
             }
             Fault::Drain => {
+                self.quits(at);
                 if self.gpus[at].linked {
                     self.inbox.push_back(Event::AgentDraining { agent: self.gpus[at].key.agent.clone() });
                 }
@@ -394,6 +395,10 @@ impl Engine<'_> {
                     let class = FailureClass::LostWorker;
                     self.tally.preempted += 1;
                     self.report_end(at, &attempt, AttemptOutcome::Failed { class, retryable: true });
+                }
+                self.quits(at);
+                if let Some((pool, _)) = self.gpus[at].pool {
+                    self.bill(pool, at);
                 }
                 self.dies(at);
             }

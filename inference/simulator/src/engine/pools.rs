@@ -123,10 +123,11 @@ impl Engine<'_> {
     /// The policy lets one machine go, by name.
     pub(super) fn retire(&mut self, key: &PoolKey, agent: &AgentKey) -> Result<(), String> {
         let gpu = self.gpu_of.get(agent).copied().ok_or_else(|| format!("{agent} does not exist"))?;
-        let at = self.pools.iter().position(|pool| pool.members.contains(&gpu));
-        let Some(at) = at.filter(|at| *self.setup.pools[*at].name == *key.as_str()) else {
+        // The market may have taken it a moment ago.
+        let Some(at) = self.pools.iter().position(|pool| pool.members.contains(&gpu)) else { return Ok(()) };
+        if *self.setup.pools[at].name != *key.as_str() {
             return Err(format!("{agent} retires from {key}, where it is not"));
-        };
+        }
         self.pools[at].members.retain(|one| *one != gpu);
         self.gpus[gpu].leaving = true;
         if self.gpus[gpu].alive {
@@ -150,6 +151,13 @@ impl Engine<'_> {
         self.dies(gpu);
     }
 
+    /// A machine of a pool goes without having been asked to.
+    pub(super) fn quits(&mut self, gpu: usize) {
+        let Some(at) = self.pools.iter().position(|pool| pool.members.contains(&gpu)) else { return };
+        self.pools[at].members.retain(|one| *one != gpu);
+        self.gpus[gpu].leaving = true;
+    }
+
     pub(super) fn booted(&mut self, at: usize, serial: u64) {
         let Some(nth) = self.pools[at].booting.iter().position(|(_, one)| *one == serial) else { return };
         let (ordered_us, _) = self.pools[at].booting.remove(nth);
@@ -159,7 +167,7 @@ impl Engine<'_> {
         self.join(gpu);
     }
 
-    fn bill(&mut self, at: usize, gpu: usize) {
+    pub(super) fn bill(&mut self, at: usize, gpu: usize) {
         if let Some((_, ordered_us)) = self.gpus[gpu].pool.take() {
             self.pools[at].billed_us += self.now_us - ordered_us;
         }
