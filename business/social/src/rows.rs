@@ -117,7 +117,8 @@ pub(crate) struct Post {
     pub(crate) model_version: String,
     /// JSON object; empty where there are none.
     pub(crate) parameters: String,
-    /// JSON: what was on its board when it was published; may be empty.
+    /// JSON: what was on its board when it was published; may be empty, and is where a post is read: it is large, and
+    /// only a remix asks for it, by `Store::recipe`.
     pub(crate) recipe: String,
     pub(crate) likes: i64,
     pub(crate) comments: i64,
@@ -138,7 +139,7 @@ impl Post {
     /// Read by name.
     pub(crate) const COLUMNS: &'static str = "p.id, p.author_id, p.organisation_id, p.state, p.asset_id, p.kind, \
         p.width_px, p.height_px, p.duration_ms, p.title, p.text, p.tags, p.board_id, p.parent_post_id, \
-        p.share_parameters, p.remixable, p.tool, p.tool_version, p.model, p.model_version, p.parameters, p.recipe, p.likes, \
+        p.share_parameters, p.remixable, p.tool, p.tool_version, p.model, p.model_version, p.parameters, '' AS recipe, p.likes, \
         p.comments, p.remixes, p.hot, p.granted, p.grant_version, p.removed_because, p.due_at, p.tries, p.created_at";
 
     pub(crate) fn tags(&self) -> Vec<String> {

@@ -14,6 +14,9 @@ use crate::text::{self, Search};
 /// Longest list of authors that is read for one page of "following".
 const FOLLOWING_CHUNK: u64 = 100;
 
+/// How much more is read of an index each time that a page is not full yet.
+const GROWTH: u64 = 4;
+
 /// Which feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Feed {
@@ -113,8 +116,8 @@ impl Service {
             || (filter.author.is_some() && !matches!(source, Source::Author(_)))
             || (filter.tag.is_some() && !matches!(source, Source::Tag(_)));
         let most = if matches!(source, Source::Following(_)) { FOLLOWING_CHUNK } else { SCAN_CHUNK };
-        // One more than the page tells whether there is a next one.
-        let size = if selective { most } else { (limit as u64 + 1).min(most) };
+        // One more than the page tells whether there is a next one. Where little fits, more is read each time.
+        let mut size = (limit as u64 + 1).min(most);
         let mut page = Page { items: Vec::new(), next: None };
         let (mut after, mut scanned) = (after, 0);
         loop {
@@ -136,6 +139,9 @@ impl Service {
             }
             if !full {
                 return Ok(page);
+            }
+            if selective {
+                size = (size * GROWTH).min(most);
             }
             if scanned >= SCAN_MAX {
                 page.next = after.map(|position| cursor(position, order));

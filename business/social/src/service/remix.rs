@@ -123,8 +123,10 @@ impl Service {
     async fn board_of(&self, remix: &Remix, post: &Post) -> Result<String, Problem> {
         let boards = self.doors().boards.as_ref().ok_or_else(no_canvas)?;
         let asset = self.systems().copy_public(post, remix).await?;
-        let recipe = Some(&post.recipe).filter(|text| post.share_parameters && !text.is_empty());
-        let recipe = recipe.and_then(|text| serde_json::from_str(text).ok());
+        let recipe = match post.share_parameters {
+            true => serde_json::from_str(&self.store().recipe(post.id).await?).ok(),
+            false => None,
+        };
         let new = doors::Remix {
             id: BoardId::from_uuid(remix.id.uuid()),
             title: post.title.clone(),

@@ -75,6 +75,13 @@ impl Store {
         self.one(&sql, vec![id.into()]).await
     }
 
+    /// What was on the post's board when it was published; empty where there was none.
+    pub(crate) async fn recipe(&self, id: PostId) -> Result<String, DbError> {
+        let sql = "SELECT p.recipe FROM social_posts p WHERE p.id = $1";
+        let recipe: Vec<String> = super::column(&self.rows(sql, vec![id.into()]).await?, "recipe")?;
+        Ok(recipe.into_iter().next().unwrap_or_default())
+    }
+
     /// These posts, whatever their state.
     pub(crate) async fn posts(&self, ids: &[PostId]) -> Result<HashMap<PostId, Post>, DbError> {
         if ids.is_empty() {

@@ -95,6 +95,10 @@ async fn a_picture_that_a_profile_no_longer_shows_is_public_no_longer() {
         for asset in [&one, &two] {
             let (status, profile) = stage.send(&ada, "PUT", "/v1/profiles/me", Some(show(asset))).await;
             assert_eq!((status, &profile["avatar_url"]), (StatusCode::OK, &json!(avatar)), "{profile}");
+            // One's own profile says which it is, so that saving it keeps the picture; nobody else's does.
+            assert_eq!(stage.get(&ada, "/v1/profiles/me").await["avatar_asset"], json!(asset));
+            let seen = stage.get(&bob, &format!("/v1/profiles/{}", ada.handle)).await;
+            assert_eq!((&seen["avatar_asset"], &seen["avatar_url"]), (&json!(null), &json!(avatar)));
             stage.clock.advance(std::time::Duration::from_millis(1));
         }
         stage.sweep().await;

@@ -144,6 +144,56 @@ async fn a_mute_is_seen_by_nobody_else_and_hides_from_lists_alone() {
 }
 
 #[tokio::test]
+async fn what_makes_no_sense_between_people_is_a_clear_problem() {
+    for stage in Stage::all().await {
+        let (ada, bob) = (stage.person("Ada").await, stage.person("Bob").await);
+        stage.post(&ada, "p", &[]).await;
+        stage.post(&bob, "q", &[]).await;
+        for act in ["follow", "block", "mute"] {
+            let own = format!("/v1/profiles/{}/{act}", ada.handle);
+            let (status, problem) = stage.send(&ada, "PUT", &own, None).await;
+            assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{act}: {problem}");
+            for handle in ["nobody_here", "x", "%00", &"y".repeat(500)] {
+                let path = format!("/v1/profiles/{handle}/{act}");
+                for method in ["PUT", "DELETE"] {
+                    let (status, problem) = stage.send(&ada, method, &path, None).await;
+                    assert_eq!(
+                        (status, &problem["code"]),
+                        (StatusCode::NOT_FOUND, &json!("profile_unknown")),
+                        "{path}"
+                    );
+                }
+            }
+            // Again changes nothing, in both directions.
+            let other = format!("/v1/profiles/{}/{act}", bob.handle);
+            for method in ["PUT", "PUT", "DELETE", "DELETE"] {
+                stage.act(&ada, method, &other).await;
+            }
+        }
+        let seen = stage.get(&ada, &format!("/v1/profiles/{}", bob.handle)).await;
+        let standing = ["followed", "blocked", "muted"].map(|fact| seen[fact].clone());
+        assert_eq!((standing, &seen["followers"]), ([json!(false), json!(false), json!(false)], &json!(0)));
+
+        for (method, path, body) in [
+            ("GET", "/v1/notifications?before=yesterday", None),
+            ("POST", "/v1/notifications/read", Some(json!({ "until": "now" }))),
+            ("POST", "/v1/notifications/read", Some(json!({ "all": true }))),
+        ] {
+            let (status, problem) = stage.send(&ada, method, path, body).await;
+            assert_eq!(
+                (status, &problem["code"]),
+                (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid_fields")),
+                "{path}"
+            );
+        }
+        for _ in 0..2 {
+            let (status, _) = stage.send(&ada, "POST", "/v1/notifications/read", Some(json!({}))).await;
+            assert_eq!(status, StatusCode::NO_CONTENT);
+        }
+    }
+}
+
+#[tokio::test]
 async fn nobody_floods_the_others() {
     for stage in Stage::all().await {
         let (ada, bob) = (stage.person("Ada").await, stage.person("Bob").await);
