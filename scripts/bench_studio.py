@@ -12,11 +12,12 @@ import urllib.parse
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def start(binary, data):
-    """Starts a studio; answers (process, address, milliseconds until it answered)."""
+def start(binary, data, settings=()):
+    """Starts a studio with these settings more; answers (process, address, milliseconds until it answered)."""
     began = time.perf_counter()
-    process = subprocess.Popen([binary, "serve", "--data", data, "--port", "0", "--set", "agent.workers_dir=" + data,
-                                "--set", "inference.control.people_may_submit=true"],
+    settings = ["agent.workers_dir=" + data, "inference.control.people_may_submit=true", *settings]
+    process = subprocess.Popen([binary, "serve", "--data", data, "--port", "0",
+                                *(word for setting in settings for word in ("--set", setting))],
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                                env=dict(os.environ, BACKLOT_TELEMETRY__LOG="error"))
     for line in process.stdout:
@@ -52,6 +53,17 @@ class Client:
         if answer.status >= 300:
             raise SystemExit(f"bench: {method} {path}: {answer.status} {text[:400]}")
         return json.loads(text) if text else None
+
+
+def postgres(wanted):
+    """Settings that put business on the PostgreSQL of scripts/test-services, in a schema of its own, and its name."""
+    if not wanted:
+        return [], None
+    url = os.environ.get("BACKLOT_TEST_POSTGRES")
+    if not url:
+        raise SystemExit("bench: --postgres needs scripts/test-services run --only postgres scripts/bench-…")
+    schema = f"bench_{os.getpid()}"
+    return [f"business.db.url={url}", f"business.db.schema={schema}"], schema
 
 
 def quantile(values, q):
