@@ -214,7 +214,8 @@ impl Scheduler {
             }
         });
         if loaded {
-            self.state.predictor.loaded(row, load_ms);
+            let said_ms = self.state.said_load_ms(row);
+            self.state.predictor.loaded(row, said_ms, load_ms);
         }
         self.todo.push(Todo::Worker(id));
     }
@@ -276,7 +277,16 @@ impl Scheduler {
         }
         let (fence, job) = (run.fence, run.job);
         let ends_at = now.plus_ms(worker.here_ms(run_ms));
-        worker.running.push(Running { fence, job, model, ends_at, run_ms, pressed: false, early: false });
+        worker.running.push(Running {
+            fence,
+            job,
+            model,
+            ends_at,
+            run_ms,
+            load: None,
+            pressed: false,
+            early: false,
+        });
         worker.running.sort_unstable_by_key(|running| running.fence);
         worker.concurrency_max = worker.concurrency_max.max(worker.running.len());
         if !holds {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     effect::{Assignment, Effect},
-    fleet::{Resident, Worker},
+    fleet::{Loading, Resident, Worker},
     limits,
     policy::{pressure, swap},
     scheduler::Scheduler,
@@ -62,7 +62,7 @@ impl Scheduler {
     fn serve_worker(&mut self, now: TimeUs, id: u32, effects: &mut Vec<Effect>) -> bool {
         loop {
             self.state.settle_warm(id);
-            let Some(line) = self.state.warm_line(id) else { break };
+            let Some(line) = self.state.warm_line(now, id) else { break };
             let due = self.state.due_first(now, id, line);
             if let Some((line, evict)) = due {
                 if self.state.settle_head(line) {
@@ -155,7 +155,9 @@ impl Scheduler {
         let warm = held.is_some() || !state.models[model as usize].loads();
         let new =
             adapters.iter().filter(|name| !held.as_ref().is_some_and(|held| held.contains(name))).count();
-        let load_ms = if warm { 0 } else { state.load_ms(model) } + new as i64 * limits::ADAPTER_LOAD_MS;
+        let base_ms = if warm { 0 } else { state.load_ms(model) };
+        let loading = Loading { base_ms, adapters_ms: new as i64 * limits::ADAPTER_LOAD_MS, pressed };
+        let load_ms = base_ms + loading.adapters_ms;
         state.settle_in(now, id, model, evict, adapters);
         if load_ms > 0 {
             state.fair.charge_load(tenant, load_ms);
@@ -182,7 +184,7 @@ impl Scheduler {
             charged_ms: load_ms,
         };
         self.leave_queue(slot);
-        self.begin_lease(now, slot, lease, load_ms, pressed);
+        self.begin_lease(now, slot, lease, loading);
         if self.state.fleet.workers.get(id).is_some_and(Worker::is_full) {
             self.state.fleet.hide(id, &mut self.state.models);
         }
@@ -262,7 +264,7 @@ impl State {
     }
 
     /// Of the lines that are warm on a worker with room, the one whose head stands first.
-    pub(crate) fn warm_line(&self, id: u32) -> Option<u32> {
+    pub(crate) fn warm_line(&self, now: TimeUs, id: u32) -> Option<u32> {
         let worker = self.fleet.workers.get(id).filter(|worker| worker.live && !worker.is_full())?;
         let class = &self.fleet.classes[worker.class as usize];
         let residents = worker.resident.iter().map(|resident| resident.model);
@@ -271,12 +273,26 @@ impl State {
             let waiting = if row.waiting == 0 { &[] } else { row.lines.as_slice() };
             waiting.iter().map(move |line| (model, *line))
         });
+        let rate = self.fair.rate() * 1_000.0;
         let heads = lines.filter_map(|(model, line)| {
             let (rank, _) = self.lines.head(line)?;
             let place = self.lines.line(line).place;
-            self.fits(model, place, class).then_some((rank, line))
+            let regret = limits::REGRET_SHARE * self.elsewhere_ms(now, model, id) * rate;
+            self.fits(model, place, class).then_some(((rank.key - regret as i64, rank), line))
         });
         heads.min().map(|(_, line)| line)
+    }
+
+    /// Milliseconds until another worker that holds the model has room.
+    fn elsewhere_ms(&self, now: TimeUs, model: u32, but: u32) -> f64 {
+        let row = &self.models[model as usize];
+        if !row.loads() {
+            return 0.0;
+        }
+        let others = row.replicas.iter().filter(|id| **id != but).take(limits::REPLICAS_SEEN);
+        let rooms = others.filter_map(|id| self.fleet.workers.get(*id));
+        let rooms = rooms.map(|worker| worker.room_in_ms(now, &self.predictor.loads) as f64);
+        rooms.fold(limits::REGRET_MS, f64::min)
     }
 
     /// How long ago a place in the order should have come up by its tenant's share, in milliseconds; negative: it is
@@ -427,7 +443,6 @@ impl State {
             load_ms: self.load_ms(model) as f64,
             // What runs ahead of its share holds no worker back from what is due.
             free: self.fleet.free + self.fleet.early,
-            workers: self.fleet.live,
             victim,
         }
     }

@@ -161,7 +161,6 @@ impl State {
                 age_ms: 0.0,
                 load_ms,
                 free: self.fleet.free,
-                workers: self.fleet.live,
                 victim: 0.0,
             };
             swap::due_in_ms(&question).max(0.0) + load_ms
@@ -171,7 +170,10 @@ impl State {
             let others = seen.filter_map(|id| self.fleet.workers.get(*id));
             let others = others.filter(|worker| worker.resident(model).is_none());
             let share = self.lines.waiting as f64 / self.fleet.live.max(1) as f64;
-            let room_ms = others.map(|worker| worker.room_in_ms(now)).min().map_or(f64::MAX, |ms| ms as f64);
+            let room_ms = others
+                .map(|worker| worker.room_in_ms(now, &self.predictor.loads))
+                .min()
+                .map_or(f64::MAX, |ms| ms as f64);
             room_ms + load_ms * (1.0 + share)
         };
         match warm_ms {
@@ -208,7 +210,9 @@ impl State {
         let workers = hosts.take(limits::REPLICAS_SEEN).filter_map(|id| self.fleet.workers.get(*id));
         let mut rooms: Vec<f64> = workers
             .filter(|worker| fit(&self.fleet.classes[worker.class as usize]))
-            .map(|worker| worker.room_in_ms(now) as f64 + self.competing_ms(worker, model))
+            .map(|worker| {
+                worker.room_in_ms(now, &self.predictor.loads) as f64 + self.competing_ms(worker, model)
+            })
             .collect();
         if rooms.is_empty() {
             return None;

@@ -200,14 +200,14 @@ mod tests {
     fn the_greedy_stand_behind_and_the_others_do_not_notice() {
         let mut fair = Fair::default();
         fair.set_capacity(TimeUs(0), 1.0);
-        let greedy: Vec<i64> = (0..10).map(|_| fair.enter(TimeUs(0), 0, 10_000).0).collect();
+        let greedy: Vec<i64> = (0..40).map(|_| fair.enter(TimeUs(0), 0, 10_000).0).collect();
         let modest = fair.enter(TimeUs(1_000_000), 1, 10_000).0;
         assert!(greedy[0] < modest, "the first of the greedy came first");
-        assert!(greedy[3] > modest, "what is beyond its share stands behind");
+        assert!(greedy[20] > modest, "what is beyond its share stands behind");
         assert!(greedy.is_sorted());
-        // 110 s of work later the fluid is empty and nothing is held against anybody.
-        let later = fair.enter(TimeUs(200_000_000), 0, 10_000).0;
-        let other = fair.enter(TimeUs(200_000_000), 1, 10_000).0;
+        // 410 s of work later the fluid is empty and nothing is held against anybody.
+        let later = fair.enter(TimeUs(500_000_000), 0, 10_000).0;
+        let other = fair.enter(TimeUs(500_000_000), 1, 10_000).0;
         assert_eq!(later, other);
     }
 

@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     event::WorkerSpec,
+    loads::Loads,
     names::Slab,
     state::Model,
     types::{AgentKey, Fence, JobKey, RegionKey, TimeUs, WorkerKey},
@@ -111,10 +112,21 @@ pub(crate) struct Running {
     pub(crate) ends_at: TimeUs,
     /// What its compute should take here.
     pub(crate) run_ms: i64,
+    /// While it loads: since when, and what was expected.
+    pub(crate) load: Option<(TimeUs, i64)>,
     /// Whether it loads under pressure.
     pub(crate) pressed: bool,
     /// Whether its job was ahead of its tenant's share.
     pub(crate) early: bool,
+}
+
+/// What an attempt is expected to load before it computes, milliseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Loading {
+    pub(crate) base_ms: i64,
+    pub(crate) adapters_ms: i64,
+    /// Whether it loads under pressure.
+    pub(crate) pressed: bool,
 }
 
 impl Worker {
@@ -136,11 +148,15 @@ impl Worker {
     }
 
     /// Milliseconds until it has room; one that overruns is expected to need another tenth of its run.
-    pub(crate) fn room_in_ms(&self, now: TimeUs) -> i64 {
+    pub(crate) fn room_in_ms(&self, now: TimeUs, loads: &Loads) -> i64 {
         if !self.is_full() {
             return 0;
         }
         let left = self.running.iter().map(|running| {
+            if let Some((since, expected_ms)) = running.load {
+                let after_ms = running.ends_at.since_ms(since) - expected_ms;
+                return loads.left_ms(now.since_ms(since), expected_ms).round() as i64 + after_ms;
+            }
             let left_ms = running.ends_at.0.saturating_sub(now.0) / 1_000;
             left_ms.max(if running.ends_at <= now { running.run_ms / 10 } else { 0 })
         });
@@ -276,6 +292,7 @@ impl Fleet {
         let Some(running) = worker.running.iter_mut().find(|running| running.fence == fence) else { return };
         self.pressed -= usize::from(std::mem::take(&mut running.pressed));
         running.ends_at = now.plus_ms(running.run_ms);
+        running.load = None;
     }
 
     /// Drops a worker that nobody will hear of again.

@@ -110,7 +110,7 @@ impl Scheduler {
                 if worker.live != takes || worker.spare.is_some() != room {
                     return Err(Violation::WorkerMisplaced(worker.key.clone()));
                 }
-                if room && self.state.warm_line(id).is_some() {
+                if room && self.state.warm_line(crate::TimeUs(0), id).is_some() {
                     return Err(Violation::IdleBesideWarmWork(worker.key.clone()));
                 }
             }

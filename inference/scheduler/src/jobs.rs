@@ -4,7 +4,7 @@ use crate::{
     dispatch::Todo,
     effect::{AttemptEnd, Effect, StopReason},
     event::{AttemptOutcome, JobSpec, Restored, RestoredState},
-    fleet::Running,
+    fleet::{Loading, Running},
     limits,
     lines::Rank,
     scheduler::Scheduler,
@@ -115,7 +115,7 @@ impl Scheduler {
                     done_permille: 0,
                     charged_ms: 0,
                 };
-                self.begin_lease(now, slot, lease, 0, false);
+                self.begin_lease(now, slot, lease, Loading::default());
             }
         }
     }
@@ -302,14 +302,25 @@ impl Scheduler {
         self.state.count_waiting(tenant, -1);
     }
 
-    pub(crate) fn begin_lease(&mut self, now: TimeUs, slot: u32, lease: Lease, load_ms: i64, pressed: bool) {
+    pub(crate) fn begin_lease(&mut self, now: TimeUs, slot: u32, lease: Lease, loading: Loading) {
+        let Loading { base_ms, adapters_ms, pressed } = loading;
         let Some(row) = self.state.jobs.get_mut(slot) else { return };
         let (job, model, run_ms, fence) = (row.key, row.model, row.run_ms, lease.fence);
         let early = row.early;
         if let Some(worker) = lease.row.and_then(|(id, _)| self.state.fleet.workers.get_mut(id)) {
             let run_ms = worker.here_ms(run_ms);
-            let ends_at = now.plus_ms(load_ms + run_ms);
-            worker.running.push(Running { fence, job, model: Some(model), ends_at, run_ms, pressed, early });
+            let ends_at = now.plus_ms(base_ms + adapters_ms + run_ms);
+            let load = (base_ms > 0).then_some((now, base_ms));
+            worker.running.push(Running {
+                fence,
+                job,
+                model: Some(model),
+                ends_at,
+                run_ms,
+                load,
+                pressed,
+                early,
+            });
             self.state.fleet.pressed += usize::from(pressed);
             self.state.fleet.early += usize::from(early);
         } else {
@@ -388,7 +399,8 @@ impl Scheduler {
         let model = row.model;
         self.state.predictor.ran(model, row.features, run_ms);
         if load_ms > 0 {
-            self.state.predictor.loaded(model, load_ms);
+            let said_ms = self.state.said_load_ms(row.model);
+            self.state.predictor.loaded(model, said_ms, load_ms);
         }
         let more_ms = run_ms + load_ms.max(0) - row.run_ms - lease.charged_ms;
         self.state.fair.charge(row.tenant, more_ms);

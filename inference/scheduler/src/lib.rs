@@ -24,6 +24,7 @@ mod invariants;
 mod jobs;
 pub mod limits;
 mod lines;
+mod loads;
 mod names;
 mod place;
 mod policy;

@@ -49,21 +49,24 @@ pub const DEMAND_WORK_MS_MIN: f64 = 5_000.0;
 /// A request that is ahead of its tenant's share by more than this counts less as demand.
 pub const DEMAND_EARLY_MS: f64 = 30_000.0;
 /// A swap must save this many of its loads in waiting ...
-pub const SWAP_LOADS: f64 = 0.6;
+pub const SWAP_LOADS: f64 = 1.0;
 /// ... and this many more, divided by the free workers: the last free worker is kept for what is warm there ...
-pub const SWAP_LOADS_SCARCE: f64 = 1.0;
-/// ... and this many more, times the busy share of the fleet: a load costs most when all are needed.
-pub const SWAP_LOADS_BUSY: f64 = 1.0;
+pub const SWAP_LOADS_SCARCE: f64 = 1.5;
 /// Waiting that one erlang of the victim's demand per replica is worth.
-pub const SWAP_PATIENCE_MS: f64 = 20_000.0;
+pub const SWAP_PATIENCE_MS: f64 = 10_000.0;
 /// The longest that a model which is resident nowhere waits for a better victim while a worker is free.
 pub const SWAP_ABSENT_MS: f64 = 16_000.0;
 /// A waiting job of the victim counts like this many erlangs.
 pub const VICTIM_WAITING: f64 = 1.0;
+/// Of the time until another worker could take a line, this part counts as its age where warm lines are compared:
+/// who can wait for another worker lets those go first who cannot.
+pub const REGRET_SHARE: f64 = 0.6;
+/// The longest time to another worker that counts as regret.
+pub const REGRET_MS: f64 = 40_000.0;
 /// Share of the work that waits for other models of a replica and counts as ahead of a job there.
 pub const COMPETING_SHARE: f64 = 0.5;
 /// A worker with warm work turns to another line only where that gains this many loads of waiting.
-pub const PRESSURE_LOADS: f64 = 8.0;
+pub const PRESSURE_LOADS: f64 = 6.0;
 /// Waits beyond this count alike as pressure.
 pub const PRESSURE_WAIT_MS: f64 = 60_000.0;
 /// Share of the workers, in percent, that may load under pressure at once; at least one may.
@@ -72,7 +75,7 @@ pub const PRESSURE_PERCENT: usize = 10;
 pub const ADAPTERS_CHANGE: f64 = 1.0;
 
 /// Tenants whose fair start lies within this much are served in the order of arrival.
-pub const FAIR_SLACK_MS: f64 = 10_000.0;
+pub const FAIR_SLACK_MS: f64 = 30_000.0;
 /// How far the fluid may run ahead of the first job that waits.
 pub const FAIR_LEAD_MS: f64 = 100_000.0;
 /// How far an interactive job stands before a standard one: this many mean waits.
@@ -92,6 +95,12 @@ pub const PREDICT_CELLS: usize = 8_192;
 pub const PREDICT_MIN: u32 = 1;
 /// Run time where nothing at all is known.
 pub const PREDICT_RUN_MS: f64 = 10_000.0;
+/// Weight that a measured load takes from all earlier ones, among the ratios of measured and expected loads.
+pub const LOADS_FADE: f64 = 0.001;
+/// What was expected counts like this many measured loads.
+pub const LOADS_DOUBT: f64 = 1.0;
+/// What a model says of its load counts like this many measured ones: loads of one model vary more than those of two.
+pub const LOAD_SAID: f64 = 10.0;
 /// Load time of an adapter where nothing is known.
 pub const ADAPTER_LOAD_MS: i64 = 4_000;
 /// Step of the on-line quantiles of start estimates.

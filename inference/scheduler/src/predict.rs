@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     event::Features,
     limits,
+    loads::Loads,
     names::Names,
     starts::{Regime, Starts},
     types::ModelKey,
@@ -88,7 +89,7 @@ pub(crate) struct Predictor {
     model: Cells<u32>,
     load: Cells<u32>,
     any_run: Option<Cell>,
-    any_load: Option<Cell>,
+    pub(crate) loads: Loads,
     pub(crate) starts: Starts,
 }
 
@@ -110,10 +111,10 @@ impl Predictor {
         learn_any(&mut self.any_run, ms);
     }
 
-    pub(crate) fn loaded(&mut self, model: u32, load_ms: i64) {
-        let ms = load_ms.max(0) as f64;
-        self.load.learn(&model, ms);
-        learn_any(&mut self.any_load, ms);
+    /// A load of a model that says it takes `said_ms`.
+    pub(crate) fn loaded(&mut self, model: u32, said_ms: i64, load_ms: i64) {
+        self.loads.learn(load_ms, said_ms);
+        self.load.learn(&model, load_ms.max(0) as f64);
     }
 
     /// Expected compute: by model and features, else by features, else by model, else what the model says of itself,
@@ -131,13 +132,17 @@ impl Predictor {
         }
     }
 
-    /// Expected load. Loads of one model vary more than those of two differ: what the model says of itself counts
-    /// until it was loaded here.
+    /// Expected load: what the model says of itself, as right as models are here, and what was measured of it.
     pub(crate) fn load_ms(&self, model: u32, said_ms: i64) -> i64 {
         if said_ms <= 0 {
             return 0;
         }
-        self.load.get(&model).map_or(said_ms, |cell| cell.mean_ms.round() as i64).max(1)
+        let said = said_ms as f64 * self.loads.mean();
+        let load = self.load.get(&model).map_or(said, |cell| {
+            let count = f64::from(cell.count);
+            (said * limits::LOAD_SAID + cell.mean_ms * count) / (limits::LOAD_SAID + count)
+        });
+        (load.round() as i64).max(1)
     }
 
     /// What a load takes on the whole; 0 where none was measured.
@@ -160,10 +165,12 @@ impl Predictor {
         self.model.all().for_each(|(model, cell)| line("model", cell, names.key(*model).to_string()));
         self.load.all().for_each(|(model, cell)| line("load", cell, names.key(*model).to_string()));
         self.any_run.iter().for_each(|cell| line("run", cell, String::new()));
-        self.any_load.iter().for_each(|cell| line("loads", cell, String::new()));
         for (at, regime) in self.starts.regimes.iter().enumerate().filter(|(_, regime)| regime.count > 0) {
             let Regime { count, p50, p90, level } = regime;
             text += &format!("starts {at} {count} {p50} {p90} {level}\n");
+        }
+        for (bucket, count) in self.loads.counts.iter().enumerate() {
+            text += &format!("ratio {bucket} {count}\n");
         }
         text
     }
@@ -187,6 +194,11 @@ impl Predictor {
             *self.starts.regimes.get_mut(at)? = Regime { count, p50, p90, level };
             return Some(());
         }
+        if kind == "ratio" {
+            let (bucket, count) = rest.split_once(' ')?;
+            *self.loads.counts.get_mut(bucket.parse::<usize>().ok()?)? = number(count)?;
+            return Some(());
+        }
         let mut parts = rest.splitn(5, ' ');
         let count = parts.next()?.parse().ok()?;
         let (mean_ms, p50_ms, p90_ms) =
@@ -202,7 +214,6 @@ impl Predictor {
             "model" => self.model.put(id_of(key), cell),
             "load" => self.load.put(id_of(key), cell),
             "run" => self.any_run = Some(cell),
-            "loads" => self.any_load = Some(cell),
             _ => {}
         }
         Some(())
@@ -232,7 +243,7 @@ mod tests {
         let features = Features { task: 1, steps: 20, count: 4, size: 1_000 };
         predictor.ran(model, features, 120);
         predictor.ran(model, features, 240);
-        predictor.loaded(model, 9);
+        predictor.loaded(model, 10, 9);
         let forecast = Forecast { ms: 1_000, told_p90_ms: 1_800, loads: true };
         predictor.starts.learn(forecast, TimeUs(0), TimeUs(5_000_000));
         let text = predictor.write(&names);
@@ -247,7 +258,7 @@ mod tests {
     fn memory_is_bounded() {
         let mut predictor = Predictor::default();
         for n in 0..100_000_u32 {
-            predictor.loaded(n, 5);
+            predictor.loaded(n, 5, 5);
         }
         assert!(predictor.load.all().count() <= 2 * limits::PREDICT_CELLS);
     }

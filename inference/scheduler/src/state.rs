@@ -260,8 +260,12 @@ impl State {
 
     /// Expected milliseconds to load a model where it is not resident.
     pub(crate) fn load_ms(&self, model: u32) -> i64 {
-        let said_ms = self.models[model as usize].profile.as_ref().map_or(0, |profile| profile.load_ms);
-        self.predictor.load_ms(model, said_ms)
+        self.predictor.load_ms(model, self.said_load_ms(model))
+    }
+
+    /// What the model says of its load; 0: it has none.
+    pub(crate) fn said_load_ms(&self, model: u32) -> i64 {
+        self.models[model as usize].profile.as_ref().map_or(0, |profile| profile.load_ms)
     }
 
     /// The longest attempt of a model, milliseconds.

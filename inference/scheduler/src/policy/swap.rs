@@ -19,8 +19,6 @@ pub(crate) struct Question {
     pub(crate) load_ms: f64,
     /// Workers with room.
     pub(crate) free: usize,
-    /// Workers in all.
-    pub(crate) workers: usize,
     /// Erlangs a replica of what must go; 0 where there is room.
     pub(crate) victim: f64,
 }
@@ -32,9 +30,7 @@ pub(crate) fn due_in_ms(question: &Question) -> f64 {
         return patience.min(limits::SWAP_ABSENT_MS) - question.age_ms;
     };
     let free = question.free.max(1) as f64;
-    let busy = 1.0 - question.free as f64 / question.workers.max(1) as f64;
-    let loads =
-        limits::SWAP_LOADS + limits::SWAP_LOADS_SCARCE / free + limits::SWAP_LOADS_BUSY * busy.max(0.0);
+    let loads = limits::SWAP_LOADS + limits::SWAP_LOADS_SCARCE / free;
     question.load_ms * loads + patience - question.age_ms - warm_in_ms
 }
 
@@ -42,14 +38,8 @@ pub(crate) fn due_in_ms(question: &Question) -> f64 {
 mod tests {
     use super::*;
 
-    const QUESTION: Question = Question {
-        warm_in_ms: Some(30_000.0),
-        age_ms: 0.0,
-        load_ms: 20_000.0,
-        free: 10,
-        workers: 10,
-        victim: 0.0,
-    };
+    const QUESTION: Question =
+        Question { warm_in_ms: Some(30_000.0), age_ms: 0.0, load_ms: 20_000.0, free: 10, victim: 0.0 };
 
     #[test]
     fn a_long_wait_earns_a_swap_and_a_short_one_does_not() {

@@ -34,7 +34,8 @@ fn modest_waits_ms(greedy: u128) -> (Vec<i64>, usize) {
         if turn == 0 {
             events.extend((1..=greedy).map(|n| Event::Submitted(spec(n, "greedy", script.now))));
         }
-        if turn * RUN_MS % MODEST_EVERY_MS == 0 {
+        // The last ones have time to run.
+        if turn < 110 && turn * RUN_MS % MODEST_EVERY_MS == 0 {
             let n = 1_000_000 + turn as u128;
             submitted.insert(JobKey(n), script.now);
             events.push(Event::Submitted(spec(n, "modest", script.now)));
@@ -56,7 +57,7 @@ fn modest_waits_ms(greedy: u128) -> (Vec<i64>, usize) {
 fn others_wait_for_a_greedy_tenant_no_longer_than_the_slack_and_two_services() {
     let (waits, ran) = modest_waits_ms(GREEDY_JOBS);
     assert_eq!(ran, 120, "the worker never idles");
-    assert_eq!(waits.len(), 40, "every modest job ran");
+    assert_eq!(waits.len(), 37, "every modest job ran");
     let bound_ms = limits::FAIR_SLACK_MS as i64 + 2 * RUN_MS;
     assert!(waits.iter().all(|ms| *ms <= bound_ms), "{waits:?}");
 }

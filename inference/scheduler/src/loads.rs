@@ -1,0 +1,79 @@
+//! How long loads take, against what was expected of each.
+//!
+//! Loads of one model spread widely: from the page cache they take seconds, from far away most of a minute. So one that
+//! has lasted a while is most likely one of the long ones, and what is left of it is not what was expected at first.
+
+use crate::limits;
+
+/// Buckets: quarters of a power of two, from 2^-5 to 2^5 of what was expected.
+const BUCKETS: usize = 41;
+const PER_DOUBLING: f64 = 4.0;
+const LOWEST: f64 = -5.0;
+
+/// How measured loads compare with what they were expected to take: counts by ratio, of which old ones fade.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Loads {
+    pub(crate) counts: [f64; BUCKETS],
+}
+
+impl Default for Loads {
+    fn default() -> Self {
+        Self { counts: [0.0; BUCKETS] }
+    }
+}
+
+fn ratio(bucket: usize) -> f64 {
+    (bucket as f64 / PER_DOUBLING + LOWEST).exp2()
+}
+
+impl Loads {
+    /// A load was measured.
+    pub(crate) fn learn(&mut self, load_ms: i64, expected_ms: i64) {
+        let measured = load_ms.max(1) as f64 / expected_ms.max(1) as f64;
+        let bucket = ((measured.log2() - LOWEST) * PER_DOUBLING).round().clamp(0.0, BUCKETS as f64 - 1.0);
+        for count in &mut self.counts {
+            *count *= 1.0 - limits::LOADS_FADE;
+        }
+        self.counts[bucket as usize] += 1.0;
+    }
+
+    /// What a load takes on average, of what is expected; 1 where nothing was measured.
+    pub(crate) fn mean(&self) -> f64 {
+        let measured: f64 = self.counts.iter().sum();
+        let sum: f64 = self.counts.iter().enumerate().map(|(bucket, count)| ratio(bucket) * count).sum();
+        (sum + limits::LOADS_DOUBT) / (measured + limits::LOADS_DOUBT)
+    }
+
+    /// Milliseconds that are left of a load which was expected to take `expected_ms` and has lasted `elapsed_ms`: the
+    /// mean of what longer ones had left.
+    pub(crate) fn left_ms(&self, elapsed_ms: i64, expected_ms: i64) -> f64 {
+        let expected = expected_ms.max(1) as f64;
+        let elapsed = elapsed_ms.max(0) as f64 / expected;
+        let longer = self.counts.iter().enumerate().skip_while(|(bucket, _)| ratio(*bucket) <= elapsed);
+        let (count, sum) = longer.fold((0.0, 0.0), |(count, sum), (bucket, more)| {
+            (count + more, sum + more * (ratio(bucket) - elapsed))
+        });
+        // One load more, as was expected; what overruns everything may take as long again as a half.
+        let doubt = (1.0 - elapsed).max(0.5);
+        (sum + doubt * limits::LOADS_DOUBT) / (count + limits::LOADS_DOUBT) * expected
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_lasted_is_one_of_the_long_ones() {
+        let mut loads = Loads::default();
+        assert!((loads.left_ms(0, 20_000) - 20_000.0).abs() < 1.0, "nothing is known: as expected");
+        for _ in 0..500 {
+            loads.learn(2_000, 20_000);
+            loads.learn(38_000, 20_000);
+        }
+        let (fresh, late) = (loads.left_ms(0, 20_000), loads.left_ms(5_000, 20_000));
+        assert!((18_000.0..22_000.0).contains(&fresh), "{fresh}");
+        assert!((30_000.0..36_000.0).contains(&late), "{late}");
+        assert!((loads.mean() - 1.0).abs() < 0.1);
+    }
+}
