@@ -289,7 +289,10 @@ impl State {
         if !row.loads() {
             return 0.0;
         }
-        let others = row.replicas.iter().filter(|id| **id != but).take(limits::REPLICAS_SEEN);
+        if row.free.len() > 1 {
+            return 0.0;
+        }
+        let others = row.replicas.iter().filter(|id| **id != but).take(limits::REGRET_REPLICAS);
         let rooms = others.filter_map(|id| self.fleet.workers.get(*id));
         let rooms = rooms.map(|worker| worker.room_in_ms(now, &self.predictor.loads) as f64);
         rooms.fold(limits::REGRET_MS, f64::min)
