@@ -11,6 +11,7 @@ export default defineConfig({
   use: {
     baseURL: process.env.BACKLOT_URL ?? "http://127.0.0.1:8080",
     viewport: { width: 1440, height: 900 },
+    actionTimeout: 20_000,
     screenshot: "only-on-failure",
     launchOptions: {
       executablePath: process.env.BACKLOT_CHROMIUM ?? "/usr/bin/chromium",

@@ -65,7 +65,11 @@ export default function ExportDialog({
         {going ? (
           <Going run={going} />
         ) : canRun ? (
-          <Order film={film} />
+          film.frames.length === 0 ? (
+            <NothingYet onLeave={onClose} />
+          ) : (
+            <Order film={film} />
+          )
         ) : (
           !newest && <p className={css.quiet}>No film was exported yet.</p>
         )}
@@ -148,6 +152,21 @@ function Going({ run }: { run: BoardRun }) {
   );
 }
 
+function NothingYet({ onLeave }: { onLeave: () => void }) {
+  return (
+    <div className={css.result}>
+      <p className={css.quiet}>
+        Nothing is in the film yet. Put pictures and takes in order on the storyboard; then it is exported here.
+      </p>
+      <div className={css.row}>
+        <ButtonLink look="primary" icon="storyboard" to="?view=storyboard" onClick={onLeave}>
+          Open the storyboard
+        </ButtonLink>
+      </div>
+    </div>
+  );
+}
+
 /** What has nothing to show yet, and the way on without it; one step back brings it again. */
 function Missing({ film }: { film: Film }) {
   const { board } = useOpen();
@@ -157,13 +176,15 @@ function Missing({ film }: { film: Film }) {
     board.step();
     for (const { clip } of missing) board.removeClip(clip.id);
   };
+  if (missing.length === film.frames.length)
+    return <p className={css.quiet}>No shot has a take yet: run the board, or put something else into the film.</p>;
   return (
     <div className={css.row}>
       <p>
         {missing.length} of {film.frames.length} shots {missing.length === 1 ? "has" : "have"} no take yet: run the
         board, or go on without.
       </p>
-      {missing.length < film.frames.length && <Button onClick={leaveOut}>Leave them out</Button>}
+      <Button onClick={leaveOut}>Leave them out</Button>
     </div>
   );
 }
@@ -182,7 +203,7 @@ function Order({ film }: { film: Film }) {
   const price = useQuery({
     queryKey: [...boardKeys.plan(id), "film", body],
     queryFn: () => boardCalls.filmPrice(id, body),
-    enabled: count > 0 && missing === 0,
+    enabled: missing === 0,
     retry: false,
     staleTime: 30_000,
   });
@@ -197,23 +218,20 @@ function Order({ film }: { film: Film }) {
     },
   });
   const because =
-    count === 0
-      ? "Put something in the film first: open the storyboard"
-      : missing > 0
-        ? `${missing} of ${count} shots have no take yet`
-        : order.isPending
-          ? "It is being started"
-          : price.error
-            ? toProblem(price.error).title
-            : price.data === undefined || price.isFetching
-              ? "Asking for the price"
-              : null;
+    missing > 0
+      ? `${missing} of ${count} shots have no take yet`
+      : order.isPending
+        ? "It is being started"
+        : price.error
+          ? toProblem(price.error).title
+          : price.data === undefined || price.isFetching
+            ? "Asking for the price"
+            : null;
   return (
     <>
       <p className={css.quiet}>
-        {count === 0
-          ? "Nothing is in the film yet. On the storyboard, put takes in order."
-          : `${count} ${count === 1 ? "shot" : "shots"}, ${filmClock(film.ms)}. Sizes and frame rates become one, sound gets one loudness; the cut goes along as an OpenTimelineIO file.`}
+        {count} {count === 1 ? "shot" : "shots"}, {filmClock(film.ms)}. Sizes and frame rates become one, sound gets one
+        loudness; the cut goes along as an OpenTimelineIO file.
       </p>
       <Missing film={film} />
       <div className={css.two}>

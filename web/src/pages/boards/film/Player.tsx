@@ -75,7 +75,11 @@ export function Player({
           .map((frame) => (
             <Sound key={frame.clip.id} frame={frame} atMs={atMs} playing={playing} muted={muted} />
           ))}
-        {film.frames.length === 0 && <p className={css.nothing}>Nothing is in the film yet</p>}
+        {film.frames.length === 0 && (
+          <p className={css.nothing} onClick={(event) => event.stopPropagation()}>
+            Nothing is in the film yet.<Link to="?view=storyboard">Put takes in order on the storyboard</Link>
+          </p>
+        )}
         {top && !top.asset && (
           <p className={css.nothing}>{top.node ? `${top.title} has no take yet` : "This shot was deleted"}</p>
         )}

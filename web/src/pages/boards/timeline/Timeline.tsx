@@ -40,11 +40,7 @@ export default function Timeline() {
       <Player film={film} sound={sound} play={play} />
       <div className={css.tracks}>
         <div className={css.head}>
-          <span>
-            {film.frames.length === 0
-              ? "Nothing is in the film yet: put takes in order on the storyboard"
-              : "Drag a clip to move it, its edges to trim it"}
-          </span>
+          <span>{film.frames.length > 0 && "Drag a clip to move it, its edges to trim it"}</span>
           <label>
             <span>Scale</span>
             <input
