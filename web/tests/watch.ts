@@ -2,6 +2,8 @@ import { expect, type Page } from "@playwright/test";
 
 /** Answers that a page asks for knowing that they may be a refusal: it shows what they say. */
 const ASKED: readonly RegExp[] = [
+  // A page that does not know whether somebody is signed in asks who it is.
+  /\/v1\/identity\/me$/,
   // Who takes no part in the community yet has no profile: the answer offers a name.
   /\/v1\/profiles\/me$/,
 ];
@@ -18,7 +20,8 @@ export class Watch {
     page.on("console", (message) => {
       if (message.type() !== "error" && message.type() !== "warning") return;
       const from = message.location().url;
-      if (ASKED.some((one) => one.test(new URL(from, page.url()).pathname))) return;
+      const refused = message.text().startsWith("Failed to load resource");
+      if (refused && ASKED.some((one) => one.test(new URL(from, page.url()).pathname))) return;
       this.complaints.push(`${name}, on ${new URL(page.url()).pathname}: ${message.text()} (${from})`);
     });
   }

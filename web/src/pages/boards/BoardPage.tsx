@@ -108,7 +108,8 @@ function Studio({ stores, summary, tools }: { stores: Stores; summary: BoardSumm
   const canEdit = told.state !== "closed" && (told.mayEdit ?? (role === "owner" || role === "editor"));
   const data = useBoardData(summary.id, board, facts, tools, told.loaded);
   const projectId = summary.project_id || project?.id || null;
-  const { bring, arriving } = useBring(board, projectId, select);
+  const isHome = summary.organisation_id === organisation.id;
+  const { bring, arriving } = useBring(board, projectId, select, isHome);
   const open = useMemo<Open>(
     () => ({
       id: summary.id,
@@ -119,27 +120,14 @@ function Studio({ stores, summary, tools }: { stores: Stores; summary: BoardSumm
       tools,
       role,
       canEdit,
-      canRun: canEdit && summary.organisation_id === organisation.id,
+      canRun: canEdit && isHome,
+      isHome,
       canComment: role !== "viewer",
       projectId,
       select,
       bring,
     }),
-    [
-      summary.id,
-      summary.organisation_id,
-      organisation.id,
-      role,
-      board,
-      facts,
-      connection,
-      peers,
-      tools,
-      canEdit,
-      projectId,
-      select,
-      bring,
-    ],
+    [summary.id, isHome, role, board, facts, connection, peers, tools, canEdit, projectId, select, bring],
   );
   const View = VIEWS[view];
   return (

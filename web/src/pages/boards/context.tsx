@@ -1,6 +1,7 @@
-import { createContext, useCallback, useContext, useSyncExternalStore } from "react";
+import { createContext, useCallback, useContext, useMemo, useSyncExternalStore } from "react";
 import type { BoardRole } from "../../api/boards";
 import type { Tool } from "../../api/types";
+import { contentUrl, previewUrl } from "../../lib/media";
 import type { Board } from "./doc/board";
 import type { BoardConnection, Connection } from "./doc/connection";
 import type { Facts, NodeFacts } from "./doc/facts";
@@ -23,6 +24,8 @@ export interface Open {
   canEdit: boolean;
   /** Whether this person's organisation pays for this board: a guest may edit, and not run. */
   canRun: boolean;
+  /** Whether the board is their organisation's: a guest sees its files through the board, and brings none. */
+  isHome: boolean;
   canComment: boolean;
   projectId: string | null;
   /** Opens the side panel with a node, in whatever view one is. */
@@ -38,6 +41,21 @@ export function useOpen(): Open {
   const open = useContext(Context);
   if (!open) throw new Error("useOpen outside of a board");
   return open;
+}
+
+/** Where the files of a board are read: a guest has no library with them in it, and sees them through the board. */
+export function useMedia(): { contentUrl: (asset: string) => string; previewUrl: (asset: string) => string } {
+  const { id, isHome } = useOpen();
+  return useMemo(
+    () =>
+      isHome
+        ? { contentUrl, previewUrl }
+        : {
+            contentUrl: (asset) => `/v1/boards/${id}/media/${asset}`,
+            previewUrl: (asset) => `/v1/boards/${id}/media/${asset}?preview=true`,
+          },
+    [id, isHome],
+  );
 }
 
 /** What is chosen and what is on its way in: this changes often, and few parts ask for it. */

@@ -23,9 +23,15 @@ export interface Arriving {
 
 const BESIDE_PX = 24;
 const FILES_MAX = 24;
+const GUEST_TEXT = "Put a note where the picture should be, or publish it: whoever owns the board may remix it.";
 
 /** Uploads files and puts a node for each on the board, where the person let them go. */
-export function useBring(board: Board, projectId: string | null, select: (ids: readonly string[]) => void) {
+export function useBring(
+  board: Board,
+  projectId: string | null,
+  select: (ids: readonly string[]) => void,
+  isHome: boolean,
+) {
   const client = useQueryClient();
   const { say, sayProblem } = useToasts();
   const [arriving, setArriving] = useState<Arriving[]>([]);
@@ -38,6 +44,7 @@ export function useBring(board: Board, projectId: string | null, select: (ids: r
 
   const bring = useCallback(
     (files: readonly File[], at: { x: number; y: number }) => {
+      if (!isHome) return say({ title: "Only the board’s own organisation brings files here", text: GUEST_TEXT });
       if (files.length > FILES_MAX) say({ title: `The first ${FILES_MAX} of ${files.length} files are brought in` });
       files.slice(0, FILES_MAX).forEach((file, index) => {
         const id = next.current++;
@@ -73,7 +80,7 @@ export function useBring(board: Board, projectId: string | null, select: (ids: r
         );
       });
     },
-    [board, projectId, client, say, sayProblem, select],
+    [board, projectId, isHome, client, say, sayProblem, select],
   );
   return { bring, arriving };
 }

@@ -31,6 +31,8 @@ const ZOOM_MIN = 0.05;
 const ZOOM_MAX = 3;
 /** Below this, words cannot be read: the nodes are their pictures only, and the dots would be a fog. */
 const ZOOM_FAR = 0.4;
+/** From afar nearly all is in sight: up to so many nodes, asking in every frame which are costs more than drawing them. */
+const FAR_NODES_MAX = 2_000;
 const FIT = { padding: 0.15, maxZoom: 1 } as const;
 const SNAP_PX = 30;
 const GRID_PX = 24;
@@ -94,7 +96,7 @@ function Flow() {
             onConnectEnd={dropped}
             isValidConnection={valid}
             onMove={(_event, { zoom }) => setFar(zoom < ZOOM_FAR)}
-            onlyRenderVisibleElements
+            onlyRenderVisibleElements={!far || flow.nodes.length > FAR_NODES_MAX}
             minZoom={ZOOM_MIN}
             maxZoom={ZOOM_MAX}
             connectionRadius={SNAP_PX}

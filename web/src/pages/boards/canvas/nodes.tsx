@@ -1,10 +1,9 @@
 import { Handle, NodeResizer, Position, type NodeProps } from "@xyflow/react";
 import { memo, useState } from "react";
 import { credits, duration, readable } from "../../../lib/format";
-import { previewUrl, contentUrl } from "../../../lib/media";
 import { Icon } from "../../../ui";
 import { ToolThumb } from "../../../ui/ToolMedia";
-import { useFacts, useNode, useOpen, usePeerAt } from "../context";
+import { useFacts, useMedia, useNode, useOpen, usePeerAt } from "../context";
 import type { NodeFacts } from "../doc/facts";
 import { hasOutput, inputsOf, mediaWord, OUT, type Port } from "../doc/ports";
 import { NODE_PX_MIN, type BoardNode, type NodeKind } from "../doc/types";
@@ -22,6 +21,7 @@ const BoardNodeView = memo(function BoardNodeView(props: NodeProps<FlowNode>) {
 function FarNode({ id, selected }: NodeProps<FlowNode>) {
   const node = useNode(id);
   const { asset, makes, work } = useFacts(id);
+  const { previewUrl } = useMedia();
   const peer = usePeerAt(id);
   if (!node) return null;
   return (
@@ -118,6 +118,7 @@ function InPort({ port, index, named }: { port: Port; index: number; named: bool
 }
 
 function Body({ node, facts, selected }: { node: BoardNode; facts: NodeFacts; selected: boolean }) {
+  const { contentUrl } = useMedia();
   switch (node.kind) {
     case "group":
       return null;
@@ -168,6 +169,7 @@ function Body({ node, facts, selected }: { node: BoardNode; facts: NodeFacts; se
 function Shown({ facts }: { facts: Pick<NodeFacts, "asset" | "makes"> }) {
   const [over, setOver] = useState(false);
   const [failed, setFailed] = useState<string | null>(null);
+  const { contentUrl, previewUrl } = useMedia();
   const { asset, makes } = facts;
   if (!asset) return null;
   if (makes === "audio")

@@ -6,13 +6,12 @@ import { toProblem } from "../../../api/problem";
 import { assetQuery, keys, runQuery } from "../../../api/queries";
 import type { Asset } from "../../../api/types";
 import { ago, credits, creditWord } from "../../../lib/format";
-import { contentUrl } from "../../../lib/media";
 import { isOver, progressOf } from "../../../lib/phases";
 import { Button, ButtonAnchor, ButtonLink, Dialog, Icon, ProblemView, SelectField, useNow } from "../../../ui";
 import { Player } from "../../../ui/Player";
 import { useToasts } from "../../../ui/toasts";
 import { PublishDialog } from "../../../publish/PublishDialog";
-import { useOpen } from "../context";
+import { useMedia, useOpen } from "../context";
 import { filmClock } from "../doc/film";
 import { useFilm, type Film } from "./useFilm";
 import css from "./film.module.css";
@@ -79,7 +78,9 @@ export default function ExportDialog({
 }
 
 function Made({ run, title, onPublish }: { run: BoardRun; title: string; onPublish: (film: Asset) => void }) {
-  const asset = useQuery(assetQuery(run.asset_id ?? ""));
+  const { isHome } = useOpen();
+  const { contentUrl } = useMedia();
+  const asset = useQuery({ ...assetQuery(run.asset_id ?? ""), enabled: isHome });
   const now = useNow(NOW_MS);
   return (
     <div className={css.result}>
@@ -99,14 +100,18 @@ function Made({ run, title, onPublish }: { run: BoardRun; title: string; onPubli
             Timeline (OTIO)
           </ButtonAnchor>
         )}
-        <ButtonLink to={`/library/${run.asset_id}`}>In the library</ButtonLink>
-        <Button
-          icon="publish"
-          because={asset.data ? null : "Asking what became of it"}
-          onClick={() => asset.data && onPublish(asset.data)}
-        >
-          Publish
-        </Button>
+        {isHome && (
+          <>
+            <ButtonLink to={`/library/${run.asset_id}`}>In the library</ButtonLink>
+            <Button
+              icon="publish"
+              because={asset.data ? null : "Asking what became of it"}
+              onClick={() => asset.data && onPublish(asset.data)}
+            >
+              Publish
+            </Button>
+          </>
+        )}
       </div>
     </div>
   );

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "react";
 import { Link } from "react-router";
-import { contentUrl, previewUrl } from "../../../lib/media";
 import { Button, Icon, Tip } from "../../../ui";
+import { useMedia } from "../context";
 import { filmClock, onScreen } from "../doc/film";
 import { useBoardKeys } from "../useBoardKeys";
 import type { Film, Frame } from "./useFilm";
@@ -197,6 +197,7 @@ function Layer({
   shown: boolean;
 }) {
   const video = useRef<HTMLVideoElement>(null);
+  const { contentUrl } = useMedia();
   useFollow(video, frame, atMs, playing, shown);
   if (!frame.asset) return null;
   const fading = frame.fadeMs > 0 && atMs < frame.startMs + frame.fadeMs;
@@ -208,6 +209,7 @@ function Layer({
 
 function Sound({ frame, atMs, playing, muted }: { frame: Frame; atMs: number; playing: boolean; muted: boolean }) {
   const audio = useRef<HTMLAudioElement>(null);
+  const { contentUrl } = useMedia();
   useFollow(audio, frame, atMs, playing, atMs >= frame.startMs);
   return frame.asset ? <audio ref={audio} src={contentUrl(frame.asset)} preload="auto" muted={muted} /> : null;
 }
@@ -215,6 +217,7 @@ function Sound({ frame, atMs, playing, muted }: { frame: Frame; atMs: number; pl
 /** A frame of the film as a small picture. */
 export function FramePicture({ frame }: { frame: Frame }) {
   const [failed, setFailed] = useState(false);
+  const { previewUrl } = useMedia();
   if (!frame.asset || failed)
     return (
       <span className={css.noPicture}>

@@ -32,7 +32,7 @@ export function useFilm(): Film {
 }
 
 export function useTrack(kind: "video" | "audio"): Film {
-  const { board, facts } = useOpen();
+  const { board, facts, isHome } = useOpen();
   const tracks = useTracks();
   const version = useSyncExternalStore(facts.subscribe, () => facts.version);
   const clips = tracks.find((track) => track.kind === kind)?.clips ?? NO_CLIPS;
@@ -47,7 +47,9 @@ export function useTrack(kind: "video" | "audio"): Film {
       ),
     ),
   ];
-  const assets = useQueries({ queries: moving.map((id) => ({ ...assetQuery(id), staleTime: Infinity })) });
+  const assets = useQueries({
+    queries: moving.map((id) => ({ ...assetQuery(id), staleTime: Infinity, enabled: isHome })),
+  });
   const lengths = assets.map((one) => one.data?.duration_ms ?? 0).join();
   return useMemo(() => {
     const msOf = new Map(assets.flatMap(({ data }) => (data ? [[data.id, (data as Asset).duration_ms] as const] : [])));
@@ -55,7 +57,8 @@ export function useTrack(kind: "video" | "audio"): Film {
     const sourceMs = (clip: Clip) => {
       const of = byClip.get(clip.id)?.facts;
       if (!of || of.makes === "image") return null;
-      return (of.shown?.duration_ms || msOf.get(of.asset ?? "")) ?? null;
+      const told = byClip.get(clip.id)?.node?.params.duration_ms;
+      return (of.shown?.duration_ms || msOf.get(of.asset ?? "")) ?? (typeof told === "number" ? told : null);
     };
     const frames = placed(clips, sourceMs).map((place): Frame => {
       const { facts: of, node } = byClip.get(place.clip.id) ?? { facts: facts.of(""), node: undefined };

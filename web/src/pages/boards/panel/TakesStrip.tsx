@@ -1,10 +1,9 @@
 import { useState } from "react";
 import type { Take } from "../../../api/boards";
 import { ago, credits, creditWord } from "../../../lib/format";
-import { contentUrl, previewUrl } from "../../../lib/media";
 import { Button, Dialog, Icon, useNow } from "../../../ui";
 import { Compare } from "../../../ui/Compare";
-import { useOpen } from "../context";
+import { useMedia, useOpen } from "../context";
 import type { NodeFacts } from "../doc/facts";
 import type { Media } from "../doc/ports";
 import type { BoardNode } from "../doc/types";
@@ -18,6 +17,7 @@ export function TakesStrip({ node, facts }: { node: BoardNode; facts: NodeFacts 
   const [looked, setLooked] = useState<string | null>(null);
   const [against, setAgainst] = useState<string | null>(null);
   const now = useNow(NOW_MS);
+  const { previewUrl } = useMedia();
   const good = facts.takes.filter((take) => take.asset !== null);
   const shown = good.find((take) => take.id === looked) ?? facts.shown;
   if (!shown?.asset) return null;
@@ -130,6 +130,7 @@ export function TakesStrip({ node, facts }: { node: BoardNode; facts: NodeFacts 
 }
 
 function Shown({ asset, makes }: { asset: string; makes: Media | null }) {
+  const { contentUrl } = useMedia();
   if (makes === "video") return <video key={asset} src={contentUrl(asset)} controls playsInline preload="metadata" />;
   if (makes === "audio") return <audio src={contentUrl(asset)} controls preload="none" />;
   return <img src={contentUrl(asset)} alt="" />;
@@ -137,6 +138,7 @@ function Shown({ asset, makes }: { asset: string; makes: Media | null }) {
 
 /** In a comparison both move together, muted, without controls. */
 function Layer({ asset, makes }: { asset: string; makes: Media | null }) {
+  const { contentUrl } = useMedia();
   if (makes === "video") return <video className={css.layer} src={contentUrl(asset)} muted autoPlay loop playsInline />;
   return <img className={css.layer} src={contentUrl(asset)} alt="" draggable={false} />;
 }

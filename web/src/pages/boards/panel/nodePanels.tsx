@@ -5,7 +5,7 @@ import { boardCalls, boardKeys } from "../../../api/boards";
 import { assetQuery } from "../../../api/queries";
 import type { Tool } from "../../../api/types";
 import { bytes, credits, creditWord, dimensions, duration, readable } from "../../../lib/format";
-import { contentUrl, previewUrl, ratioOf } from "../../../lib/media";
+import { ratioOf } from "../../../lib/media";
 import { fieldsOf, type Values } from "../../../lib/schema";
 import { Button, ButtonLink, Icon } from "../../../ui";
 import { AssetPicker } from "../../../ui/AssetPicker";
@@ -13,7 +13,7 @@ import { SchemaForm } from "../../../ui/SchemaForm";
 import { Sound } from "../../../ui/Sound";
 import { toolSentence } from "../../studio/tools";
 import { SharedTextarea } from "../canvas/NodeText";
-import { useEdges, useOpen } from "../context";
+import { useEdges, useMedia, useOpen } from "../context";
 import type { NodeFacts } from "../doc/facts";
 import { inputsOf, mediaWord } from "../doc/ports";
 import type { BoardNode } from "../doc/types";
@@ -197,8 +197,9 @@ function Feeder({
 
 /** A picture, clip or sound: large, with its facts. A shot shows what feeds it. */
 export function MediaPanel({ node, facts }: { node: BoardNode; facts: NodeFacts }) {
-  const { canEdit } = useOpen();
-  const asset = useQuery({ ...assetQuery(facts.asset ?? ""), enabled: facts.asset !== null, retry: false });
+  const { canEdit, isHome } = useOpen();
+  const { contentUrl, previewUrl } = useMedia();
+  const asset = useQuery({ ...assetQuery(facts.asset ?? ""), enabled: isHome && facts.asset !== null, retry: false });
   const { makes } = facts;
   return (
     <>
@@ -206,12 +207,15 @@ export function MediaPanel({ node, facts }: { node: BoardNode; facts: NodeFacts 
         <div className={css.large} style={{ aspectRatio: asset.data ? ratioOf(asset.data) : undefined }}>
           {makes === "image" && <img src={previewUrl(facts.asset)} alt="" />}
           {makes === "video" && <video src={contentUrl(facts.asset)} controls playsInline preload="metadata" />}
-          {makes === "audio" && asset.data && (
-            <Sound src={contentUrl(facts.asset)} label={asset.data.name} size_bytes={asset.data.size_bytes} />
-          )}
+          {makes === "audio" &&
+            (asset.data ? (
+              <Sound src={contentUrl(facts.asset)} label={asset.data.name} size_bytes={asset.data.size_bytes} />
+            ) : (
+              !isHome && <audio src={contentUrl(facts.asset)} controls preload="none" />
+            ))}
         </div>
       )}
-      {canEdit && node.kind !== "shot" && <ChooseMedia node={node} />}
+      {canEdit && isHome && node.kind !== "shot" && <ChooseMedia node={node} />}
       {asset.error ? (
         <p className={css.fault}>
           <Icon name="warn" /> It was deleted from the library. What uses it here cannot run.

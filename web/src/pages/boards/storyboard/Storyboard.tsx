@@ -1,8 +1,7 @@
 import { useRef, useState } from "react";
 import { Button, Dialog, Icon } from "../../../ui";
-import { previewUrl } from "../../../lib/media";
 import { DropAnywhere } from "../../studio/DropAnywhere";
-import { useFacts, useOpen, useSelected } from "../context";
+import { useFacts, useMedia, useOpen, useSelected } from "../context";
 import { FADE_MS, filmClock } from "../doc/film";
 import { SIZES, type BoardNode } from "../doc/types";
 import { Player, FramePicture } from "../film/Player";
@@ -308,6 +307,7 @@ function FrameCard({
 function OffCard({ node, onPut, onDrag }: { node: BoardNode; onPut: () => void; onDrag: () => void }) {
   const { facts: store, canEdit, select } = useOpen();
   const facts = useFacts(node.id);
+  const { previewUrl } = useMedia();
   const title = nodeTitle(node, store.tool(node));
   return (
     <li
