@@ -89,6 +89,7 @@ pub(crate) struct Predictor {
     model: Cells<u32>,
     load: Cells<u32>,
     any_run: Option<Cell>,
+    any_load: Option<Cell>,
     pub(crate) loads: Loads,
     pub(crate) starts: Starts,
 }
@@ -114,7 +115,9 @@ impl Predictor {
     /// A load of a model that says it takes `said_ms`.
     pub(crate) fn loaded(&mut self, model: u32, said_ms: i64, load_ms: i64) {
         self.loads.learn(load_ms, said_ms);
-        self.load.learn(&model, load_ms.max(0) as f64);
+        let ms = load_ms.max(0) as f64;
+        self.load.learn(&model, ms);
+        learn_any(&mut self.any_load, ms);
     }
 
     /// Expected compute: by model and features, else by features, else by model, else what the model says of itself,
@@ -165,6 +168,7 @@ impl Predictor {
         self.model.all().for_each(|(model, cell)| line("model", cell, names.key(*model).to_string()));
         self.load.all().for_each(|(model, cell)| line("load", cell, names.key(*model).to_string()));
         self.any_run.iter().for_each(|cell| line("run", cell, String::new()));
+        self.any_load.iter().for_each(|cell| line("loads", cell, String::new()));
         for (at, regime) in self.starts.regimes.iter().enumerate().filter(|(_, regime)| regime.count > 0) {
             let Regime { count, p50, p90, level } = regime;
             text += &format!("starts {at} {count} {p50} {p90} {level}\n");
@@ -214,6 +218,7 @@ impl Predictor {
             "model" => self.model.put(id_of(key), cell),
             "load" => self.load.put(id_of(key), cell),
             "run" => self.any_run = Some(cell),
+            "loads" => self.any_load = Some(cell),
             _ => {}
         }
         Some(())
