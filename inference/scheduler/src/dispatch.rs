@@ -60,9 +60,11 @@ impl Scheduler {
 
     /// Gives the worker what is warm there, or what presses harder. Whether it has room left.
     fn serve_worker(&mut self, now: TimeUs, id: u32, effects: &mut Vec<Effect>) -> bool {
-        loop {
-            self.state.settle_warm(id);
-            let Some(line) = self.state.warm_line(now, id) else { break };
+        while let Some(line) = self.state.warm_line(now, id) {
+            // The head may have stood too early; it never stands too late, so the first one that stays is the first.
+            if self.state.settle_head(line) {
+                continue;
+            }
             let due = self.state.due_first(now, id, line);
             if let Some((line, evict)) = due {
                 if self.state.settle_head(line) {
@@ -228,19 +230,6 @@ impl State {
         }
         self.enter_line(slot);
         true
-    }
-
-    /// Does so for what is warm on a worker.
-    fn settle_warm(&mut self, id: u32) {
-        let count = self.fleet.workers.get(id).map_or(0, |worker| worker.resident.len());
-        for at in 0..count {
-            let model = self.fleet.workers.get(id).and_then(|worker| worker.resident.get(at));
-            let Some(model) = model.map(|resident| resident.model) else { return };
-            for nth in 0..self.models[model as usize].lines.len() {
-                let line = self.models[model as usize].lines[nth];
-                while self.settle_head(line) {}
-            }
-        }
     }
 
     fn look_again(&mut self, at: TimeUs, line: u32) {
