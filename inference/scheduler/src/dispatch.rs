@@ -405,9 +405,15 @@ impl State {
         let Some((victim, id)) = best else {
             return if possible { Choice::Wait(limits::RECHECK_MS as f64) } else { Choice::Never };
         };
-        let ahead = u64::from(self.models[model as usize].due.saturating_sub(1));
-        // Waiting for one's share is no reason to push anybody out.
-        let age_ms = if job.early { 0.0 } else { now.since_ms(job.created_at) as f64 };
+        let row = &self.models[model as usize];
+        // Waiting for one's share is no reason to push anybody out, unless workers idle that nobody else asks for.
+        let spare = self.fleet.free * 100 > self.fleet.live * limits::EARLY_SPARE_PERCENT;
+        let (ahead, age_ms) = match job.early {
+            true if !spare => (row.due, 0.0),
+            true => (row.waiting, now.since_ms(job.created_at) as f64),
+            false => (row.due, now.since_ms(job.created_at) as f64),
+        };
+        let ahead = u64::from(ahead.saturating_sub(1));
         let due_ms = swap::due_in_ms(&self.question(now, model, place, ahead, age_ms, victim));
         if due_ms > 0.0 {
             return Choice::Wait(due_ms);

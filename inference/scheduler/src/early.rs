@@ -12,6 +12,7 @@ pub(crate) struct Early {
     buckets: BTreeMap<i64, Vec<(u32, u64)>>,
     /// What lies in earlier buckets is due. Never goes back.
     due_to: i64,
+    len: usize,
 }
 
 fn bucket_of(key: i64) -> i64 {
@@ -25,12 +26,29 @@ impl Early {
 
     pub(crate) fn insert(&mut self, key: i64, slot: u32, submission: u64) {
         self.buckets.entry(bucket_of(key)).or_default().push((slot, submission));
+        self.len += 1;
     }
 
     /// The order has come to `key`: some that have become due.
     pub(crate) fn advance(&mut self, key: i64) -> Option<Vec<(u32, u64)>> {
         self.due_to = self.due_to.max(bucket_of(key));
         let entry = self.buckets.first_entry().filter(|entry| *entry.key() < self.due_to)?;
-        Some(entry.remove())
+        let due = entry.remove();
+        self.len -= due.len();
+        Some(due)
+    }
+
+    /// Whether entries of jobs that have left may take most of the memory.
+    pub(crate) fn is_loose(&self, waiting: usize) -> bool {
+        self.len > 2 * waiting + limits::EARLY_SPARE
+    }
+
+    pub(crate) fn keep(&mut self, counts: impl Fn(u32, u64) -> bool) {
+        for jobs in self.buckets.values_mut() {
+            jobs.retain(|(slot, submission)| counts(*slot, *submission));
+            jobs.shrink_to_fit();
+        }
+        self.buckets.retain(|_, jobs| !jobs.is_empty());
+        self.len = self.buckets.values().map(Vec::len).sum();
     }
 }

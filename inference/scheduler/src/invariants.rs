@@ -25,6 +25,8 @@ pub enum Violation {
     BacklogMiscounted(ModelKey),
     /// A worker stands among those with room and has none, or does not although it has.
     WorkerMisplaced(WorkerKey),
+    /// More is remembered than what waits, runs and is connected accounts for.
+    MemoryUnbounded,
     /// A worker has room, and a job waits that is warm there.
     IdleBesideWarmWork(WorkerKey),
 }
@@ -34,6 +36,7 @@ impl Scheduler {
     pub fn check(&self) -> Result<(), Violation> {
         self.check_jobs()?;
         self.check_models()?;
+        self.check_memory()?;
         self.check_workers()
     }
 
@@ -72,6 +75,13 @@ impl Scheduler {
             }
         }
         Ok(())
+    }
+
+    fn check_memory(&self) -> Result<(), Violation> {
+        let state = &self.state;
+        let loose = state.timers.is_loose(state.timer_owners()) || state.early.is_loose(state.lines.waiting);
+        let counted = state.index.len() == state.jobs.iter().count();
+        if loose || !counted { Err(Violation::MemoryUnbounded) } else { Ok(()) }
     }
 
     fn check_models(&self) -> Result<(), Violation> {

@@ -23,6 +23,11 @@ pub const QUEUED_MAX_PER_TENANT: u32 = 1_000;
 pub const TIMERS_SPARE: usize = 1_024;
 /// Timers of the same 2^n microseconds (about a second) lie in one bucket until it is their turn.
 pub const TIMER_BUCKET_BITS: u32 = 20;
+/// A job ahead of its tenant's share may have models loaded while more than this share of the workers, in percent, is
+/// free: what is left is for those whose turn it is.
+pub const EARLY_SPARE_PERCENT: usize = 10;
+/// Entries of early jobs that have left may be this many, beside as many as count, before they are swept.
+pub const EARLY_SPARE: usize = 1_024;
 /// Early jobs whose places lie in the same 2^n microseconds of fair work (about four seconds) become due at once.
 pub const EARLY_BUCKET_BITS: u32 = 22;
 /// Heads of lines that one event looks through for one that suits a free worker.

@@ -186,8 +186,12 @@ impl Scheduler {
             }
             self.state.timers.drop_next();
         }
-        let owners = self.state.index.len() + self.state.lines.rows.len() + self.state.fleet.ids.len();
-        if self.state.timers.is_loose(owners) {
+        if self.state.early.is_loose(self.state.lines.waiting) {
+            let mut early = std::mem::take(&mut self.state.early);
+            early.keep(|slot, submission| self.state.is_early(slot, submission));
+            self.state.early = early;
+        }
+        if self.state.timers.is_loose(self.state.timer_owners()) {
             let mut timers = std::mem::take(&mut self.state.timers);
             timers.keep(|at, timer| self.state.counts(at, timer));
             self.state.timers = timers;
@@ -301,16 +305,27 @@ impl State {
         self.note_weightless(model);
     }
 
+    /// Who may have a timer that counts: jobs, lines and agents.
+    pub(crate) fn timer_owners(&self) -> usize {
+        self.index.len() + self.lines.rows.len() + self.fleet.ids.len()
+    }
+
+    /// Whether it is this job that waits there, ahead of its tenant's share.
+    fn is_early(&self, slot: u32, submission: u64) -> bool {
+        let row = self.jobs.get(slot).filter(|row| row.rank.submission == submission);
+        row.is_some_and(|row| row.early && matches!(row.status, Status::Ready))
+    }
+
     /// Counts those as due whose tenants' shares have come to them.
     pub(crate) fn count_due(&mut self, now: TimeUs) {
         let ahead = limits::DEMAND_EARLY_MS * 1_000.0 * self.fair.rate();
         let key = self.fair.peek(now, None).saturating_add(ahead as i64);
         while let Some(jobs) = self.early.advance(key) {
             for (slot, submission) in jobs {
-                let Some(row) = self.jobs.get_mut(slot) else { continue };
-                if row.rank.submission != submission || !row.early || !matches!(row.status, Status::Ready) {
+                if !self.is_early(slot, submission) {
                     continue;
                 }
+                let Some(row) = self.jobs.get_mut(slot) else { continue };
                 row.early = false;
                 let model = &mut self.models[row.model as usize];
                 model.due += 1;

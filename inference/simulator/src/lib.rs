@@ -9,6 +9,7 @@ pub mod baselines;
 pub mod bounds;
 pub mod cli;
 pub mod engine;
+pub mod fairness;
 pub mod loads;
 pub mod measure;
 pub mod outcome;

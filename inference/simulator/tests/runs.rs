@@ -3,6 +3,7 @@
 use backlot_inference_simulator::{
     baselines,
     engine::{self, setup::SLO, setup::Setup},
+    fairness,
     loads::{Loads, Quantiles},
     measure,
     outcome::Ending,
@@ -156,4 +157,9 @@ fn where_the_real_trace_is_named_baselines_stand_where_others_measured_them() {
     let run = question.smallest(&folded, &loads, SLO, 40).expect("a run");
     assert_eq!(run.gpus, 20);
     assert!((run.swaps_per_request(&folded) - 0.28).abs() < 0.01, "{}", run.swaps_per_request(&folded));
+}
+
+#[test]
+fn nobody_lags_behind_its_fair_share_at_any_load() {
+    fairness::sweep("backlot", 1, &loads(), |row| assert!(row.holds, "{row:?}")).expect("runs");
 }

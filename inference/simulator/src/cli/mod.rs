@@ -84,7 +84,7 @@ pub struct SimulateArgs {
     #[arg(long)]
     pub bounds: bool,
     /// Runs a scenario instead and prints one JSON object a row.
-    #[arg(long, value_name = "NAME", value_parser = ["s1", "s2", "s3", "s4", "s5"])]
+    #[arg(long, value_name = "NAME", value_parser = ["s1", "s2", "s3", "s4", "s5", "fair"])]
     pub scenario: Option<String>,
     /// Prices, spot availability and distances for s2: a folder with gpu_prices.csv, spot_availability.csv and
     /// region_rtt_ms.csv. Without it the market is synthetic.

@@ -12,6 +12,7 @@ use super::{SimulateArgs, SimulateError, progress};
 use crate::{
     baselines, bounds as reference,
     engine::setup::SLO,
+    fairness,
     loads::Loads,
     measure::{self, Figures},
     outcome::Run,
@@ -138,7 +139,7 @@ pub(super) fn scenario(
     let bar = progress(args.seeds);
     for nth in 0..args.seeds {
         let stage = Stage { workload, loads, policies, seed: args.seed + nth };
-        let row = |value: Value| {
+        let mut row = |value: Value| {
             if written.is_ok() {
                 written = writeln!(out, "{value}").and_then(|()| out.flush());
             }
@@ -147,6 +148,9 @@ pub(super) fn scenario(
             "s1" => stage.burst(row)?,
             "s3" => stage.adapters(row)?,
             "s4" => stage.abuse(row)?,
+            "fair" => fairness::sweep(&args.policy, stage.seed, loads, |one| {
+                row(serde_json::to_value(one).unwrap_or_default());
+            })?,
             _ => stage.video(args.gpus.unwrap_or(VIDEO_GPUS), row)?,
         }
         bar.inc(1);
