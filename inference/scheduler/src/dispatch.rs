@@ -213,25 +213,6 @@ impl State {
         });
     }
 
-    /// Moves the head of a line back where its tenant has caused loads since it was submitted: the order is kept when a
-    /// place is wanted, not with each load. Whether it moved.
-    fn settle_head(&mut self, line: u32) -> bool {
-        let Some((_, slot)) = self.lines.head(line) else { return false };
-        let Some(row) = self.jobs.get(slot) else { return false };
-        let debt_us = self.fair.debt_us(row.tenant);
-        let more_us = debt_us - row.debt_us;
-        if more_us <= 0 {
-            return false;
-        }
-        self.leave_line(slot);
-        if let Some(row) = self.jobs.get_mut(slot) {
-            row.rank.key += more_us;
-            row.debt_us = debt_us;
-        }
-        self.enter_line(slot);
-        true
-    }
-
     fn look_again(&mut self, at: TimeUs, line: u32) {
         let row = &mut self.lines.rows[line as usize];
         if row.timer_at.is_none_or(|before| at < before) {
@@ -242,7 +223,7 @@ impl State {
 
     /// Heads of lines that one event may weigh: all in a small fleet, where each decision counts; fewer in a large one,
     /// where events are many and the next one weighs the others.
-    fn heads_weighed(&self) -> usize {
+    pub(crate) fn heads_weighed(&self) -> usize {
         let most = limits::HEADS_WEIGHED * limits::FLEET_SMALL / self.fleet.live.max(limits::FLEET_SMALL);
         most.max(limits::HEADS_WEIGHED_MIN)
     }
@@ -293,42 +274,13 @@ impl State {
         self.fair.peek(now, None).saturating_sub(key) as f64 / self.fair.rate() / 1_000.0
     }
 
-    fn head_late_ms(&self, now: TimeUs, line: u32) -> f64 {
+    pub(crate) fn head_late_ms(&self, now: TimeUs, line: u32) -> f64 {
         self.lines.head(line).map_or(f64::MIN, |(rank, _)| self.late_ms(now, rank.key))
     }
 
     /// What a replica of the model is worth. Jobs that are ahead of their time do not count as waiting.
     fn value(&self, now: TimeUs, model: u32) -> f64 {
         self.models[model as usize].value(now)
-    }
-
-    /// Where a worker's warm work is ahead of its tenant's share, the worker is as good as free for what is due: the
-    /// line that earns a swap there, and what must leave for it. So whoever asks for too much takes nobody's room.
-    fn due_first(&self, now: TimeUs, id: u32, warm: u32) -> Option<(u32, Vec<u32>)> {
-        let is_due = |line: u32| self.head_late_ms(now, line) > -limits::DEMAND_EARLY_MS;
-        if is_due(warm) {
-            return None;
-        }
-        let worker = self.fleet.workers.get(id)?;
-        let class = &self.fleet.classes[worker.class as usize];
-        let heads = self.lines.heads.iter().take(limits::HEADS_SCANNED).map(|(_, line)| *line);
-        let lines = heads.take_while(|line| is_due(*line)).filter(|line| {
-            let row = self.lines.line(*line);
-            worker.resident(row.model).is_none() && self.fits(row.model, row.place, class)
-        });
-        for line in lines.take(self.heads_weighed()) {
-            let row = self.lines.line(line);
-            let (_, slot) = self.lines.head(line)?;
-            let job = self.jobs.get(slot)?;
-            let (victim, evict) = self.room_for(now, worker, row.model)?;
-            let age_ms = now.since_ms(job.created_at) as f64;
-            let ahead = u64::from(self.models[row.model as usize].due.saturating_sub(1));
-            let question = self.question(now, row.model, row.place, ahead, age_ms, victim);
-            if swap::due_in_ms(&question) <= 0.0 {
-                return Some((line, evict));
-            }
-        }
-        None
     }
 
     /// The line that a worker with warm work should turn to all the same, and what must leave for it.
@@ -481,7 +433,7 @@ impl State {
 
     /// What has to go so that the model fits, worth least first, and what it is worth; `None` where what runs is in the
     /// way.
-    fn room_for(&self, now: TimeUs, worker: &Worker, model: u32) -> Option<(f64, Vec<u32>)> {
+    pub(crate) fn room_for(&self, now: TimeUs, worker: &Worker, model: u32) -> Option<(f64, Vec<u32>)> {
         let size = |model: u32| self.models[model as usize].profile.as_ref().map_or(0, |p| p.memory_mib);
         let mut count = worker.resident.len();
         let mut memory_mib: i64 = worker.resident.iter().map(|resident| size(resident.model)).sum();

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::limits;
+use crate::{limits, policy::swap, state::State, types::TimeUs};
 
 /// Jobs that are early, by the place in the order at which they are due.
 #[derive(Clone, Debug, Default)]
@@ -50,5 +50,55 @@ impl Early {
         }
         self.buckets.retain(|_, jobs| !jobs.is_empty());
         self.len = self.buckets.values().map(Vec::len).sum();
+    }
+}
+
+impl State {
+    /// Moves the head of a line back where its tenant has caused loads since it was submitted: the order is kept when a
+    /// place is wanted, not with each load. Whether it moved.
+    pub(crate) fn settle_head(&mut self, line: u32) -> bool {
+        let Some((_, slot)) = self.lines.head(line) else { return false };
+        let Some(row) = self.jobs.get(slot) else { return false };
+        let debt_us = self.fair.debt_us(row.tenant);
+        let more_us = debt_us - row.debt_us;
+        if more_us <= 0 {
+            return false;
+        }
+        self.leave_line(slot);
+        if let Some(row) = self.jobs.get_mut(slot) {
+            row.rank.key += more_us;
+            row.debt_us = debt_us;
+        }
+        self.enter_line(slot);
+        true
+    }
+
+    /// Where a worker's warm work is ahead of its tenant's share, the worker is as good as free for what is due: the
+    /// line that earns a swap there, and what must leave for it. So whoever asks for too much takes nobody's room.
+    pub(crate) fn due_first(&self, now: TimeUs, id: u32, warm: u32) -> Option<(u32, Vec<u32>)> {
+        let is_due = |line: u32| self.head_late_ms(now, line) > -limits::DEMAND_EARLY_MS;
+        if is_due(warm) {
+            return None;
+        }
+        let worker = self.fleet.workers.get(id)?;
+        let class = &self.fleet.classes[worker.class as usize];
+        let heads = self.lines.heads.iter().take(limits::HEADS_SCANNED).map(|(_, line)| *line);
+        let lines = heads.take_while(|line| is_due(*line)).filter(|line| {
+            let row = self.lines.line(*line);
+            worker.resident(row.model).is_none() && self.fits(row.model, row.place, class)
+        });
+        for line in lines.take(self.heads_weighed()) {
+            let row = self.lines.line(line);
+            let (_, slot) = self.lines.head(line)?;
+            let job = self.jobs.get(slot)?;
+            let (victim, evict) = self.room_for(now, worker, row.model)?;
+            let age_ms = now.since_ms(job.created_at) as f64;
+            let ahead = u64::from(self.models[row.model as usize].due.saturating_sub(1));
+            let question = self.question(now, row.model, row.place, ahead, age_ms, victim);
+            if swap::due_in_ms(&question) <= 0.0 {
+                return Some((line, evict));
+            }
+        }
+        None
     }
 }
