@@ -79,6 +79,12 @@ test("from an empty board to a film", async ({ page }) => {
     await expect(film).toBeVisible({ timeout: 120_000 });
     await expect.poll(() => film.evaluate((video: HTMLVideoElement) => video.duration)).toBeGreaterThan(2);
   });
+
+  await test.step("among the boards it stands under how its film begins", async () => {
+    await page.goto("/boards");
+    const cover = page.getByRole("link", { name: "Untitled board" }).locator("img");
+    await expect.poll(() => cover.evaluate((image: HTMLImageElement) => image.naturalWidth)).toBeGreaterThan(0);
+  });
 });
 
 test("keys: undo, redo, duplicate, delete, and arrows", async ({ page }) => {

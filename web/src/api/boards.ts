@@ -123,6 +123,7 @@ export const boardCalls = {
   create: (body: { title: string; project_id?: string; template_id?: string }) =>
     api.post<BoardSummary>("/v1/boards", body, once()),
   rename: (id: string, title: string) => api.patch<BoardSummary>(`/v1/boards/${id}`, { title }),
+  cover: (id: string, preview_asset: string) => api.patch<BoardSummary>(`/v1/boards/${id}`, { preview_asset }),
   remove: (id: string) => api.delete<void>(`/v1/boards/${id}`),
   plan: (id: string, wanted: { nodes?: string[]; force?: boolean } = {}) =>
     api.post<BoardPlan>(`/v1/boards/${id}/plan`, wanted),

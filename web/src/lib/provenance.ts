@@ -1,7 +1,9 @@
 import { count, duration, humanise, plural } from "./format";
 
 /** Said elsewhere on the page, or the same thing twice. */
-const SAID_ELSEWHERE: Record<string, readonly string[]> = { film: ["width", "height", "seconds", "length_ms"] };
+const SAID_ELSEWHERE: Record<string, readonly string[]> = {
+  film: ["assets", "width", "height", "seconds", "length_ms"],
+};
 
 /** The settings with which something was made, as a person reads them: a name and a value with its unit. */
 export function parameterFacts(tool: string | null, parameters: Record<string, unknown> | null): [string, string][] {

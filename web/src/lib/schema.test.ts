@@ -94,3 +94,8 @@ test("a take of a long text is named by its beginning, and never by an id", () =
   );
   expect(takeLabel({ reference: "01935f2e-7c1a-7c3b-9b7e-2f6f0c9b51aa", mode: "mean" })).toBe("Mean");
 });
+
+test("a film's take is called by its cut and size, not by its numbers", () =>
+  expect(takeLabel({ clips: [{}, {}], assets: [], seconds: 4, width: 1280, height: 720, fps: 24 })).toBe(
+    "2 clips · 1280 × 720",
+  ));

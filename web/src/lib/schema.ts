@@ -1,5 +1,5 @@
 import type { JsonSchema } from "../api/types";
-import { humanise } from "./format";
+import { humanise, plural } from "./format";
 
 /** One field of a form, made from one property of a tool's input schema. */
 export type Field =
@@ -184,6 +184,10 @@ export function assetOf(input: Record<string, unknown>): string | null {
 
 /** "Zoom in · 3 s · 16:9": the parameters of a take, in the schema's order. */
 export function takeLabel(input: Record<string, unknown>): string {
+  if (Array.isArray(input.clips)) {
+    const size = typeof input.width === "number" && typeof input.height === "number" ? [input.width, input.height] : [];
+    return [plural(input.clips.length, "clip", "clips"), size.join(" × ")].filter(Boolean).join(" · ");
+  }
   return Object.entries(input)
     .filter(([, value]) => value !== null && typeof value !== "object")
     .filter(([name, value]) => !["image", "video", "asset"].includes(name) && !isId(value))

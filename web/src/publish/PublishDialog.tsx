@@ -8,11 +8,14 @@ import type { Asset, Run } from "../api/types";
 import { dimensions, duration, humanise } from "../lib/format";
 import { idempotencyKey } from "../lib/keys";
 import { isVideo, previewUrl, ratioOf } from "../lib/media";
+import { parameterFacts } from "../lib/provenance";
 import { takeLabel } from "../lib/schema";
 import { Button, Dialog, Icon, Loaded, ProblemView, uiCss } from "../ui";
 import { useToasts } from "../ui/toasts";
 import { PostWords, TITLE_MAX, type Words } from "./PostWords";
 import css from "./publish.module.css";
+
+const FILM = "film";
 
 type Published = Pick<Asset, "id" | "name" | "content_type" | "width" | "height" | "duration_ms" | "run_id">;
 
@@ -150,7 +153,11 @@ function PublishForm({
 
 function parametersWords(run: Run | null, shared: boolean): string {
   if (!shared) return "They see with which tool it was made, and not with which settings.";
-  return run ? takeLabel(run.input) || "It was made with none." : "The settings with which its shots were made.";
+  if (!run) return "The settings with which its shots were made.";
+  if (run.tool !== FILM) return takeLabel(run.input) || "It was made with none.";
+  return parameterFacts(FILM, run.input)
+    .map(([name, value]) => `${name}: ${value}`)
+    .join(" · ");
 }
 
 /** "rocket_2x.png" reads "Rocket 2x". */

@@ -17,6 +17,7 @@ import { colorOf, Peers } from "./doc/peers";
 import { Panel } from "./panel/Panel";
 import { useBoardData, useStatusMessages } from "./useBoardData";
 import { useBring } from "./useBring";
+import { useCover } from "./useCover";
 import css from "./Board.module.css";
 
 const loadCanvas = () => import("./canvas/Canvas");
@@ -110,6 +111,7 @@ function Studio({ stores, summary, tools }: { stores: Stores; summary: BoardSumm
   const projectId = summary.project_id || project?.id || null;
   const isHome = summary.organisation_id === organisation.id;
   const { bring, arriving } = useBring(board, projectId, select, isHome);
+  useCover(summary, board, facts, told.loaded && canEdit && isHome);
   const open = useMemo<Open>(
     () => ({
       id: summary.id,

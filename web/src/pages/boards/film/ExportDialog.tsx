@@ -48,7 +48,9 @@ export default function ExportDialog({
   const newest = made.find((run) => run.asset_id);
   const failed = made[0]?.state === "failed" ? made[0] : null;
   const [publishing, setPublishing] = useState<Asset | null>(null);
-  if (publishing) return <PublishDialog asset={publishing} boardId={id} onClose={onClose} />;
+  // A film is called what its board is called, until its author says otherwise.
+  if (publishing)
+    return <PublishDialog asset={{ ...publishing, name: title || publishing.name }} boardId={id} onClose={onClose} />;
   return (
     <Dialog open wide={Boolean(newest)} onClose={onClose} title="The film">
       <div className={css.export}>
