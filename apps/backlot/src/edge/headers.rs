@@ -16,6 +16,7 @@ const API_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
 struct Policies {
     pages: HeaderValue,
     https: bool,
+    public_url: String,
 }
 
 /// Puts the headers around a router.
@@ -25,6 +26,7 @@ pub(super) fn secured(router: Router, config: &Config, public_url: &str) -> Rout
         // Origins were checked when the edge was built, so the text is a header's.
         pages: pages.unwrap_or_else(|_| HeaderValue::from_static(API_POLICY)),
         https: public_url.starts_with("https://"),
+        public_url: public_url.trim_end_matches('/').to_owned(),
     };
     router.layer(from_fn_with_state(policies, add))
 }
@@ -40,10 +42,31 @@ fn page_policy(media_origins: &[String]) -> String {
     )
 }
 
+/// Where the studio is open under another name than its public one (a tunnel, `localhost`), what it sends on to itself
+/// stays under that name: the pages' policy lets nothing else in.
+fn through_this_name(
+    location: &HeaderValue,
+    host: Option<HeaderValue>,
+    public_url: &str,
+) -> Option<HeaderValue> {
+    let (_, public_host) = public_url.split_once("://")?;
+    if host.is_none_or(|host| host.as_bytes() == public_host.as_bytes()) {
+        return None;
+    }
+    let path = location.to_str().ok()?.strip_prefix(public_url).filter(|path| path.starts_with('/'))?;
+    HeaderValue::from_str(path).ok()
+}
+
 async fn add(State(policies): State<Policies>, request: Request, next: Next) -> Response {
     let is_api = areas::area(request.uri().path()).is_some();
+    let host = request.headers().get(header::HOST).cloned();
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
+    if let Some(there) =
+        headers.get(header::LOCATION).and_then(|at| through_this_name(at, host, &policies.public_url))
+    {
+        headers.insert(header::LOCATION, there);
+    }
     let policy = if is_api { HeaderValue::from_static(API_POLICY) } else { policies.pages };
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);
     let fixed = [
@@ -68,4 +91,28 @@ async fn add(State(policies): State<Policies>, request: Request, next: Next) -> 
         headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert(value);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PUBLIC: &str = "https://studio.example";
+
+    fn sent_on(location: &'static str, host: &'static str) -> Option<HeaderValue> {
+        through_this_name(&HeaderValue::from_static(location), Some(HeaderValue::from_static(host)), PUBLIC)
+    }
+
+    #[test]
+    fn under_another_name_media_stay_under_it() {
+        let own = sent_on("https://studio.example/v1/objects/a?signature=b", "localhost:8080");
+        assert_eq!(own.unwrap(), "/v1/objects/a?signature=b");
+    }
+
+    #[test]
+    fn under_the_public_name_and_to_another_store_nothing_changes() {
+        assert_eq!(sent_on("https://studio.example/v1/objects/a", "studio.example"), None);
+        assert_eq!(sent_on("https://store.example/a", "localhost:8080"), None);
+        assert_eq!(sent_on("https://studio.example.evil/a", "localhost:8080"), None);
+    }
 }
