@@ -99,7 +99,8 @@ pub enum Effect {
         agent: AgentKey,
     },
     /// The pool should have this many workers, those that boot counted, those that retire not. It is said again from
-    /// time to time, and where it is less than there are, orders that have not booted are cancelled first.
+    /// time to time. Where it is less than there are, orders that have not booted are cancelled; a machine whose agent has
+    /// joined goes by [`Effect::Retire`] only, because only the scheduler knows which is missed least.
     Scale {
         /// The pool.
         pool: PoolKey,

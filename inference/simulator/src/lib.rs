@@ -10,6 +10,7 @@ pub mod bounds;
 pub mod cli;
 pub mod engine;
 pub mod fairness;
+pub mod flow;
 pub mod loads;
 pub mod measure;
 pub mod outcome;

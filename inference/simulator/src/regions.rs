@@ -11,6 +11,7 @@ use crate::{
         pools::PoolSetup,
         setup::{GpuSpec, Region, SLO, Setup},
     },
+    flow::Flow,
     loads::Loads,
     measure,
     outcome::Run,
@@ -197,6 +198,11 @@ impl Regions<'_> {
             "says": "linear: each five minutes' warm work on the cheapest machines that the market gives then; no boots, no loads",
         }));
         for boot_s in BOOTS_S {
+            let program = self.program_dollars(&workload, boot_s);
+            row(json!({
+                "scenario": "s2", "policy": "program", "boot_s": boot_s, "dollars": program, "seed": self.seed,
+                "says": "integer, exact: each five minutes' warm work done within them, whole machines, boots paid; perfect foresight, no loads",
+            }));
             let mut cheapest: BTreeMap<&str, (f64, Run)> = BTreeMap::new();
             for (name, mode) in
                 [("local-only", Mode::LocalOnly), ("sky-lb", Mode::SkyLb), ("spot-hedge", Mode::SpotHedge)]
@@ -210,6 +216,13 @@ impl Regions<'_> {
             if let Some(policy) = baselines::policy("backlot", self.seed) {
                 let ran = self.one(&workload, boot_s, policy);
                 self.tell(&workload, "backlot", boot_s, None, ran, &mut cheapest, &mut row);
+            }
+            let of = |name: &str| cheapest.get(name).map(|(dollars, _)| *dollars);
+            if let (Some(ours), Some(hedge), Some(program)) = (of("backlot"), of("spot-hedge"), program) {
+                row(json!({
+                    "scenario": "s2", "boot_s": boot_s, "against_spot_hedge": ours / hedge,
+                    "over_program": ours / program, "gap": (ours - program) / (hedge - program), "seed": self.seed,
+                }));
             }
             if costs.is_empty() {
                 costs.extend(cheapest.iter().flat_map(|(name, (_, run))| by_region(name, run)));
@@ -230,10 +243,7 @@ impl Regions<'_> {
             let mut offers: Vec<(f64, f64)> =
                 self.market.prices.iter().map(|price| (price.0, f64::INFINITY)).collect();
             for (at, changes) in self.market.capacity.iter().enumerate() {
-                let before = changes.partition_point(|change| change.0 < bin * BIN_US).saturating_sub(1);
-                let within = changes[before..].iter().take_while(|change| change.0 < (bin + 1) * BIN_US);
-                let most = within.map(|change| change.1).max().unwrap_or(0);
-                offers.push((self.market.prices[at].1, f64::from(most)));
+                offers.push((self.market.prices[at].1, f64::from(most_within(changes, bin))));
             }
             offers.sort_by(|a, b| a.0.total_cmp(&b.0));
             for (price, most) in offers {
@@ -243,6 +253,37 @@ impl Regions<'_> {
             }
         }
         dollars
+    }
+
+    /// Bound 5: whole machines, each ordered, booted and paid from its order on, with perfect foresight. Units of flow are
+    /// machines that go through the bins, each off or in one pool; how many may be off is what the work of a bin leaves.
+    fn program_dollars(&self, workload: &Workload, boot_s: i64) -> Option<f64> {
+        let mut work_us: BTreeMap<i64, i64> = BTreeMap::new();
+        for request in &workload.requests {
+            *work_us.entry(request.arrival_us / BIN_US).or_default() += request.warm_us;
+        }
+        let bins = work_us.keys().next_back().map_or(0, |last| *last as usize + 1);
+        let needed = |bin: usize| work_us.get(&(bin as i64)).map_or(0, |us| (us + BIN_US - 1) / BIN_US);
+        let machines = (0..bins).map(needed).max().unwrap_or(0);
+        let pools = self.market.pools(boot_s * 1_000_000, self.slots);
+        let width = 1 + 2 * pools.len();
+        let mut flow = Flow::new((bins + 1) * width);
+        for bin in 0..bins {
+            let (hub, next) = (bin * width, (bin + 1) * width);
+            flow.arc(hub, next, machines - needed(bin), 0);
+            for (at, pool) in pools.iter().enumerate() {
+                let (into, out) = (hub + 1 + 2 * at, hub + 2 + 2 * at);
+                let micro = |us: i64| (us as f64 / 3.6e9 * pool.price_usd_h * 1e6) as i64;
+                let most = most_within(&pool.capacity, bin as i64);
+                flow.arc(hub, into, machines, micro(pool.boot_us));
+                flow.arc(into, out, i64::from(most), micro(BIN_US));
+                flow.arc(out, next, machines, 0);
+                if bin + 1 < bins {
+                    flow.arc(out, next + 1 + 2 * at, machines, 0);
+                }
+            }
+        }
+        flow.cheapest(0, bins * width, machines).map(|micro| micro as f64 / 1e6)
     }
 
     fn one(&self, workload: &Workload, boot_s: i64, mut policy: Box<dyn Policy>) -> Result<Run, String> {
@@ -287,6 +328,13 @@ impl Regions<'_> {
             cheapest.insert(name, (dollars, run));
         }
     }
+}
+
+/// The most that a market gives within a bin.
+fn most_within(changes: &[(i64, u32)], bin: i64) -> u32 {
+    let before = changes.partition_point(|change| change.0 < bin * BIN_US).saturating_sub(1);
+    let within = changes[before..].iter().take_while(|change| change.0 < (bin + 1) * BIN_US);
+    within.map(|change| change.1).max().unwrap_or(0)
 }
 
 fn by_region(name: &str, run: &Run) -> Vec<RegionCost> {

@@ -84,6 +84,32 @@ fn cases_with_faults_hold_under_every_seed() {
     }
 }
 
+/// Scale from nothing, spot that is taken away, and back: no more than the synthetic market's prices say, and in time.
+#[test]
+fn pools_hold_the_promise_in_a_market_that_takes_machines_away() {
+    let (workload, loads) = (workload(1_500), loads());
+    let market = backlot_inference_simulator::regions::Market::synthetic(3);
+    let regions = backlot_inference_simulator::regions::Regions {
+        workload: &workload,
+        loads: &loads,
+        market: &market,
+        fold_s: 86_400,
+        slots: 2,
+        seed: 3,
+    };
+    let mut rows = Vec::new();
+    regions.run(|row| rows.push(row));
+    let of = |policy: &str| rows.iter().filter(move |row| row["policy"] == policy);
+    for ours in of("backlot") {
+        assert!(ours["error"].is_null(), "{ours}");
+        assert!(ours["dollars"].as_f64().is_some_and(|dollars| dollars > 0.0), "{ours}");
+    }
+    let boots: Vec<f64> = of("program").filter_map(|row| row["dollars"].as_f64()).collect();
+    assert!(boots.len() == 3 && boots.is_sorted(), "longer boots cost more: {boots:?}");
+    let floor = of("floor").filter_map(|row| row["dollars"].as_f64()).next();
+    assert!(floor.is_some_and(|floor| floor < boots[0]), "{floor:?} {boots:?}");
+}
+
 /// The checker is a script that shares no line with the engine.
 #[test]
 fn an_independent_checker_agrees_with_the_engine() {

@@ -50,6 +50,8 @@ pub(crate) struct Demand {
     fast: Rate,
     /// Remembers bursts.
     slow: Rate,
+    /// The same with everything that was asked for, ahead of its share or not.
+    asked: Rate,
     /// Machines that were needed lately.
     pub(crate) peak: Peak,
 }
@@ -60,6 +62,12 @@ impl Demand {
     pub(crate) fn arrived(&mut self, now: TimeUs, horizon_ms: f64, work_ms: f64, due: f64) {
         self.fast.arrived(now, horizon_ms, work_ms * due, due);
         self.slow.arrived(now, limits::DEMAND_HALF_LIFE_MS, work_ms * due, due);
+        self.asked.arrived(now, limits::DEMAND_HALF_LIFE_MS, work_ms, 1.0);
+    }
+
+    /// How much of what waits was asked for within its tenant's share.
+    pub(crate) fn due_share(&self) -> f64 {
+        if self.asked.work <= 0.0 { 1.0 } else { (self.slow.work / self.asked.work).clamp(0.0, 1.0) }
     }
 
     /// Machines' worth of work a moment, as it comes now.

@@ -227,7 +227,7 @@ impl State {
         let (mut needs, mut mean, mut waits) = (Vec::new(), 0.0, 0.0);
         let mut groups = std::mem::take(&mut self.pools.groups);
         groups.retain(|group, demand| {
-            let waiting = backlog.get(group).copied().unwrap_or(0.0);
+            let waiting = backlog.get(group).copied().unwrap_or(0.0) * demand.due_share();
             let quiet = waiting <= 0.0 && demand.comes(now, horizon_ms) < 1.0 - limits::PROMISE_SHARE;
             let erlangs = if quiet { 0.0 } else { demand.erlangs(now, horizon_ms) * factor * growth };
             let mask = masks.get(group).copied().unwrap_or(0);

@@ -3,4 +3,5 @@
 mod cases;
 mod fairness;
 mod invariants;
+mod pools;
 mod script;
