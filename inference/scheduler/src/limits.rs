@@ -131,9 +131,9 @@ pub const CALIBRATE_EVERY: u64 = 16;
 
 /// The promise that pools are sized for: a job is done this long after it was submitted ...
 pub const PROMISE_MS: f64 = 60_000.0;
-/// ... for this share of all jobs. Half of the twentieth that may be late is left for what headroom cannot help: the first
-/// boots, markets that take machines away, loads that take longer than was expected.
-pub const PROMISE_SHARE: f64 = 0.975;
+/// ... for this share of all jobs. More than half of the twentieth that may be late is left for what headroom cannot help:
+/// the first boots, markets that take machines away, loads that take longer than was expected.
+pub const PROMISE_SHARE: f64 = 0.98;
 /// Pools are looked at this often: short against every boot.
 pub const LOOK_MS: i64 = 5_000;
 /// ... and so soon after something changed, so that what belongs to one change has been heard.

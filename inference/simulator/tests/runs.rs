@@ -99,7 +99,7 @@ fn pools_hold_the_promise_in_a_market_that_takes_machines_away() {
     };
     let mut rows = Vec::new();
     regions.run(|row| rows.push(row));
-    let of = |policy: &str| rows.iter().filter(move |row| row["policy"] == policy);
+    let of = |policy: &'static str| rows.iter().filter(move |row| row["policy"] == policy);
     for ours in of("backlot") {
         assert!(ours["error"].is_null(), "{ours}");
         assert!(ours["dollars"].as_f64().is_some_and(|dollars| dollars > 0.0), "{ours}");
