@@ -25,6 +25,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 const SQLITE_CONNECTIONS: u32 = 4;
 /// Longest wait for a connection from the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Rest after which a connection to PostgreSQL is asked whether it still stands, before it is used.
+const TEST_AFTER_IDLE: Duration = Duration::from_secs(1);
 
 /// Where a system keeps its state.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -164,6 +166,8 @@ impl Db {
         options
             .max_connections(config.connections_max.clamp(2, 1_000))
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            // Asking before every statement would be a second way to the server for each.
+            .test_before_acquire_if_idle_for(TEST_AFTER_IDLE)
             .sqlx_logging(false)
             .set_application_name(format!("backlot-{system}"));
         if !schema.is_empty() {
