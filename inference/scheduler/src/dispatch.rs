@@ -7,7 +7,7 @@ use crate::{
     effect::{Assignment, Effect},
     fleet::{Loading, Resident, Worker},
     limits,
-    policy::{pressure, swap},
+    policy::{adapters, pressure, swap},
     scheduler::Scheduler,
     state::{Job, Lease, State, Status},
     timers::Timer,
@@ -420,9 +420,8 @@ impl State {
                         other.demand.erlangs(now) / other.replicas.len().max(1) as f64
                     })
                     .sum();
-                let merged = job.adapters.is_empty()
-                    || worker.resident(model).is_some_and(|resident| resident.adapters == job.adapters);
-                let cost = wanted + far + if merged { 0.0 } else { limits::ADAPTERS_CHANGE };
+                let change = worker.resident(model).map_or(0.0, |held| adapters::cost(now, held, job));
+                let cost = wanted + far + change;
                 if best.is_none_or(|(least, _)| cost < least) {
                     best = Some((cost, id));
                 }

@@ -78,8 +78,12 @@ pub const PRESSURE_LOADS: f64 = 6.0;
 pub const PRESSURE_WAIT_MS: f64 = 60_000.0;
 /// Share of the workers, in percent, that may load under pressure at once; at least one may.
 pub const PRESSURE_PERCENT: usize = 10;
-/// A worker whose other models change adapters for the job counts as this many erlangs worse.
-pub const ADAPTERS_CHANGE: f64 = 1.0;
+/// Merging adapters into a replica counts as this many erlangs worse than finding them there ...
+pub const ADAPTERS_MERGE: f64 = 0.5;
+/// ... and losing a set that was used just now as this many more.
+pub const ADAPTERS_LOSE: f64 = 4.0;
+/// Half-life of the chance that a set is wanted again.
+pub const ADAPTERS_HALF_LIFE_MS: f64 = 3_600_000.0;
 
 /// Tenants whose fair start lies within this much are served in the order of arrival.
 pub const FAIR_SLACK_MS: f64 = 30_000.0;

@@ -5,6 +5,7 @@
 //! turns to a line that fares much worse instead); a worker without warm work may load another model where
 //! `swap.rs` allows it, in the room of the model that is worth least by `value.rs`.
 
+pub(crate) mod adapters;
 pub(crate) mod pressure;
 pub(crate) mod swap;
 pub(crate) mod value;
