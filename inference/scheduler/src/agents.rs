@@ -80,6 +80,7 @@ impl Scheduler {
                 price_micro_per_hour: 0,
                 resident: Vec::new(),
                 running: Vec::new(),
+                preparing: None,
                 live: false,
                 spare: None,
             };
@@ -166,7 +167,10 @@ impl Scheduler {
         self.state.fleet.change(now, id, &mut self.state.models, |worker| {
             let mut before = std::mem::take(&mut worker.resident);
             // What was assigned a moment ago may still be loading and is not in the report yet.
-            before.retain(|row| reported.contains(&row.model) || worker.runs(row.model));
+            let loads = worker.preparing.map(|preparing| preparing.model);
+            before.retain(|row| {
+                reported.contains(&row.model) || worker.runs(row.model) || loads == Some(row.model)
+            });
             for model in reported {
                 if !before.iter().any(|row| row.model == model) {
                     before.push(Resident { model, used_at: now, adapters: Arc::from([]) });
@@ -205,6 +209,10 @@ impl Scheduler {
     ) {
         let Some(id) = self.state.fleet.find(key) else { return };
         let row = self.state.model_id(model);
+        let preparing = self.state.fleet.workers.get(id).and_then(|worker| worker.preparing);
+        if preparing.is_some_and(|preparing| preparing.model == row) {
+            self.state.fleet.set_preparing(id, None);
+        }
         self.state.fleet.change(now, id, &mut self.state.models, |worker| {
             let held = worker.resident(row).is_some();
             if loaded && !held {

@@ -160,7 +160,11 @@ impl Scheduler {
         let base_ms = if warm { 0 } else { state.load_ms(model) };
         let loading = Loading { base_ms, adapters_ms: new as i64 * limits::ADAPTER_LOAD_MS, pressed };
         let load_ms = base_ms + loading.adapters_ms;
+        let lost = held.as_ref().is_some_and(|held| !held.is_empty() && **held != *adapters);
         state.settle_in(now, id, model, evict, adapters);
+        if lost {
+            state.crowded.insert(model);
+        }
         if load_ms > 0 {
             state.fair.charge_load(tenant, load_ms);
         }
@@ -197,7 +201,14 @@ impl Scheduler {
 
 impl State {
     /// Makes room on a worker and puts the model there.
-    fn settle_in(&mut self, now: TimeUs, id: u32, model: u32, evict: &[u32], adapters: Arc<[Arc<str>]>) {
+    pub(crate) fn settle_in(
+        &mut self,
+        now: TimeUs,
+        id: u32,
+        model: u32,
+        evict: &[u32],
+        adapters: Arc<[Arc<str>]>,
+    ) {
         if !self.models[model as usize].loads() {
             return;
         }

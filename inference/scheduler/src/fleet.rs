@@ -9,6 +9,7 @@ use crate::{
     event::WorkerSpec,
     loads::Loads,
     names::Slab,
+    prepare::Preparing,
     state::Model,
     types::{AgentKey, Fence, JobKey, RegionKey, TimeUs, WorkerKey},
 };
@@ -26,6 +27,8 @@ pub(crate) struct Fleet {
     pub(crate) free: usize,
     /// What all of them compute at once, at the reference's speed.
     pub(crate) capacity_milli: u64,
+    /// Workers that load without a job.
+    pub(crate) preparing: usize,
     /// Workers that load under pressure.
     pub(crate) pressed: usize,
     /// Attempts of jobs that were ahead of their tenants' shares.
@@ -88,6 +91,8 @@ pub(crate) struct Worker {
     pub(crate) resident: Vec<Resident>,
     /// Attempts that take its room, oldest first, also those whose lease is gone but which may still run.
     pub(crate) running: Vec<Running>,
+    /// What it loads without a job; it takes none meanwhile.
+    pub(crate) preparing: Option<Preparing>,
     /// Whether it takes work and is counted among the replicas of what it holds.
     pub(crate) live: bool,
     /// Under which it stands among the spare workers of its class; `None`: it has no room.
@@ -131,7 +136,7 @@ pub(crate) struct Loading {
 
 impl Worker {
     pub(crate) fn is_full(&self) -> bool {
-        self.running.len() >= self.spec.concurrency as usize
+        self.preparing.is_some() || self.running.len() >= self.spec.concurrency as usize
     }
 
     pub(crate) fn resident(&self, model: u32) -> Option<&Resident> {
@@ -151,6 +156,9 @@ impl Worker {
     pub(crate) fn room_in_ms(&self, now: TimeUs, loads: &Loads) -> i64 {
         if !self.is_full() {
             return 0;
+        }
+        if let Some(preparing) = self.preparing {
+            return loads.left_ms(now.since_ms(preparing.since), preparing.expected_ms).round() as i64;
         }
         let left = self.running.iter().map(|running| {
             if let Some((since, expected_ms)) = running.load {
@@ -243,6 +251,14 @@ impl Fleet {
         }
     }
 
+    /// Notes what a worker loads without a job; whether that is something else than before.
+    pub(crate) fn set_preparing(&mut self, id: u32, preparing: Option<Preparing>) -> bool {
+        let Some(worker) = self.workers.get_mut(id) else { return false };
+        let before = std::mem::replace(&mut worker.preparing, preparing);
+        self.preparing = self.preparing + usize::from(preparing.is_some()) - usize::from(before.is_some());
+        before != preparing
+    }
+
     /// The opposite of [`Fleet::show`].
     pub(crate) fn hide(&mut self, id: u32, models: &mut [Model]) {
         let Some(worker) = self.workers.get_mut(id) else { return };
@@ -298,6 +314,7 @@ impl Fleet {
     /// Drops a worker that nobody will hear of again.
     pub(crate) fn drop_worker(&mut self, id: u32, models: &mut [Model]) -> Option<Worker> {
         self.discharge(id, models);
+        self.set_preparing(id, None);
         let worker = self.workers.remove(id)?;
         self.pressed -= worker.running.iter().filter(|running| running.pressed).count();
         self.early -= worker.running.iter().filter(|running| running.early).count();

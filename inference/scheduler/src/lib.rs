@@ -29,6 +29,7 @@ mod names;
 mod place;
 mod policy;
 mod predict;
+mod prepare;
 mod scheduler;
 mod starts;
 mod state;

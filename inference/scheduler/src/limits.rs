@@ -78,6 +78,12 @@ pub const PRESSURE_LOADS: f64 = 6.0;
 pub const PRESSURE_WAIT_MS: f64 = 60_000.0;
 /// Share of the workers, in percent, that may load under pressure at once; at least one may.
 pub const PRESSURE_PERCENT: usize = 10;
+/// Workers with room that there must be before one is prepared for what may come.
+pub const PREPARE_FREE: usize = 2;
+/// Share of the workers, in percent, that may load at once without a job; at least one may.
+pub const PREPARE_PERCENT: usize = 10;
+/// A load without a job whose end nobody reports is forgotten after this time.
+pub const PREPARE_MS_MAX: i64 = 300_000;
 /// Merging adapters into a replica counts as this many erlangs worse than finding them there ...
 pub const ADAPTERS_MERGE: f64 = 0.5;
 /// ... and losing a set that was used just now as this many more.

@@ -153,6 +153,7 @@ impl Scheduler {
             }
         }
         self.dispatch(now, effects);
+        self.prepare(now, effects);
         let first = self.state.lines.heads.first().map(|(rank, _)| rank.key);
         self.state.fair.hold(now, first);
         self.tidy_timers();
@@ -173,6 +174,10 @@ impl Scheduler {
                     self.todo.push(Todo::Line(line));
                 }
                 Timer::Agent(agent) => self.agent_forgotten(now, agent, effects),
+                Timer::Preparing(worker) => {
+                    self.state.fleet.set_preparing(worker, None);
+                    self.todo.push(Todo::Worker(worker));
+                }
                 Timer::Look => self.look(now, effects),
             }
         }
@@ -251,6 +256,10 @@ impl State {
         match timer {
             Timer::Job(slot) => self.jobs.get(slot).is_some_and(|row| row.timer_at == at),
             Timer::Line(line) => self.lines.line(line).timer_at == Some(at),
+            Timer::Preparing(worker) => {
+                let preparing = self.fleet.workers.get(worker).and_then(|worker| worker.preparing);
+                preparing.is_some_and(|preparing| preparing.until == at)
+            }
             Timer::Look => self.pools.look_at() == Some(at),
             Timer::Agent(agent) => self.fleet.agents.get(agent).is_some_and(|row| row.forget_at == Some(at)),
         }
@@ -307,7 +316,7 @@ impl State {
 
     /// Who may have a timer that counts: jobs, lines and agents.
     pub(crate) fn timer_owners(&self) -> usize {
-        self.index.len() + self.lines.rows.len() + self.fleet.ids.len()
+        self.index.len() + self.lines.rows.len() + self.fleet.ids.len() + self.fleet.preparing
     }
 
     /// Whether it is this job that waits there, ahead of its tenant's share.

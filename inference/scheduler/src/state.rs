@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub(crate) tenant_names: Names<TenantKey>,
     pub(crate) tenants: Vec<Tenant>,
     pub(crate) places: Names<Place>,
+    /// Models that lost a set of adapters since another replica of theirs was prepared.
+    pub(crate) crowded: BTreeSet<u32>,
     /// Models without a load for which jobs wait.
     pub(crate) weightless: BTreeSet<u32>,
     /// Attempts that take a worker's room and hold no lease.

@@ -18,6 +18,8 @@ pub(crate) enum Timer {
     Line(u32),
     /// An agent that is away.
     Agent(u32),
+    /// A worker that loads without a job.
+    Preparing(u32),
     /// The pools.
     Look,
 }

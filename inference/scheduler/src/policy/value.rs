@@ -34,8 +34,10 @@ impl Demand {
     }
 }
 
-/// Erlangs that one of `replicas` carries, what waits for it counted as demand too.
+/// Erlangs that one of `replicas` carries, what waits for it counted as demand too. One of many is missed less than the
+/// only one: its work finds the others.
 pub(crate) fn value(erlangs: f64, waiting: u32, replicas: usize) -> f64 {
     let replicas = replicas.max(1) as f64;
-    (erlangs + limits::VICTIM_WAITING * f64::from(waiting)) / replicas
+    let others = (replicas - 1.0).max(1.0).sqrt();
+    (erlangs / others + limits::VICTIM_WAITING * f64::from(waiting)) / replicas
 }

@@ -194,7 +194,7 @@ proptest! {
             }
         }
         // Whatever is left ends by time alone: nothing stays for ever.
-        for _ in 0..400 {
+        for _ in 0..4000 {
             let Some(at) = script.scheduler.next_wakeup() else { break };
             script.now = script.now.max(at);
             let effects = script.apply(Event::Tick);

@@ -4,4 +4,5 @@ mod cases;
 mod fairness;
 mod invariants;
 mod pools;
+mod prepare;
 mod script;
