@@ -14,11 +14,13 @@ const LOWEST: f64 = -5.0;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Loads {
     pub(crate) counts: [f64; BUCKETS],
+    /// The ratio that each bucket stands for: asked for too often to be computed each time.
+    ratios: [f64; BUCKETS],
 }
 
 impl Default for Loads {
     fn default() -> Self {
-        Self { counts: [0.0; BUCKETS] }
+        Self { counts: [0.0; BUCKETS], ratios: std::array::from_fn(ratio) }
     }
 }
 
@@ -40,7 +42,7 @@ impl Loads {
     /// What a load takes on average, of what is expected; 1 where nothing was measured.
     pub(crate) fn mean(&self) -> f64 {
         let measured: f64 = self.counts.iter().sum();
-        let sum: f64 = self.counts.iter().enumerate().map(|(bucket, count)| ratio(bucket) * count).sum();
+        let sum: f64 = self.counts.iter().zip(&self.ratios).map(|(count, ratio)| ratio * count).sum();
         (sum + limits::LOADS_DOUBT) / (measured + limits::LOADS_DOUBT)
     }
 
@@ -49,10 +51,10 @@ impl Loads {
     pub(crate) fn left_ms(&self, elapsed_ms: i64, expected_ms: i64) -> f64 {
         let expected = expected_ms.max(1) as f64;
         let elapsed = elapsed_ms.max(0) as f64 / expected;
-        let longer = self.counts.iter().enumerate().skip_while(|(bucket, _)| ratio(*bucket) <= elapsed);
-        let (count, sum) = longer.fold((0.0, 0.0), |(count, sum), (bucket, more)| {
-            (count + more, sum + more * (ratio(bucket) - elapsed))
-        });
+        let first = self.ratios.partition_point(|ratio| *ratio <= elapsed);
+        let longer = self.counts[first..].iter().zip(&self.ratios[first..]);
+        let (count, sum) = longer
+            .fold((0.0, 0.0), |(count, sum), (more, ratio)| (count + more, sum + more * (ratio - elapsed)));
         // One load more, as was expected; what overruns everything may take as long again as a half.
         let doubt = (1.0 - elapsed).max(0.5);
         (sum + doubt * limits::LOADS_DOUBT) / (count + limits::LOADS_DOUBT) * expected
