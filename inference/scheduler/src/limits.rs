@@ -65,7 +65,7 @@ pub const SWAP_ABSENT_MS: f64 = 16_000.0;
 pub const VICTIM_WAITING: f64 = 1.0;
 /// Of the time until another worker could take a line, this part counts as its age where warm lines are compared:
 /// who can wait for another worker lets those go first who cannot.
-pub const REGRET_SHARE: f64 = 0.6;
+pub const REGRET_SHARE: f64 = 1.0;
 /// The longest time to another worker that counts as regret.
 pub const REGRET_MS: f64 = 40_000.0;
 /// Other workers that are looked at for it.
@@ -82,8 +82,8 @@ pub const PRESSURE_PERCENT: usize = 10;
 pub const PREPARE_FREE: usize = 2;
 /// Share of the workers, in percent, that may load at once without a job; at least one may.
 pub const PREPARE_PERCENT: usize = 10;
-/// A load without a job whose end nobody reports is forgotten after this time.
-pub const PREPARE_MS_MAX: i64 = 300_000;
+/// A load without a job whose end nobody reports is forgotten after this time: an attempt would be given up as late.
+pub const PREPARE_MS_MAX: i64 = ATTEMPT_TIMEOUT_MS;
 /// Merging adapters into a replica counts as this many erlangs worse than finding them there ...
 pub const ADAPTERS_MERGE: f64 = 0.5;
 /// ... and losing a set that was used just now as this many more.

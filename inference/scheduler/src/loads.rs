@@ -13,14 +13,16 @@ const LOWEST: f64 = -5.0;
 /// How measured loads compare with what they were expected to take: counts by ratio, of which old ones fade.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Loads {
-    pub(crate) counts: [f64; BUCKETS],
+    counts: [f64; BUCKETS],
     /// The ratio that each bucket stands for: asked for too often to be computed each time.
     ratios: [f64; BUCKETS],
+    /// Of each bucket and all longer ones: how many, and the sum of their ratios.
+    longer: [(f64, f64); BUCKETS + 1],
 }
 
 impl Default for Loads {
     fn default() -> Self {
-        Self { counts: [0.0; BUCKETS], ratios: std::array::from_fn(ratio) }
+        Self { counts: [0.0; BUCKETS], ratios: std::array::from_fn(ratio), longer: [(0.0, 0.0); BUCKETS + 1] }
     }
 }
 
@@ -37,12 +39,31 @@ impl Loads {
             *count *= 1.0 - limits::LOADS_FADE;
         }
         self.counts[bucket as usize] += 1.0;
+        self.sum_up();
+    }
+
+    /// How many of each bucket, for a snapshot.
+    pub(crate) fn counts(&self) -> &[f64] {
+        &self.counts
+    }
+
+    /// Takes a bucket from a snapshot; `None` where there is no such bucket.
+    pub(crate) fn restore(&mut self, bucket: usize, count: f64) -> Option<()> {
+        *self.counts.get_mut(bucket)? = count;
+        self.sum_up();
+        Some(())
+    }
+
+    fn sum_up(&mut self) {
+        for bucket in (0..BUCKETS).rev() {
+            let ((count, sum), own) = (self.longer[bucket + 1], self.counts[bucket]);
+            self.longer[bucket] = (count + own, sum + own * self.ratios[bucket]);
+        }
     }
 
     /// What a load takes on average, of what is expected; 1 where nothing was measured.
     pub(crate) fn mean(&self) -> f64 {
-        let measured: f64 = self.counts.iter().sum();
-        let sum: f64 = self.counts.iter().zip(&self.ratios).map(|(count, ratio)| ratio * count).sum();
+        let (measured, sum) = self.longer[0];
         (sum + limits::LOADS_DOUBT) / (measured + limits::LOADS_DOUBT)
     }
 
@@ -52,12 +73,10 @@ impl Loads {
         let expected = expected_ms.max(1) as f64;
         let elapsed = elapsed_ms.max(0) as f64 / expected;
         let first = self.ratios.partition_point(|ratio| *ratio <= elapsed);
-        let longer = self.counts[first..].iter().zip(&self.ratios[first..]);
-        let (count, sum) = longer
-            .fold((0.0, 0.0), |(count, sum), (more, ratio)| (count + more, sum + more * (ratio - elapsed)));
+        let (count, sum) = self.longer[first];
         // One load more, as was expected; what overruns everything may take as long again as a half.
         let doubt = (1.0 - elapsed).max(0.5);
-        (sum + doubt * limits::LOADS_DOUBT) / (count + limits::LOADS_DOUBT) * expected
+        (sum - count * elapsed + doubt * limits::LOADS_DOUBT) / (count + limits::LOADS_DOUBT) * expected
     }
 }
 

@@ -173,7 +173,7 @@ impl Predictor {
             let Regime { count, p50, p90, level } = regime;
             text += &format!("starts {at} {count} {p50} {p90} {level}\n");
         }
-        for (bucket, count) in self.loads.counts.iter().enumerate() {
+        for (bucket, count) in self.loads.counts().iter().enumerate() {
             text += &format!("ratio {bucket} {count}\n");
         }
         text
@@ -200,8 +200,7 @@ impl Predictor {
         }
         if kind == "ratio" {
             let (bucket, count) = rest.split_once(' ')?;
-            *self.loads.counts.get_mut(bucket.parse::<usize>().ok()?)? = number(count)?;
-            return Some(());
+            return self.loads.restore(bucket.parse().ok()?, number(count)?);
         }
         let mut parts = rest.splitn(5, ' ');
         let count = parts.next()?.parse().ok()?;
