@@ -69,7 +69,7 @@ pub const REGRET_SHARE: f64 = 1.0;
 /// The longest time to another worker that counts as regret.
 pub const REGRET_MS: f64 = 40_000.0;
 /// Other workers that are looked at for it.
-pub const REGRET_REPLICAS: usize = 8;
+pub const REGRET_REPLICAS: usize = 4;
 /// Share of the work that waits for other models of a replica and counts as ahead of a job there.
 pub const COMPETING_SHARE: f64 = 0.5;
 /// A worker with warm work turns to another line only where that gains this many loads of waiting.
