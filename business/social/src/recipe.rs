@@ -12,6 +12,8 @@ const MEDIUM: &str = "published";
 const WIDTH: f64 = 320.0;
 const HEIGHT: f64 = 240.0;
 const DISTANCE: f64 = 80.0;
+/// Under which a medium's own name stands beside its id.
+const FILE_NAMES: [&str; 4] = ["name", "file_name", "filename", "title"];
 /// Deepest that parameters are looked into; below, nothing is kept.
 const DEPTH_MAX: usize = 16;
 
@@ -31,7 +33,8 @@ pub(crate) fn without_media(mut content: Value) -> Value {
     content
 }
 
-/// The value without texts that are UUIDs: entries of objects and items of lists that hold one go.
+/// The value without texts that are UUIDs: entries of objects and items of lists that hold one go, and the file's name
+/// beside it.
 #[must_use]
 pub(crate) fn without_ids(value: Value) -> Value {
     scrub(value, DEPTH_MAX).unwrap_or_else(|| json!({}))
@@ -42,8 +45,14 @@ fn scrub(value: Value, depth: usize) -> Option<Value> {
         _ if depth == 0 => None,
         Value::String(text) if Uuid::try_parse(text.trim()).is_ok() => None,
         Value::Object(fields) => {
+            let before = fields.len();
             let kept = fields.into_iter().filter_map(|(name, value)| Some((name, scrub(value, depth - 1)?)));
-            Some(Value::Object(kept.collect::<Map<String, Value>>()))
+            let mut kept = kept.collect::<Map<String, Value>>();
+            if kept.len() < before || kept.contains_key("asset") {
+                // What named a medium may carry the name of somebody's file.
+                FILE_NAMES.iter().for_each(|name| drop(kept.remove(*name)));
+            }
+            Some(Value::Object(kept))
         }
         Value::Array(items) => {
             Some(Value::Array(items.into_iter().filter_map(|item| scrub(item, depth - 1)).collect()))
@@ -96,6 +105,7 @@ mod tests {
         });
         let kept = without_media(content);
         assert!(!kept.to_string().contains(ID) && !kept.to_string().contains("client"), "{kept}");
+        assert_eq!(kept["nodes"]["n1"]["params"], json!({}), "a file's name stays at home");
         assert_eq!(
             kept["nodes"]["n3"]["params"]["input"],
             json!({ "scale": 2, "stills": ["plain"], "deep": {} })
@@ -105,6 +115,16 @@ mod tests {
         assert_eq!(
             (&board["nodes"][MEDIUM]["kind"], &board["nodes"][MEDIUM]["x"]),
             (&json!("video"), &json!(-395.0))
+        );
+    }
+
+    #[test]
+    fn a_films_clips_do_not_tell_what_their_files_are_called() {
+        let film =
+            json!({ "assets": [ID], "fps": 24, "clips": [{ "asset": 0, "name": "me.png", "in_ms": 0 }] });
+        assert_eq!(
+            without_ids(film),
+            json!({ "assets": [], "fps": 24, "clips": [{ "asset": 0, "in_ms": 0 }] })
         );
     }
 
