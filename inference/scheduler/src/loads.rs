@@ -70,13 +70,14 @@ impl Loads {
     /// Milliseconds that are left of a load which was expected to take `expected_ms` and has lasted `elapsed_ms`: the
     /// mean of what longer ones had left.
     pub(crate) fn left_ms(&self, elapsed_ms: i64, expected_ms: i64) -> f64 {
-        let expected = expected_ms.max(1) as f64;
-        let elapsed = elapsed_ms.max(0) as f64 / expected;
+        // Ratios are of what models say; what is expected holds their mean already.
+        let said = expected_ms.max(1) as f64 / self.mean();
+        let elapsed = elapsed_ms.max(0) as f64 / said;
         let first = self.ratios.partition_point(|ratio| *ratio <= elapsed);
         let (count, sum) = self.longer[first];
         // One load more, as was expected; what overruns everything may take as long again as a half.
         let doubt = (1.0 - elapsed).max(0.5);
-        (sum - count * elapsed + doubt * limits::LOADS_DOUBT) / (count + limits::LOADS_DOUBT) * expected
+        (sum - count * elapsed + doubt * limits::LOADS_DOUBT) / (count + limits::LOADS_DOUBT) * said
     }
 }
 
@@ -96,5 +97,15 @@ mod tests {
         assert!((18_000.0..22_000.0).contains(&fresh), "{fresh}");
         assert!((30_000.0..36_000.0).contains(&late), "{late}");
         assert!((loads.mean() - 1.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn what_models_say_wrongly_is_put_right_once() {
+        let mut loads = Loads::default();
+        (0..500).for_each(|_| loads.learn(60_000, 20_000));
+        let expected_ms = (20_000.0 * loads.mean()) as i64;
+        assert!((55_000..65_000).contains(&expected_ms), "{expected_ms}");
+        let left_ms = loads.left_ms(0, expected_ms);
+        assert!((left_ms - expected_ms as f64).abs() < 10.0, "{left_ms}");
     }
 }
