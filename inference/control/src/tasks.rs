@@ -50,7 +50,6 @@ async fn lead_until(inner: &Inner, stop: &Stop, commands: &mut mpsc::Receiver<Co
             Err(Failed::Deposed) => {
                 tracing::error!("another process leads this queue now; this one stands by");
                 inner.shared.clear_jobs();
-                inner.shared.set_follows(true);
                 tokio::select! {
                     _ = stand_by(&inner.db, &inner.clock, &inner.relay, stop) => {}
                     () = refuse(commands) => return,

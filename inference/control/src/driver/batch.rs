@@ -161,6 +161,8 @@ impl Driver {
     async fn write(&self, batch: &Batch, now: Timestamp) -> Result<(), Failed> {
         let tx = self.db.begin_write().await?;
         if !store::still_leads(&tx, self.epoch).await? {
+            // Before any caller hears of it: who is told "unavailable" shall not be told "unknown" next.
+            self.shared.set_follows(true);
             return Err(Failed::Deposed);
         }
         for tenant in &batch.tenants {
