@@ -25,7 +25,7 @@ impl Scheduler {
         let known = self.state.fleet.ids.contains_key(&key);
         self.drop_agent(&key);
         let id = self.add_agent(&key, &region, workers);
-        let retired = self.state.note_joined(&key, known);
+        let retired = self.state.note_joined(now, &key, known);
         let named: BTreeSet<(JobKey, Fence)> = running.iter().map(|run| (run.job, run.fence)).collect();
         for (job, fence) in leases {
             if !named.contains(&(job, fence)) && self.current_fence(job) == Some(fence) {
@@ -130,7 +130,9 @@ impl Scheduler {
     }
 
     pub(crate) fn agent_draining(&mut self, now: TimeUs, key: &AgentKey) {
-        let Some((id, _)) = self.state.fleet.agent(key) else { return };
+        let Some((id, _)) = self.state.fleet.agent(key) else {
+            return self.state.pools.expect_retired(key);
+        };
         self.state.note_left(now, key);
         self.discharge_all(id);
         self.state.fair.advance(now);

@@ -33,7 +33,7 @@ pub enum Event {
         /// The agent.
         agent: AgentKey,
     },
-    /// The agent finishes what it runs and takes nothing new.
+    /// The agent finishes what it runs and takes nothing new; one that is not connected gets nothing when it is.
     AgentDraining {
         /// The agent.
         agent: AgentKey,
@@ -256,11 +256,14 @@ pub struct PoolSpec {
     pub region: RegionKey,
     /// Workers that it has or has ordered now, those that leave not counted.
     pub workers: u32,
-    /// Workers that it always has: warm spares.
+    /// Workers that it always has.
     pub min: u32,
+    /// Workers that it has beyond those that are needed: warm spares.
+    pub spares: u32,
     /// Workers that it may have; for spot, what the market gives now.
     pub max: u32,
-    /// From the order of a worker to its agent's first message, milliseconds.
+    /// From the order of a worker to its agent's first message, milliseconds, as far as is known; what was measured
+    /// counts more.
     pub boot_ms: i64,
     /// What an hour of one worker costs, in micro-dollars.
     pub price_micro_per_hour: i64,
@@ -270,6 +273,8 @@ pub struct PoolSpec {
     pub concurrency: u32,
     /// Speed of its workers, in thousandths of the reference.
     pub speed_milli: u32,
+    /// GPUs and memory in MiB of a worker, as [`WorkerSpec`] has them; `None`: not known before the first has come.
+    pub kind: Option<(u32, i64)>,
 }
 
 /// An attempt that an agent says it runs.

@@ -154,6 +154,8 @@ pub const SCALE_AGAIN_MS: i64 = 60_000;
 pub const POOLS_MAX: usize = 48;
 /// Kinds of workers that nobody scales and that count against the need.
 pub const FIXED_CLASSES_MAX: usize = 16;
+/// Agents that were told to go and are not forgotten yet.
+pub const RETIRED_MAX: usize = 65_536;
 /// Workers of one pool.
 pub const POOL_WORKERS_MAX: u32 = 10_000;
 /// Groups of jobs by where they may run and what they need; demand of further ones is not counted.
@@ -162,6 +164,10 @@ pub const GROUPS_MAX: usize = 1_024;
 pub const BOOT_GRACE_MS: i64 = 30_000;
 /// A pool whose order did not come is left alone for at least this long.
 pub const POOL_DRY_MS: i64 = 300_000;
+/// What an operator says of a pool's boot counts like this many measured ones: a cloud varies, but not by multiples.
+pub const BOOT_SAID: f64 = 3.0;
+/// Boots that the mean remembers: the last dozen or two, so that a change of the image is followed within a day.
+pub const BOOTS_COUNTED: f64 = 20.0;
 /// Headroom before anything was learned, in roots of the demand: twice what independent arrivals need so that few wait,
 /// because it is cheaper to learn that it is too much than that it is too little.
 pub const HEADROOM_FIRST: f64 = 2.0;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Group,
     choose::{self, Need, Offer},
+    pool::Order,
 };
 use crate::{
     effect::Effect,
@@ -58,7 +59,10 @@ impl Scheduler {
         }
         let (offers, here) = state.offers(now, &members);
         let wanted = state.wanted(now, &offers);
-        let taken = choose::choose(&offers, &wanted.needs, wanted.mean);
+        let mut taken = choose::choose(&offers, &wanted.needs, wanted.mean);
+        for ((taken, pool), offer) in taken.iter_mut().zip(self.state.pools.rows.values()).zip(&offers) {
+            *taken = taken.saturating_add(pool.spec.spares).min(offer.max.max(*taken));
+        }
         self.order(now, &members, &taken, &wanted.needs, (&offers, here), effects);
     }
 
@@ -80,7 +84,7 @@ impl Scheduler {
             let Some(pool) = self.state.pools.rows.get_mut(key) else { continue };
             let mut surplus = i64::from(own.count) + pool.booting.len() as i64 - i64::from(taken[at]);
             while surplus < 0 {
-                pool.booting.push_back(now);
+                pool.booting.push_back(Order { at: now, measured: true });
                 surplus += 1;
             }
             while surplus > 0 && pool.booting.pop_back().is_some() {

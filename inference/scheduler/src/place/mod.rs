@@ -5,6 +5,7 @@
 //! missing is ordered at once; what is too much goes only after it was not needed for as long as getting it back would
 //! take, idle machines first and of these the one whose models are wanted least, and never before others have taken over.
 
+mod boot;
 mod choose;
 mod demand;
 mod far;
@@ -98,7 +99,19 @@ impl Pools {
     /// Whether a pool could run the model there, and how long its first machine takes to come.
     pub(crate) fn could_in_ms(&self, place: &Place, profile: &ModelProfile) -> Option<i64> {
         let rows = self.rows.values().filter(|pool| pool.spec.max > 0 && place.allows(&pool.spec.region));
-        rows.filter(|pool| pool.suits(profile.gpus, profile.memory_mib)).map(|pool| pool.spec.boot_ms).min()
+        rows.filter(|pool| pool.suits(profile.gpus, profile.memory_mib)).map(Pool::boot_ms).min()
+    }
+
+    fn measure_boots(&mut self) {
+        let open = self.rows.values().filter(|pool| pool.spec.max > 0);
+        self.boot_ms = open.map(Pool::boot_ms).max().unwrap_or(self.boot_ms).max(0);
+    }
+
+    /// An agent that is to go and has not come back yet: it gets nothing when it does.
+    pub(crate) fn expect_retired(&mut self, agent: &AgentKey) {
+        if !self.is_off() && self.retired.len() < limits::RETIRED_MAX {
+            self.retired.insert(agent.clone());
+        }
     }
 
     pub(crate) fn is_retired(&self, agent: &AgentKey) -> bool {
@@ -139,7 +152,7 @@ impl State {
             let pools = &mut self.pools;
             if let Some(pool) = pools.rows.get_mut(&key) {
                 pool.hazard.left(now, of);
-                let back_ms = pool.spec.boot_ms as f64 + load_ms;
+                let back_ms = pool.boot_ms() as f64 + load_ms;
                 pools.short_until = pools.short_until.max(now.plus_ms(back_ms as i64));
             }
         }
@@ -147,7 +160,7 @@ impl State {
     }
 
     /// Machines that were ordered have come. Whether the agent was told to go before.
-    pub(crate) fn note_joined(&mut self, key: &AgentKey, known: bool) -> bool {
+    pub(crate) fn note_joined(&mut self, now: TimeUs, key: &AgentKey, known: bool) -> bool {
         self.far.note_classes(&self.fleet.classes);
         if self.pools.is_off() {
             return false;
@@ -157,9 +170,10 @@ impl State {
         let pools: Vec<PoolKey> = rows.filter_map(|worker| worker.spec.pool.clone()).collect();
         for pool in pools.iter().filter(|_| !known) {
             if let Some(pool) = self.pools.rows.get_mut(pool) {
-                pool.booting.pop_front();
+                pool.came(now);
             }
         }
+        self.pools.measure_boots();
         self.pools.is_retired(key)
     }
 
@@ -183,11 +197,11 @@ impl Scheduler {
             return;
         }
         let pool = pools.rows.entry(key).or_insert_with(|| Pool::new(now, spec.clone(), members));
+        pool.kind = spec.kind.or(pool.kind);
         pool.spec = spec;
         pool.bounded(members);
         pool.said = Some((workers, now));
-        let open = pools.rows.values().filter(|pool| pool.spec.max > 0);
-        pools.boot_ms = open.map(|pool| pool.spec.boot_ms).max().unwrap_or(pools.boot_ms).max(0);
+        pools.measure_boots();
         self.state.look_by(now.plus_ms(limits::LOOK_SOON_MS));
     }
 

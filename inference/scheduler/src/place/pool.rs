@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::choose::Offer;
+use super::{boot::Boot, choose::Offer};
 use crate::{event::PoolSpec, limits, types::TimeUs};
 
 /// How often machines are taken away, learned from those that were.
@@ -46,13 +46,22 @@ impl Hazard {
     }
 }
 
+/// A machine that was ordered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Order {
+    pub(crate) at: TimeUs,
+    /// Whether that is when it was ordered: orders of an earlier scheduler are only known to be there.
+    pub(crate) measured: bool,
+}
+
 /// A pool.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Pool {
     pub(crate) spec: PoolSpec,
     /// Machines ordered that have not come, oldest first.
-    pub(crate) booting: VecDeque<TimeUs>,
+    pub(crate) booting: VecDeque<Order>,
     pub(crate) hazard: Hazard,
+    pub(crate) boot: Boot,
     /// What was last said to its driver, and when.
     pub(crate) said: Option<(u32, TimeUs)>,
     /// GPUs and memory of its machines, once one was seen.
@@ -64,8 +73,28 @@ pub(crate) struct Pool {
 impl Pool {
     pub(crate) fn new(now: TimeUs, spec: PoolSpec, members: u32) -> Self {
         let booting = spec.workers.saturating_sub(members).min(limits::POOL_WORKERS_MAX);
-        let booting = (0..booting).map(|_| now).collect();
-        Self { spec, booting, hazard: Hazard::default(), said: None, kind: None, dry_until: TimeUs(i64::MIN) }
+        let booting = (0..booting).map(|_| Order { at: now, measured: false }).collect();
+        Self {
+            kind: spec.kind,
+            spec,
+            booting,
+            hazard: Hazard::default(),
+            boot: Boot::default(),
+            said: None,
+            dry_until: TimeUs(i64::MIN),
+        }
+    }
+
+    /// From an order to the first message, milliseconds.
+    pub(crate) fn boot_ms(&self) -> i64 {
+        self.boot.ms(self.spec.boot_ms)
+    }
+
+    /// A machine that was ordered has come.
+    pub(crate) fn came(&mut self, now: TimeUs) {
+        if let Some(order) = self.booting.pop_front().filter(|order| order.measured) {
+            self.boot.took(now.since_ms(order.at));
+        }
     }
 
     /// What one of its machines computes against the reference.
@@ -86,8 +115,8 @@ impl Pool {
 
     /// Orders that are long overdue will not come: the pool is left alone for a while.
     pub(crate) fn give_up(&mut self, now: TimeUs) {
-        let most_ms = self.spec.boot_ms.saturating_mul(2).saturating_add(limits::BOOT_GRACE_MS);
-        while self.booting.front().is_some_and(|at| now.since_ms(*at) > most_ms) {
+        let most_ms = self.boot_ms().saturating_mul(2).saturating_add(limits::BOOT_GRACE_MS);
+        while self.booting.front().is_some_and(|order| now.since_ms(order.at) > most_ms) {
             self.booting.pop_front();
             self.dry_until = now.plus_ms(most_ms.max(limits::POOL_DRY_MS));
         }
@@ -102,7 +131,7 @@ impl Pool {
             min: self.spec.min,
             max: if now < self.dry_until { most.min(held) } else { most },
             price: self.spec.price_micro_per_hour.max(0) as f64 / 1e6,
-            warm_h: (self.spec.boot_ms.max(0) as f64 + loads_ms) / 3.6e6,
+            warm_h: (self.boot_ms().max(0) as f64 + loads_ms) / 3.6e6,
             redo_h: redo_ms / 3.6e6,
             blows_h: self.hazard.blows_h(self.spec.spot),
             blow_share: self.hazard.blow_share(),

@@ -15,12 +15,14 @@ fn pool(name: &str, region: &str, max: u32, price: i64) -> PoolSpec {
         region: RegionKey::from(region),
         workers: 0,
         min: 0,
+        spares: 0,
         max,
         boot_ms: 60_000,
         price_micro_per_hour: price,
         spot: name.contains("spot"),
         concurrency: 1,
         speed_milli: 1_000,
+        kind: None,
     }
 }
 
@@ -180,6 +182,30 @@ fn a_restart_keeps_what_it_is_told_of() {
     let effects = studio.script.apply(agent("m1", vec![spec(1)], vec![]));
     let kept = |effect: &Effect| !matches!(effect, Effect::Retire { .. });
     assert!(effects.iter().all(kept), "a machine that joins is not sent away: {effects:?}");
+}
+
+#[test]
+fn warm_spares_stand_beside_what_is_needed() {
+    let mut studio = Studio::new(vec![PoolSpec { spares: 2, ..pool("x-own", "x", 20, 1_000_000) }]);
+    (0..600).for_each(|_| studio.second());
+    assert_eq!(studio.size("x-own"), 2, "nothing is asked for, and two are warm");
+    for second in 0..1_800 {
+        if second % 10 == 0 {
+            studio.submit(&[]);
+        }
+        studio.second();
+    }
+    assert!(studio.size("x-own") > 3, "{:?}", studio.sizes);
+}
+
+#[test]
+fn a_machine_that_was_told_to_go_before_a_restart_gets_nothing_when_it_comes_back() {
+    let mut script = Script::new();
+    script.apply(Event::PoolChanged(pool("x-own", "x", 20, 1_000_000)));
+    script.apply(Event::AgentDraining { agent: AgentKey::from("m1") });
+    script.apply(Event::Submitted(job(1)));
+    let effects = script.apply(agent("m1", vec![worker("w")], vec![]));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Assign(_))), "{effects:?}");
 }
 
 #[test]

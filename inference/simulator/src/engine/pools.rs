@@ -83,12 +83,14 @@ impl Engine<'_> {
             region: self.region_key(setup.gpu.region),
             workers: (self.pools[at].members.len() + self.pools[at].booting.len()) as u32,
             min: setup.min.min(available),
+            spares: 0,
             max: available,
             boot_ms: setup.boot_us / 1000,
             price_micro_per_hour: (setup.price_usd_h * 1e6) as i64,
             spot: setup.spot,
             concurrency: setup.gpu.concurrency,
             speed_milli: setup.gpu.speed_milli,
+            kind: None,
         };
         self.inbox.push_back(Event::PoolChanged(spec));
     }
