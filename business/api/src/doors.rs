@@ -1,6 +1,8 @@
 //! What parts of business ask of each other. The application wires one part's answer to the other's question,
 //! so that none of them links another.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use backlot_foundation_errors::Problem;
 use serde_json::Value;
@@ -66,4 +68,23 @@ pub trait Boards: Send + Sync + 'static {
         user: &str,
         remix: Remix,
     ) -> Result<BoardId, Problem>;
+}
+
+/// How somebody is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// As they call themselves; never empty.
+    pub name: String,
+    /// Names their profile; `None`: they have none.
+    pub handle: Option<String>,
+}
+
+/// The community answers, the canvas asks.
+#[async_trait]
+pub trait People: Send + Sync + 'static {
+    /// How these accounts are called, by id. Whoever is not known is missing.
+    ///
+    /// # Errors
+    /// A fault of the database.
+    async fn named(&self, users: &[String]) -> Result<HashMap<String, Named>, Problem>;
 }

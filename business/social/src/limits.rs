@@ -47,13 +47,17 @@ pub(crate) const PAGE_MAX: u64 = 100;
 /// Posts that one request looks at for a filtered page; then it answers with what it found and where to go on.
 pub(crate) const SCAN_MAX: u64 = 2_000;
 /// Posts that are read at once where most may be left out.
-pub(crate) const SCAN_CHUNK: u64 = 200;
+pub(crate) const SCAN_CHUNK: u64 = 256;
+/// Posts of a search's rarest word that are asked at once for the other words.
+pub(crate) const SEARCH_WINDOW: u64 = 512;
 /// Most tags of the list of tags.
 pub(crate) const TAG_LIST_MAX: u64 = 50;
 /// Most posts of a lineage.
 pub(crate) const LINEAGE_NODES_MAX: usize = 200;
 /// Most generations that a lineage is followed, each way.
 pub(crate) const LINEAGE_GENERATIONS_MAX: usize = 32;
+/// Accounts whose name is asked for at once.
+pub(crate) const NAMES_AT_ONCE: usize = 8;
 /// Largest body of a request.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Seconds for which the address of a published medium is good.

@@ -6,8 +6,12 @@
 use backlot_foundation_ids::Uuid;
 use serde_json::{Map, Value, json};
 
-/// The node that shows the post's medium.
+/// The node that shows the post's medium, and the clip of a film.
 const MEDIUM: &str = "published";
+/// The track of the storyboard that shows a published film.
+const TRACK: &str = "film";
+/// Place of a track's first clip.
+const ORDER_FIRST: &str = "a0";
 /// Its size, and its distance to the rest.
 const WIDTH: f64 = 320.0;
 const HEIGHT: f64 = 240.0;
@@ -62,6 +66,9 @@ fn scrub(value: Value, depth: usize) -> Option<Value> {
 }
 
 /// A board that shows the medium, to the left of what the recipe holds.
+///
+/// A film is its storyboard's only clip: so the board can be played and exported at once. The author's own cut is in the
+/// film; its clips show media that stay with their author, and a storyboard with an empty clip is no film.
 #[must_use]
 pub(crate) fn with_medium(recipe: Option<Value>, asset: &str, kind: &str) -> Value {
     let mut board = recipe.filter(Value::is_object).unwrap_or_else(|| json!({}));
@@ -82,6 +89,11 @@ pub(crate) fn with_medium(recipe: Option<Value>, asset: &str, kind: &str) -> Val
         "params": { "asset": asset },
         "chosen_take": null,
     });
+    if kind == "video" {
+        let clip = json!({ "id": MEDIUM, "node": MEDIUM, "order": ORDER_FIRST, "in_ms": 0, "out_ms": null,
+            "transition": { "kind": "cut", "ms": 0 } });
+        board["tracks"] = json!({ TRACK: { "id": TRACK, "kind": kind, "clips": [clip] } });
+    }
     board
 }
 
@@ -116,6 +128,20 @@ mod tests {
             (&board["nodes"][MEDIUM]["kind"], &board["nodes"][MEDIUM]["x"]),
             (&json!("video"), &json!(-395.0))
         );
+    }
+
+    #[test]
+    fn a_remixed_film_is_the_storyboards_only_clip() {
+        let clip = json!({ "id": "c", "node": "n", "order": "a0" });
+        let content = json!({ "nodes": {}, "edges": {},
+            "tracks": { "t": { "id": "t", "kind": "video", "clips": [clip] } } });
+        let film = with_medium(Some(content.clone()), ID, "video");
+        assert_eq!(film["tracks"].as_object().unwrap().len(), 1, "{film}");
+        let clip = &film["tracks"][TRACK]["clips"][0];
+        assert_eq!(film["nodes"][clip["node"].as_str().unwrap()]["params"]["asset"], ID);
+        assert_eq!(film["tracks"][TRACK]["kind"], "video");
+        let picture = with_medium(Some(content.clone()), ID, "image");
+        assert_eq!(picture["tracks"], content["tracks"], "a picture changes no storyboard");
     }
 
     #[test]

@@ -14,6 +14,9 @@ use crate::rows::{Case, Comment, Notification, Post, Profile, post_state, profil
 use crate::service::{Service, Tree, Viewer};
 use crate::store::Standing;
 
+/// What somebody is called whose account is gone.
+pub(crate) const GONE: &str = "Deleted account";
+
 /// Somebody, beside what they made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct AuthorView {
@@ -32,7 +35,7 @@ impl AuthorView {
 
     /// Of somebody whose account is gone.
     fn gone() -> Self {
-        Self { handle: "deleted".to_owned(), name: "Deleted account".to_owned(), avatar_url: None }
+        Self { handle: "deleted".to_owned(), name: GONE.to_owned(), avatar_url: None }
     }
 }
 

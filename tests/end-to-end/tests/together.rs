@@ -77,6 +77,10 @@ async fn a_film_and_what_became_of_it(url: &str, api: &Api, summary: &Value) {
     let asset = assets.next().unwrap_or_else(|| panic!("the remix begins with nothing: {document}"));
     assert_eq!(stranger.get(&format!("/v1/assets/{asset}")).await.status, reqwest::StatusCode::OK);
     assert!(assets.next().is_none(), "only the published medium comes along: {document}");
+    // Its storyboard shows the film, so it can be exported as it is.
+    let size = serde_json::json!({ "width": 640, "height": 360, "fps": 24 });
+    let quote = stranger.post(&format!("{board}/export/quote"), &size).await.body;
+    assert_eq!((&quote["clips"], &quote["seconds"]), (&Value::from(1), &summary["film_seconds"]), "{quote}");
 }
 
 /// Credit burn, computed from events in the lake, equals what the ledger has spent, to the micro-credit.

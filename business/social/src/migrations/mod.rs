@@ -7,7 +7,7 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Community), Box::new(Acts)]
+        vec![Box::new(Community), Box::new(Acts), Box::new(Search)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -266,6 +266,35 @@ impl MigrationTrait for Acts {
         for statement in ACTS {
             manager.get_connection().execute_unprepared(statement).await?;
         }
+        Ok(())
+    }
+}
+
+/// What a search of several words asks of each candidate: whether it has a word, or one that begins so.
+struct Search;
+
+impl MigrationName for Search {
+    fn name(&self) -> &'static str {
+        "m0003_search"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Search {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let connection = manager.get_connection();
+        if manager.get_database_backend() == sea_orm::DatabaseBackend::Postgres {
+            // Beginnings of words are ranges of bytes, whatever language the database sorts by.
+            let sql = "ALTER TABLE social_terms ALTER COLUMN word TYPE TEXT COLLATE \"C\"";
+            connection.execute_unprepared(sql).await?;
+        }
+        connection.execute_unprepared("CREATE INDEX social_terms_of ON social_terms (post_id, word)").await?;
+        connection.execute_unprepared("DROP INDEX social_terms_post").await?;
+        // The list of an author's posts, beside those of words: the posts' own index is used by neither any more.
+        let sql = "INSERT INTO social_terms (word, post_id) SELECT '@' || author_id, id FROM social_posts
+                   WHERE state IN ('public', 'hidden')";
+        connection.execute_unprepared(sql).await?;
+        connection.execute_unprepared("DROP INDEX social_posts_author").await?;
         Ok(())
     }
 }

@@ -1,21 +1,21 @@
 //! Feeds and search: a walk of an index, and what the viewer is not to meet left out.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use backlot_business_api::PostId;
+use backlot_infrastructure_api::UserId;
 
 use super::{Service, Viewer};
 use crate::error::Error;
 use crate::limits::{EXPANSIONS_MAX, QUERY_CHARS_MAX, SCAN_CHUNK, SCAN_MAX, TAG_LIST_MAX};
 use crate::rows::{Post, Word, post_state};
-use crate::store::{self, Order, Position, Source};
+use crate::store::{Order, Position, Source, Words};
 use crate::text::{self, Search};
 
 /// Longest list of authors that is read for one page of "following".
-const FOLLOWING_CHUNK: u64 = 100;
-
-/// How much more is read of an index each time that a page is not full yet.
-const GROWTH: u64 = 4;
+const FOLLOWING_CHUNK: u64 = 128;
+/// Fewest posts that are worth another look.
+const CHUNK_MIN: u64 = 8;
 
 /// Which feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +47,10 @@ pub(crate) struct Page<T> {
     pub(crate) next: Option<String>,
 }
 
-/// Conditions beside the index that is walked; all of them are in the post's own row.
+/// Conditions beside the index that is walked; all of them are in the post's own row. A search has asked for them already.
 struct Filter {
-    author: Option<backlot_infrastructure_api::UserId>,
+    author: Option<UserId>,
     tag: Option<String>,
-    search: Option<Search>,
 }
 
 impl Filter {
@@ -59,7 +58,6 @@ impl Filter {
         post.state == post_state::PUBLIC
             && self.author.is_none_or(|author| post.author_id == author)
             && self.tag.as_ref().is_none_or(|tag| post.tags().contains(tag))
-            && self.search.as_ref().is_none_or(|search| search.finds(&store::words_of(post)))
     }
 }
 
@@ -86,20 +84,20 @@ impl Service {
             None => None,
         };
         let words = match &search {
-            Some(search) => self.driving_words(search).await?,
-            None => Vec::new(),
+            Some(search) => Some(self.words_of_search(search, tag.clone(), author).await?),
+            None => None,
         };
-        let hot = query.feed == Feed::Hot && search.is_none();
+        let hot = query.feed == Feed::Hot && words.is_none();
         let order = if hot { Order::Hot } else { Order::New };
         let after = query.before.as_deref().map(|text| position(text, order)).transpose()?;
-        let source = match (&search, query.feed, author, &tag) {
-            (Some(_), ..) => Source::Words(&words),
+        let source = match (&words, query.feed, author, &tag) {
+            (Some(words), ..) => Source::Words(words),
             (None, Feed::Following, ..) => Source::Following(viewer.user),
             (None, _, Some(author), _) => Source::Author(author),
             (None, _, None, Some(tag)) => Source::Tag(tag),
             (None, _, None, None) => Source::All,
         };
-        let filter = Filter { author, tag: tag.clone(), search };
+        let filter = Filter { author, tag: tag.clone() };
         self.walk(viewer, source, order, after, &filter, query.limit).await
     }
 
@@ -108,26 +106,22 @@ impl Service {
         viewer: &Viewer,
         source: Source<'_>,
         order: Order,
-        after: Option<Position>,
+        mut after: Option<Position>,
         filter: &Filter,
         limit: usize,
     ) -> Result<Page<Post>, Error> {
-        let selective = matches!(source, Source::Words(_))
-            || (filter.author.is_some() && !matches!(source, Source::Author(_)))
-            || (filter.tag.is_some() && !matches!(source, Source::Tag(_)));
         let most = if matches!(source, Source::Following(_)) { FOLLOWING_CHUNK } else { SCAN_CHUNK };
-        // One more than the page tells whether there is a next one. Where little fits, more is read each time.
-        let mut size = (limit as u64 + 1).min(most);
         let mut page = Page { items: Vec::new(), next: None };
-        let (mut after, mut scanned) = (after, 0);
+        // One more than the page tells whether there is a next one.
+        let mut size = few_sizes(limit as u64 + 1).min(most);
+        let (mut seen, mut scanned) = (0, 0);
         loop {
             let chunk = self.store().feed(source, order, after, size).await?;
-            let full = chunk.len() as u64 == size;
-            let authors: HashSet<_> = chunk.iter().map(|post| post.author_id).collect();
+            scanned += chunk.looked_at;
+            seen += chunk.posts.len();
+            let authors: HashSet<_> = chunk.posts.iter().map(|post| post.author_id).collect();
             let hidden = self.store().hidden_among(viewer.user, &authors).await?;
-            for post in chunk {
-                scanned += 1;
-                after = Some(Position::of(&post));
+            for post in chunk.posts {
                 if hidden.contains(&post.author_id) || !filter.takes(&post) {
                     continue;
                 }
@@ -137,34 +131,46 @@ impl Service {
                 }
                 page.items.push(post);
             }
-            if !full {
-                return Ok(page);
-            }
-            if selective {
-                size = (size * GROWTH).min(most);
-            }
+            let Some(last) = chunk.last else { return Ok(page) };
             if scanned >= SCAN_MAX {
-                page.next = after.map(|position| cursor(position, order));
+                page.next = Some(cursor(last, order));
                 return Ok(page);
             }
+            after = Some(last);
+            // As many as the missing ones take, if as few fit as until here.
+            let missing = limit + 1 - page.items.len();
+            let wanted = missing * (seen + 1) / (page.items.len() + 1);
+            size = few_sizes(wanted as u64).clamp(CHUNK_MIN, most);
         }
     }
 
-    /// The words whose posts are looked at: the rarest whole word, or what the only word may begin.
-    async fn driving_words(&self, search: &Search) -> Result<Vec<String>, Error> {
+    /// What a search asks for: it walks the posts of its rarest whole word, or of what its only word may begin.
+    async fn words_of_search(
+        &self,
+        search: &Search,
+        tag: Option<String>,
+        author: Option<UserId>,
+    ) -> Result<Words, Error> {
+        let mut words = Words { any: Vec::new(), also: Vec::new(), beginning: None, tag, author };
         if search.whole.is_empty() {
             let found = self.store().top_words(&search.beginning, EXPANSIONS_MAX).await?;
-            let mut words: Vec<String> = found.into_iter().map(|word| word.word).collect();
-            if !words.contains(&search.beginning) {
-                words.push(search.beginning.clone());
+            words.any = found.into_iter().map(|word| word.word).collect();
+            if !words.any.contains(&search.beginning) {
+                words.any.push(search.beginning.clone());
             }
             return Ok(words);
         }
-        let counts = self.store().word_counts(&search.whole).await?;
-        if counts.len() < search.whole.iter().collect::<HashSet<_>>().len() {
-            return Ok(Vec::new());
+        let whole: BTreeSet<&String> = search.whole.iter().collect();
+        let mut counts = self.store().word_counts(&search.whole).await?;
+        if counts.len() < whole.len() {
+            return Ok(words);
         }
-        Ok(counts.into_iter().min_by_key(|word| word.posts).map(|word| word.word).into_iter().collect())
+        counts.sort_by_key(|word| word.posts);
+        let mut rarest_first = counts.into_iter().map(|word| word.word);
+        words.any.extend(rarest_first.next());
+        words.also.extend(rarest_first);
+        words.beginning = Some(search.beginning.clone());
+        Ok(words)
     }
 
     /// The tags of most posts whose name begins so.
@@ -176,6 +182,11 @@ impl Service {
         }
         Ok(self.store().top_tags(&beginning, limit.unwrap_or(TAG_LIST_MAX).clamp(1, TAG_LIST_MAX)).await?)
     }
+}
+
+/// Few different sizes make few different statements, which the database plans once; what is too many is little.
+fn few_sizes(size: u64) -> u64 {
+    size.next_power_of_two()
 }
 
 /// The text of a position: the post's id, after its place where the order is "hot".

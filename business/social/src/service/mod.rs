@@ -6,6 +6,7 @@ mod feed;
 mod likes;
 mod lineage;
 mod moderation;
+mod named;
 mod notifications;
 mod posts;
 mod profiles;

@@ -7,7 +7,7 @@ use backlot_foundation_db::{DbError, WriteTx};
 use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::UserId;
 
-use super::{Store, column, execute, places};
+use super::{Store, column, execute, list};
 
 impl Store {
     /// Those of `posts` that the viewer likes.
@@ -19,11 +19,9 @@ impl Store {
         if posts.is_empty() {
             return Ok(HashSet::new());
         }
-        let sql = format!(
-            "SELECT post_id FROM social_likes WHERE user_id = $1 AND post_id IN ({})",
-            places(2, posts.len())
-        );
-        let values = std::iter::once(viewer.into()).chain(posts.iter().map(|&post| post.into())).collect();
+        let (places, mut values) = list(2, posts.iter().copied());
+        let sql = format!("SELECT post_id FROM social_likes WHERE user_id = $1 AND post_id IN ({places})");
+        values.insert(0, viewer.into());
         let rows = self.rows(&sql, values).await?;
         Ok(column(&rows, "post_id")?.into_iter().collect())
     }

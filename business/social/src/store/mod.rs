@@ -26,12 +26,12 @@ pub(crate) use cases::{
 pub(crate) use comments::{
     insert as insert_comment, remove as remove_comment, set_state as set_comment_state,
 };
-pub(crate) use feeds::{Order, Position, Source};
+pub(crate) use feeds::{Order, Position, Source, Words};
 pub(crate) use likes::{like, unlike};
 pub(crate) use notifications::{Notice, forget as forget_notifications, forget_rates, mark_read, notify};
 pub(crate) use posts::{
     Counter, Edit, Inserted, Key, bump, edit as edit_post, insert as insert_post, lock as lock_post, put_off,
-    set_state as set_post_state, told, words_of,
+    set_state as set_post_state, told,
 };
 pub(crate) use profiles::{NewProfile, Saved, of as profile_of, save as save_profile};
 pub(crate) use relations::{Hiding, Standing, follow, hidden_count, hide, is_apart, unfollow, unhide};
@@ -106,9 +106,15 @@ async fn find<T: FromQueryResult>(tx: &WriteTx, sql: &str, values: Vec<Value>) -
     Ok(T::find_by_statement(statement).one(&**tx).await?)
 }
 
-/// `$n, $n+1, …` for a list of values.
-fn places(first: usize, count: usize) -> String {
-    (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+/// The places `$first, …` of a list, and its values. The last value is repeated until their number is a power of two:
+/// so lists of all lengths make few different statements, and a statement that was seen before is not planned again.
+fn list<T: Into<Value>>(first: usize, items: impl IntoIterator<Item = T>) -> (String, Vec<Value>) {
+    let mut values: Vec<Value> = items.into_iter().map(Into::into).collect();
+    if let Some(last) = values.last().cloned() {
+        values.resize(values.len().next_power_of_two(), last);
+    }
+    let places = (first..first + values.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    (places, values)
 }
 
 fn column<T: sea_orm::TryGetable>(rows: &[QueryResult], name: &str) -> Result<Vec<T>, DbError> {

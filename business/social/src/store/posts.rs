@@ -8,7 +8,7 @@ use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::UserId;
 use sea_orm::{DatabaseBackend, DbErr, Value};
 
-use super::{Store, execute, find, places, profiles, query};
+use super::{Store, execute, find, list, profiles, query};
 use crate::hot::hot;
 use crate::rows::{Post, Word, post_state};
 use crate::text;
@@ -87,9 +87,9 @@ impl Store {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let sql =
-            format!("SELECT {} FROM social_posts p WHERE p.id IN ({})", Post::COLUMNS, places(1, ids.len()));
-        let posts: Vec<Post> = self.all(&sql, ids.iter().map(|&id| id.into()).collect()).await?;
+        let (places, values) = list(1, ids.iter().copied());
+        let sql = format!("SELECT {} FROM social_posts p WHERE p.id IN ({places})", Post::COLUMNS);
+        let posts: Vec<Post> = self.all(&sql, values).await?;
         Ok(posts.into_iter().map(|post| (post.id, post)).collect())
     }
 
@@ -140,8 +140,7 @@ impl Store {
     }
 
     async fn words_beginning(&self, kind: &str, beginning: &str, limit: u64) -> Result<Vec<Word>, DbError> {
-        // No text begins with U+10FFFF, so this is the end of the range.
-        let end = format!("{beginning}\u{10ffff}");
+        let end = end_of(beginning);
         let sql = format!(
             "SELECT word, posts FROM social_words WHERE kind = $1 AND word >= $2 AND word < $3 AND posts > 0
              ORDER BY posts DESC, word LIMIT {limit}"
@@ -151,12 +150,22 @@ impl Store {
 
     /// How many posts have each of these words; a word that none has is missing.
     pub(crate) async fn word_counts(&self, words: &[String]) -> Result<Vec<Word>, DbError> {
+        let (places, values) = list(1, words.iter().map(String::as_str));
         let sql = format!(
-            "SELECT word, posts FROM social_words WHERE kind = 'word' AND posts > 0 AND word IN ({})",
-            places(1, words.len())
+            "SELECT word, posts FROM social_words WHERE kind = 'word' AND posts > 0 AND word IN ({places})"
         );
-        self.all(&sql, words.iter().map(|word| word.as_str().into()).collect()).await
+        self.all(&sql, values).await
     }
+}
+
+/// The word under which an author's posts are listed; no text has it.
+pub(super) fn author_key(author: UserId) -> String {
+    format!("@{author}")
+}
+
+/// No text begins with U+10FFFF, so this is the end of the texts that begin so.
+pub(super) fn end_of(beginning: &str) -> String {
+    format!("{beginning}\u{10ffff}")
 }
 
 fn lock_words(tx: &WriteTx, words: &'static str) -> &'static str {
@@ -331,7 +340,7 @@ pub(crate) async fn bump(
 }
 
 /// The words by which a post is found.
-pub(crate) fn words_of(post: &Post) -> BTreeSet<String> {
+fn words_of(post: &Post) -> BTreeSet<String> {
     text::words(&post.title, &post.tags(), &post.text)
 }
 
@@ -342,15 +351,12 @@ async fn index(tx: &WriteTx, post: &Post) -> Result<(), DbError> {
         execute(tx, sql, vec![tag.as_str().into(), post.id.into(), post.hot.into()]).await?;
     }
     let words = words_of(post);
-    if !words.is_empty() {
-        let rows: Vec<String> = (0..words.len()).map(|n| format!("(${}, $1)", n + 2)).collect();
-        let sql = format!(
-            "INSERT INTO social_terms (word, post_id) VALUES {} ON CONFLICT DO NOTHING",
-            rows.join(", ")
-        );
-        let values = std::iter::once(post.id.into()).chain(words.iter().map(|word| word.as_str().into()));
-        execute(tx, &sql, values.collect()).await?;
-    }
+    let rows: Vec<String> = (0..=words.len()).map(|n| format!("(${}, $1)", n + 2)).collect();
+    let sql =
+        format!("INSERT INTO social_terms (word, post_id) VALUES {} ON CONFLICT DO NOTHING", rows.join(", "));
+    let mut values: Vec<Value> = vec![post.id.into(), author_key(post.author_id).into()];
+    values.extend(words.iter().map(|word| Value::from(word.as_str())));
+    execute(tx, &sql, values).await?;
     count_words(tx, TAG, &tags).await?;
     count_words(tx, WORD, &words).await
 }

@@ -7,7 +7,7 @@ use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::{AssetId, OrganisationId, UserId};
 use sea_orm::Value;
 
-use super::{Store, execute, find, places};
+use super::{Store, execute, find, list};
 use crate::rows::Profile;
 
 /// A profile as its person wants it.
@@ -49,12 +49,9 @@ impl Store {
         if users.is_empty() {
             return Ok(HashMap::new());
         }
-        let sql = format!(
-            "SELECT {} FROM social_profiles WHERE user_id IN ({})",
-            Profile::COLUMNS,
-            places(1, users.len())
-        );
-        let found: Vec<Profile> = self.all(&sql, users.iter().map(|&user| user.into()).collect()).await?;
+        let (places, values) = list(1, users.iter().copied());
+        let sql = format!("SELECT {} FROM social_profiles WHERE user_id IN ({places})", Profile::COLUMNS);
+        let found: Vec<Profile> = self.all(&sql, values).await?;
         Ok(found.into_iter().map(|profile| (profile.user_id, profile)).collect())
     }
 

@@ -6,7 +6,7 @@ use backlot_foundation_db::{DbError, WriteTx};
 use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::UserId;
 
-use super::{Store, column, execute, places};
+use super::{Store, column, execute, list};
 
 /// Why a person does not see another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,11 +49,11 @@ impl Store {
         if authors.is_empty() {
             return Ok(HashSet::new());
         }
+        let (places, mut values) = list(2, authors.iter().copied());
         let sql = format!(
-            "SELECT DISTINCT author_id FROM social_hidden WHERE viewer_id = $1 AND author_id IN ({})",
-            places(2, authors.len())
+            "SELECT DISTINCT author_id FROM social_hidden WHERE viewer_id = $1 AND author_id IN ({places})"
         );
-        let values = std::iter::once(viewer).chain(authors.iter().copied()).map(Into::into).collect();
+        values.insert(0, viewer.into());
         let rows = self.rows(&sql, values).await?;
         Ok(column(&rows, "author_id")?.into_iter().collect())
     }

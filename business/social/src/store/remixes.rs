@@ -6,7 +6,7 @@ use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::{OrganisationId, UserId};
 use sea_orm::{DatabaseBackend, Statement, Value};
 
-use super::{Store, column, execute, places};
+use super::{Store, column, execute, list};
 use crate::rows::Remix;
 
 impl Store {
@@ -66,12 +66,11 @@ impl Store {
         if posts.is_empty() {
             return Ok(Vec::new());
         }
+        let (places, values) = list(1, posts.iter().copied());
         let sql = format!(
-            "SELECT id FROM social_posts WHERE parent_post_id IN ({}) AND state = 'public' ORDER BY id LIMIT {limit}",
-            places(1, posts.len())
+            "SELECT id FROM social_posts WHERE parent_post_id IN ({places}) AND state = 'public' ORDER BY id LIMIT {limit}"
         );
-        let rows = self.rows(&sql, posts.iter().map(|&id| id.into()).collect()).await?;
-        column(&rows, "id")
+        column(&self.rows(&sql, values).await?, "id")
     }
 }
 
