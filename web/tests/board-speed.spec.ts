@@ -1,107 +1,71 @@
 import { expect, test, type Page } from "@playwright/test";
 import { newBoard, openBoard, type Command } from "./boards";
+import { bring } from "./community";
 import { signUp } from "./studio";
+import { cost, type Cost } from "./trace";
 
 const NODES = 500;
-const FRAME_MS = 1_000 / 60;
-/** A machine without a graphics card draws in software: what we promise is that the page's own work fits in a frame. */
-const WORK_P95_MS = FRAME_MS;
+/** Processor time that the page may take of a frame of 16.7 ms and the next; a machine without a graphics card draws, too. */
+const WORK_P95_MS_MAX = 20;
+/** No single task may be longer: it would be seen as a jolt. */
+const TASK_MS_MAX = 50;
+/** What drawing anew may take in each frame of a pan, where the compositor only moves what is there; the whole window takes 4 to 7. */
+const PAN_RASTER_MS_MAX = 3;
 /** The best of three: what is measured is the app, not what else the machine does. */
 const ROUNDS_MAX = 3;
 
 /** 500 nodes in a grid, each row fed from its first, as a board that somebody has worked on for a month. */
-function many(): Command[] {
+function many(asset: string): Command[] {
   const commands: Command[] = [];
+  const made = (index: number) => index % 5 === 4 || index % 25 === 1;
   for (let index = 0; index < NODES; index += 1) {
     const at = { x: (index % 25) * 340, y: Math.floor(index / 25) * 300, w: 280, h: 190 };
-    commands.push(
-      index % 25 === 0
-        ? {
-            op: "add_node",
-            id: `n${index}`,
-            kind: "prompt",
-            ...at,
-            params: { prompt: `Row ${index / 25}: a lamp in the rain` },
-          }
-        : { op: "add_node", id: `n${index}`, kind: "tool", ...at, params: { tool: "upscale", input: { scale: 2 } } },
-    );
-    if (index % 25 > 1) commands.push({ op: "connect", from: `n${index - 1}`, to: `n${index}`, to_port: "image" });
+    const node = { op: "add_node", id: `n${index}`, ...at };
+    if (index % 25 === 0) {
+      commands.push({ ...node, kind: "prompt", params: { prompt: `Row ${index / 25}: a lamp in the rain` } });
+    } else if (made(index)) commands.push({ ...node, kind: "image", params: { asset } });
+    else commands.push({ ...node, kind: "tool", params: { tool: "upscale", input: { scale: 2 } } });
+    if (index % 25 > 1 && !made(index)) {
+      commands.push({ op: "connect", from: `n${index - 1}`, to: `n${index}`, to_port: "image" });
+    }
   }
   return commands;
 }
 
-interface Frames {
-  frames: number;
-  p50: number;
-  p95: number;
-  worst: number;
-  /** Time that the page itself needed, without waiting for the screen. */
-  work_p50: number;
-  work_p95: number;
-}
+const isWithin = (one: Cost) => one.work.p95 < WORK_P95_MS_MAX && one.task < TASK_MS_MAX;
 
-/** Frame times while something goes on: from one frame to the next, and how long the page's own work in it was. */
-async function measured(page: Page, act: () => Promise<void>): Promise<Frames> {
-  await page.evaluate(() => {
-    const times: number[] = [];
-    const works: number[] = [];
-    let on = true;
-    const channel = new MessageChannel();
-    let began = 0;
-    // A message after the frame's callbacks arrives once style, layout and paint are done.
-    channel.port1.onmessage = () => works.push(performance.now() - began);
-    requestAnimationFrame(function tick(at) {
-      times.push(at);
-      began = performance.now();
-      channel.port2.postMessage(null);
-      if (on) requestAnimationFrame(tick);
-    });
-    Object.assign(window, { stopMeasuring: () => ((on = false), { times, works }) });
-  });
-  await act();
-  const { times, works } = await page.evaluate(() =>
-    (window as unknown as { stopMeasuring: () => { times: number[]; works: number[] } }).stopMeasuring(),
-  );
-  const gaps = times
-    .slice(1)
-    .map((at, index) => at - (times[index] ?? at))
-    .sort((a, b) => a - b);
-  works.sort((a, b) => a - b);
-  const at = (all: number[], share: number) => all[Math.min(all.length - 1, Math.floor(all.length * share))] ?? 0;
-  return {
-    frames: gaps.length,
-    p50: at(gaps, 0.5),
-    p95: at(gaps, 0.95),
-    worst: gaps.at(-1) ?? 0,
-    work_p50: at(works, 0.5),
-    work_p95: at(works, 0.95),
-  };
-}
-
-/** Measures until it was within the bound once, and says each. */
-async function best(page: Page, what: string, act: () => Promise<void>): Promise<Frames> {
-  let shortest: Frames | null = null;
+/** Measures until it was within the bounds once, and says each. */
+async function best(page: Page, what: string, act: () => Promise<void>): Promise<Cost> {
+  let least: Cost | null = null;
   for (let round = 0; round < ROUNDS_MAX; round += 1) {
-    const one = await measured(page, act);
+    const one = await cost(page, act);
     console.log(said(what, one));
-    if (!shortest || one.work_p95 < shortest.work_p95) shortest = one;
-    if (shortest.work_p95 < WORK_P95_MS) break;
+    if (!least || isWithin(one) || one.work.p95 < least.work.p95) least = one;
+    if (isWithin(one)) break;
   }
-  if (!shortest) throw new Error("nothing was measured");
-  return shortest;
+  if (!least) throw new Error("nothing was measured");
+  return least;
 }
 
-const said = (what: string, one: Frames) =>
-  `${what}: ${one.frames} frames, p50 ${one.p50.toFixed(1)} ms, p95 ${one.p95.toFixed(1)} ms, worst ${one.worst.toFixed(1)} ms; ` +
-  `the page's own work p50 ${one.work_p50.toFixed(1)} ms, p95 ${one.work_p95.toFixed(1)} ms`;
+const ms = (value: number) => value.toFixed(1);
+const said = (what: string, { frames, gap, work, task, raster }: Cost) =>
+  `${what}: ${frames} frames; processor time of the page p50 ${ms(work.p50)}, p95 ${ms(work.p95)}, longest task ${ms(task)} ms, ` +
+  `drawing ${ms(raster)} ms a frame; on the clock p50 ${ms(gap.p50)}, p95 ${ms(gap.p95)}, worst ${ms(gap.worst)} ms`;
+
+/** Until the gesture's end is worked off: the board is sharp again, and what is in sight has its words. */
+async function atRest(page: Page) {
+  await expect(page.getByRole("region", { name: "Canvas" })).not.toHaveAttribute("data-moving");
+}
 
 test("a board of 500 nodes stays quick", async ({ page }) => {
   await signUp(page);
-  const id = await newBoard(page, "Five hundred", many());
+  const id = await newBoard(page, "Five hundred", many(await bring(page)));
   const began = Date.now();
   await openBoard(page, id, "canvas");
   await expect(page.locator(".react-flow__node").first()).toBeVisible();
   console.log(`opened in ${Date.now() - began} ms`);
+  const edges = many("").filter((one) => one.op === "connect").length;
+  await expect(page.locator(".react-flow__edge")).toHaveCount(edges);
   const box = await page.getByRole("region", { name: "Canvas" }).boundingBox();
   if (!box) throw new Error("the canvas has no size");
   const middle = { x: box.x + box.width / 2, y: box.y + box.height / 2 };
@@ -112,11 +76,13 @@ test("a board of 500 nodes stays quick", async ({ page }) => {
   });
 
   await page.keyboard.press("0");
-  await page.waitForTimeout(400);
+  await expect(page.getByRole("group", { name: "Zoom" })).toContainText("100 %");
+  await atRest(page);
   const near = await best(page, "pan at full size", async () => {
     for (let step = 0; step < 90; step += 1) await page.mouse.wheel(24, 10);
   });
 
+  await atRest(page);
   const zoom = await best(page, "zoom out and in", async () => {
     await page.keyboard.down("Control");
     for (let step = 0; step < 60; step += 1) await page.mouse.wheel(0, step < 30 ? 24 : -24);
@@ -125,9 +91,16 @@ test("a board of 500 nodes stays quick", async ({ page }) => {
 
   // All of it in sight, then full size: a node is under the middle of the window.
   await page.keyboard.press("1");
-  await page.waitForTimeout(400);
+  await expect(page.getByRole("group", { name: "Zoom" })).not.toContainText("100 %");
+  await atRest(page);
+  const through = await best(page, "from all in sight to full size and back", async () => {
+    await page.keyboard.down("Control");
+    for (let step = 0; step < 80; step += 1) await page.mouse.wheel(0, step < 40 ? -24 : 24);
+    await page.keyboard.up("Control");
+  });
   await page.keyboard.press("0");
-  await page.waitForTimeout(400);
+  await expect(page.getByRole("group", { name: "Zoom" })).toContainText("100 %");
+  await atRest(page);
   const drag = await best(page, "drag one of 500", async () => {
     const target = page.locator(".react-flow__node-tool").first();
     const place = await target.boundingBox();
@@ -137,5 +110,10 @@ test("a board of 500 nodes stays quick", async ({ page }) => {
     for (let step = 0; step < 60; step += 1) await page.mouse.move(place.x + 60 + step * 3, place.y + 60 + step * 2);
     await page.mouse.up();
   });
-  for (const one of [far, near, zoom, drag]) expect.soft(one.work_p95).toBeLessThan(WORK_P95_MS);
+  await expect(page.locator(".react-flow__edge")).toHaveCount(edges);
+  for (const one of [far, near, zoom, through, drag]) {
+    expect.soft(one.work.p95).toBeLessThan(WORK_P95_MS_MAX);
+    expect.soft(one.task).toBeLessThan(TASK_MS_MAX);
+  }
+  for (const one of [far, near]) expect.soft(one.raster).toBeLessThan(PAN_RASTER_MS_MAX);
 });

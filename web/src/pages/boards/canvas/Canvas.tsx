@@ -1,7 +1,5 @@
 import "@xyflow/react/dist/base.css";
 import {
-  Background,
-  BackgroundVariant,
   ReactFlow,
   ReactFlowProvider,
   SelectionMode,
@@ -17,25 +15,23 @@ import { DropAnywhere } from "../../studio/DropAnywhere";
 import { useNodes, useOpen, useSelected } from "../context";
 import { inputsOf, landing, OUT, refusal, type Media } from "../doc/ports";
 import { AddPalette, type AddAt } from "./AddPalette";
-import { ArrivingCards, Cursors } from "./overlays";
+import { ArrivingCards, Cursors, Ground } from "./overlays";
 import { Dock } from "./Dock";
-import { FarProvider } from "./far";
+import { DetailProvider } from "./detail";
 import { NODE_TYPES } from "./nodes";
 import type { FlowEdge, FlowNode } from "./flow";
 import { useCanvasKeys } from "./useCanvasKeys";
+import { useDetails } from "./useDetails";
 import { useFlow } from "./useFlow";
 import { useGroupDrag } from "./useGroupDrag";
 import css from "./canvas.module.css";
 
 const ZOOM_MIN = 0.05;
 const ZOOM_MAX = 3;
-/** Below this, words cannot be read: the nodes are their pictures only, and the dots would be a fog. */
-const ZOOM_FAR = 0.4;
-/** From afar nearly all is in sight: up to so many nodes, asking in every frame which are costs more than drawing them. */
-const FAR_NODES_MAX = 2_000;
+/** Up to so many nodes, all are on the page: asking in every frame which are in sight costs more than having them. */
+const NODES_ALL_MAX = 2_000;
 const FIT = { padding: 0.15, maxZoom: 1 } as const;
 const SNAP_PX = 30;
-const GRID_PX = 24;
 
 export default function Canvas() {
   return (
@@ -54,7 +50,7 @@ function Flow() {
   const [adding, setAdding] = useState<AddAt | null>(null);
   const pointer = usePointer(frame);
   const { valid, connect, dropped } = useConnecting(setAdding);
-  const [far, setFar] = useState(false);
+  const detail = useDetails(frame);
   const coarse = matchMedia("(pointer: coarse)").matches;
   useFirstFit();
   useReveal(frame);
@@ -74,15 +70,8 @@ function Flow() {
         if (canEdit) bring([...files], view.screenToFlowPosition(pointer.current.screen));
       }}
     >
-      <div
-        ref={frame}
-        className={css.canvas}
-        data-far={far || undefined}
-        onDoubleClick={addAt}
-        role="region"
-        aria-label="Canvas"
-      >
-        <FarProvider value={far}>
+      <div ref={frame} className={css.canvas} onDoubleClick={addAt} role="region" aria-label="Canvas">
+        <DetailProvider value={detail}>
           <ReactFlow<FlowNode, FlowEdge>
             nodes={flow.nodes}
             edges={flow.edges}
@@ -95,8 +84,7 @@ function Flow() {
             onConnect={connect}
             onConnectEnd={dropped}
             isValidConnection={valid}
-            onMove={(_event, { zoom }) => setFar(zoom < ZOOM_FAR)}
-            onlyRenderVisibleElements={!far || flow.nodes.length > FAR_NODES_MAX}
+            onlyRenderVisibleElements={flow.nodes.length > NODES_ALL_MAX}
             minZoom={ZOOM_MIN}
             maxZoom={ZOOM_MAX}
             connectionRadius={SNAP_PX}
@@ -114,13 +102,13 @@ function Flow() {
             elevateNodesOnSelect={false}
             proOptions={{ hideAttribution: true }}
           >
-            {!far && <Background variant={BackgroundVariant.Dots} gap={GRID_PX} size={1.5} color="var(--dots)" />}
             <ViewportPortal>
+              <Ground />
               <ArrivingCards arriving={arriving} />
               <Cursors />
             </ViewportPortal>
           </ReactFlow>
-        </FarProvider>
+        </DetailProvider>
         {canEdit && <Dock onAdd={setAdding} />}
         <EmptyCanvas />
         {adding && (

@@ -62,6 +62,9 @@ export function toFlowNodes(
   return next;
 }
 
+/** Without a transform of its own: five hundred of those would be worked through in every frame in which the board moves. */
+export const placed = ({ x, y }: { x: number; y: number }) => ({ transform: "none", left: x, top: y });
+
 function flowNode(node: BoardNode, tool: Tool | undefined, selected: boolean): FlowNode {
   const title = nodeTitle(node, tool);
   return {
@@ -76,6 +79,7 @@ function flowNode(node: BoardNode, tool: Tool | undefined, selected: boolean): F
     selected,
     ariaLabel: title,
     data: DATA,
+    style: placed(node),
   };
 }
 

@@ -8,25 +8,27 @@ import type { NodeFacts } from "../doc/facts";
 import { hasOutput, inputsOf, mediaWord, OUT, type Port } from "../doc/ports";
 import { NODE_PX_MIN, type BoardNode, type NodeKind } from "../doc/types";
 import { KIND_ICONS, nodeTitle, workWords } from "../words";
-import { useFar } from "./far";
-import { PORT_STEP_PX, PORT_TOP_PX, type FlowNode } from "./flow";
+import { useDetail } from "./detail";
+import { handlesOf, PORT_STEP_PX, PORT_TOP_PX, type FlowNode } from "./flow";
 import { NodeText } from "./NodeText";
 import css from "./nodes.module.css";
 
-/** From afar a node is its picture, or a plain shape: five hundred of them are drawn in every frame of a pan. */
+/** From afar, or out of sight, a node is its picture, or a plain shape: five hundred of them are on the page. */
 const BoardNodeView = memo(function BoardNodeView(props: NodeProps<FlowNode>) {
-  return useFar() ? <FarNode {...props} /> : <NearNode {...props} />;
+  return useDetail(props.id) ? <NearNode {...props} /> : <FarNode {...props} />;
 });
 
 function FarNode({ id, selected }: NodeProps<FlowNode>) {
   const node = useNode(id);
   const { asset, makes, work } = useFacts(id);
   const { previewUrl } = useMedia();
+  const { facts } = useOpen();
   const peer = usePeerAt(id);
   if (!node) return null;
   return (
     <div
       className={css.node}
+      data-far
       data-kind={node.kind}
       data-selected={selected || undefined}
       data-work={work}
@@ -43,6 +45,16 @@ function FarNode({ id, selected }: NodeProps<FlowNode>) {
           decoding="async"
         />
       )}
+      {handlesOf(node, facts.tool(node)).map(({ id: port, type, position, x, y, width, height }) => (
+        // React Flow measures where the edges begin and end: without a place to measure it would draw none.
+        <i
+          key={port}
+          className={`${type} ${css.farPort}`}
+          data-handleid={port}
+          data-handlepos={position}
+          style={{ left: x, top: y, width, height }}
+        />
+      ))}
     </div>
   );
 }

@@ -1,10 +1,57 @@
 import { useStore } from "@xyflow/react";
-import { memo } from "react";
+import { memo, useCallback, useMemo } from "react";
 import { Button } from "../../../ui";
-import { usePeers } from "../context";
+import { useNodes, usePeers } from "../context";
 import type { Peer } from "../doc/peers";
+import type { BoardNode } from "../doc/types";
 import type { Arriving } from "../useBring";
+import { ZOOM_FAR } from "./detail";
 import css from "./canvas.module.css";
+
+const GRID_PX = 24;
+/** The ground reaches so many windows around the board, and is put anew once one comes near its end. */
+const GROUND_WINDOWS = 2;
+
+/**
+ * The board's ground with its dots. It lies under all nodes and moves with them: the compositor makes one layer of a
+ * board only where something fills the room between its nodes.
+ */
+export function Ground() {
+  const nodes = useNodes();
+  const box = useMemo(() => boundsOf(nodes), [nodes]);
+  const dotted = useStore(({ transform }) => transform[2] >= ZOOM_FAR);
+  const window = useStore(
+    useCallback(({ transform: [x, y, zoom], width, height }) => {
+      const step = 2 ** Math.ceil(Math.log2(Math.max(width, height, 1) / zoom));
+      const [left, top] = [Math.floor(-x / zoom / step), Math.floor(-y / zoom / step)];
+      return `${left * step} ${top * step} ${step}`;
+    }, []),
+  );
+  const [x = 0, y = 0, step = 0] = window.split(" ").map(Number);
+  const left = down(Math.min(x - step * GROUND_WINDOWS, box.left));
+  const top = down(Math.min(y - step * GROUND_WINDOWS, box.top));
+  const right = Math.max(x + step * (GROUND_WINDOWS + 1), box.right);
+  const bottom = Math.max(y + step * (GROUND_WINDOWS + 1), box.bottom);
+  return (
+    <div
+      className={css.ground}
+      data-dotted={dotted || undefined}
+      style={{ left, top, width: right - left, height: bottom - top, backgroundSize: `${GRID_PX}px ${GRID_PX}px` }}
+    />
+  );
+}
+const down = (at: number) => Math.floor(at / GRID_PX) * GRID_PX;
+
+function boundsOf(nodes: readonly BoardNode[]) {
+  const box = { left: 0, top: 0, right: 0, bottom: 0 };
+  for (const { x, y, w, h } of nodes) {
+    box.left = Math.min(box.left, x);
+    box.top = Math.min(box.top, y);
+    box.right = Math.max(box.right, x + w);
+    box.bottom = Math.max(box.bottom, y + h);
+  }
+  return box;
+}
 
 /** The others' pointers, at one size however far one has zoomed. */
 export function Cursors() {

@@ -1,7 +1,7 @@
 import { applyNodeChanges, type EdgeChange, type NodeChange } from "@xyflow/react";
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { useEdges, useNodes, useOpen, useSelected } from "../context";
-import { toFlowEdges, toFlowNodes, type FlowEdge, type FlowNode } from "./flow";
+import { placed, toFlowEdges, toFlowNodes, type FlowEdge, type FlowNode } from "./flow";
 
 /** How often the others see a node move while it is dragged. */
 const SHOW_DRAG_MS = 50;
@@ -28,7 +28,7 @@ export function useFlow() {
     const moving = new Map(dragged.map((node) => [node.id, node]));
     return [...nodeCache.current.values()].map(({ flow }) => {
       const drawn = moving.get(flow.id);
-      return drawn ? { ...flow, position: drawn.position, dragging: true } : flow;
+      return drawn ? { ...flow, position: drawn.position, style: placed(drawn.position), dragging: true } : flow;
     });
   }, [nodes, facts, chosen, dragged, told]);
   const flowEdges = useMemo(() => {
