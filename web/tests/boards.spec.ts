@@ -1,6 +1,7 @@
 import AxeBuilder from "@axe-core/playwright";
 import { expect, test, type Browser, type Page } from "@playwright/test";
 import { addTool, bringToBoard, newBoard, node, openBoard, sameOrigin } from "./boards";
+import { slowness } from "./machine";
 import { signUp } from "./studio";
 
 const TAKE_MS = 90_000;
@@ -176,9 +177,11 @@ test("two people edit one board", async ({ browser }) => {
 
   await test.step("both write in one prompt", async () => {
     await node(ada, "a lamp").dblclick();
+    await expect(ada.locator("textarea").first()).toBeFocused();
     await ada.keyboard.press("End");
     await ada.keyboard.type(" in the rain");
     await node(ben, "a lamp").dblclick();
+    await expect(ben.locator("textarea").first()).toBeFocused();
     await ben.keyboard.press("Home");
     await ben.keyboard.type("tall ");
     for (const page of [ada, ben]) {
@@ -223,7 +226,7 @@ test("two people edit one board", async ({ browser }) => {
     }
     times.sort((a, b) => a - b);
     console.log(`from one browser's key to the other's page: p50 ${times[10]} ms, worst ${times.at(-1)} ms`);
-    expect(times[10]).toBeLessThan(250);
+    expect((times[10] ?? Infinity) / slowness()).toBeLessThan(250);
   });
 });
 
@@ -307,7 +310,8 @@ test("on a phone the storyboard comes first", async ({ browser }) => {
 test("a board that is not there, or another's, says so", async ({ page }) => {
   await signUp(page);
   await page.goto("/boards/01935f2e-7c1a-7c3b-9b7e-2f6f0c9b51aa");
-  await expect(page.getByRole("alert")).toBeVisible();
+  await expect(page.getByRole("heading", { name: "There is no such board for you" })).toBeVisible();
+  await expect(page.getByRole("link", { name: "board_unknown" })).toBeVisible();
   await page.getByRole("link", { name: "All boards" }).click();
   await expect(page).toHaveURL(/\/boards$/);
 });
@@ -327,15 +331,7 @@ for (const theme of ["dark", "light"]) {
     await page.emulateMedia({ reducedMotion: "reduce" });
     await page.addInitScript((name) => localStorage.setItem("backlot.theme", name), theme);
     await signUp(page);
-    const check = async (what: string) => {
-      const { violations } = await new AxeBuilder({ page }).analyze();
-      expect
-        .soft(
-          violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.target.join(" ")).join(" | ")}`),
-          what,
-        )
-        .toEqual([]);
-    };
+    const check = (what: string) => expectAccessible(page, what);
     await page.goto("/boards");
     await expect(page.getByRole("heading", { name: "From one photograph to a film" })).toBeVisible();
     await check("no boards");
@@ -379,12 +375,55 @@ for (const theme of ["dark", "light"]) {
   });
 }
 
+for (const theme of ["dark", "light"]) {
+  test(`axe finds nothing on boards on a phone, ${theme}`, async ({ page }) => {
+    await page.setViewportSize({ width: 390, height: 844 });
+    await page.emulateMedia({ reducedMotion: "reduce" });
+    await page.addInitScript((name) => localStorage.setItem("backlot.theme", name), theme);
+    await signUp(page);
+    const check = (what: string) => expectAccessible(page, what);
+    const id = await newBoard(page, "A very long name of a board that nobody can say in one breath, and more", [
+      { op: "add_node", id: "p", kind: "prompt", x: 0, y: 400, params: { prompt: "a lamp" } },
+      { op: "add_node", id: "t", kind: "tool", x: 0, y: 0, w: 280, h: 190, params: { tool: "animate", input: {} } },
+    ]);
+    await page.goto("/boards");
+    await expect(page.getByRole("link", { name: /A very long name/ })).toBeVisible();
+    await check("boards");
+    await openBoard(page, id, "canvas");
+    await bringToBoard(page);
+    await check("a picture is chosen");
+    await page.keyboard.press("Escape");
+    await openBoard(page, id, "storyboard");
+    await page.getByRole("button", { name: "Put rocket.jpg in the film" }).click();
+    await check("storyboard");
+    await page.getByRole("button", { name: "Timeline" }).click();
+    await expect(page.getByRole("button", { name: /^Clip 1/ })).toBeVisible();
+    await check("timeline");
+    for (const name of ["Share", "Film"]) {
+      await page.getByRole("button", { name, exact: true }).click();
+      await expect(page.getByRole("dialog")).toBeVisible();
+      await check(name);
+      await page.keyboard.press("Escape");
+    }
+    await page.getByRole("button", { name: "Comments" }).click();
+    await expect(page.getByText(/Nobody said anything/)).toBeVisible();
+    await check("comments");
+  });
+}
+
+async function expectAccessible(page: Page, what: string) {
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  const found = violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.target.join(" ")).join(" | ")}`);
+  expect.soft(found, what).toEqual([]);
+}
+
 test("a board's page is there within a second", async ({ page }) => {
   await signUp(page);
   const id = await newBoard(page, "Quick", [
     { op: "add_node", id: "p", kind: "prompt", x: 0, y: 0, params: { prompt: "a lamp" } },
   ]);
   const times: number[] = [];
+  const slower = slowness();
   for (let round = 0; round < 5; round += 1) {
     await page.goto("/studio");
     const began = Date.now();
@@ -395,6 +434,6 @@ test("a board's page is there within a second", async ({ page }) => {
   times.sort((a, b) => a - b);
   console.log(`a board is on the page after ${times[0]} ms (best of 5), ${times[2]} ms (median), worst ${times[4]} ms`);
   // The best of five: what is measured is the app, not what else the machine does.
-  expect(times[0]).toBeLessThan(1_000);
+  expect((times[0] ?? Infinity) / slower).toBeLessThan(1_000);
   expect((await page.request.get(`/v1/boards/${id}`, { headers: await sameOrigin(page) })).status()).toBe(200);
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "@playwright/test";
-import { bringPhoto, newEmail, pricedButton, signIn, signUp } from "./studio";
+import { bringPhoto, newEmail, pricedButton, signIn, signUp, STAFF } from "./studio";
 
 test("a key is shown once and works", async ({ page, playwright, baseURL }) => {
   await signUp(page);
@@ -106,11 +106,8 @@ test("billing shows the grant, and a plan waits for its invoice", async ({ page 
 });
 
 test.describe("the operator", () => {
-  const email = process.env.BACKLOT_STAFF_EMAIL ?? "demo@backlot.example";
-  const password = process.env.BACKLOT_STAFF_PASSWORD ?? "roll camera action";
-
   test("a number opens: definition, SQL, who is left out, rows", async ({ page }) => {
-    await signIn(page, email, password);
+    await signIn(page, STAFF.email, STAFF.password);
     await page.getByRole("link", { name: "Numbers", exact: true }).click();
     await page.getByRole("link", { name: /[Dd]aily active/ }).click();
     await expect(page).toHaveURL(/\/numbers\/dau/);
@@ -126,7 +123,7 @@ test.describe("the operator", () => {
   });
 
   test("the ledger adds up, and the fleet says what it holds", async ({ page }) => {
-    await signIn(page, email, password);
+    await signIn(page, STAFF.email, STAFF.password);
     await page.getByRole("link", { name: "Fleet", exact: true }).click();
     await expect(page.getByRole("region", { name: /Region/ }).first()).toBeVisible();
     await expect(page.getByText("connected", { exact: true }).first()).toBeVisible();

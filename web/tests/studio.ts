@@ -5,6 +5,12 @@ export const PHOTO = fileURLToPath(new URL("fixtures/rocket.jpg", import.meta.ur
 export const PHOTO_WIDTH = 320;
 export const PASSWORD = "a lantern in the rain";
 
+/** Who runs the studio: made by `--demo-account`. */
+export const STAFF = {
+  email: process.env.BACKLOT_STAFF_EMAIL ?? "demo@backlot.example",
+  password: process.env.BACKLOT_STAFF_PASSWORD ?? "roll camera action",
+};
+
 let people = 0;
 
 /** An address that nobody has used, in this run or before it. */

@@ -1,15 +1,13 @@
 import { expect, test, type Browser, type Page } from "@playwright/test";
 import { addTool, bringToBoard, node } from "./boards";
 import { word } from "./community";
-import { signIn, signUp } from "./studio";
+import { signIn, signUp, STAFF } from "./studio";
 import { Watch } from "./watch";
 
 const TAKE_MS = 120_000;
 /** A member whose access was taken back is out of the board within this time. */
 const CUT_OFF_MS_MAX = 1_000;
 const DECISION_MS = 20_000;
-const STAFF = process.env.BACKLOT_STAFF_EMAIL ?? "demo@backlot.example";
-const STAFF_PASSWORD = process.env.BACKLOT_STAFF_PASSWORD ?? "roll camera action";
 
 const ADA = "Ada Oyelaran";
 const LI = "Li Wenzhao";
@@ -184,7 +182,7 @@ async function report(li: Page, post: string) {
 }
 
 async function decide(staff: Page, title: string) {
-  await signIn(staff, STAFF, STAFF_PASSWORD);
+  await signIn(staff, STAFF.email, STAFF.password);
   await staff.goto("/moderation");
   await staff
     .getByRole("list", { name: "Reported" })

@@ -17,7 +17,8 @@ export function LedgerStrip() {
           <Fact good={data.balanced} yes="Sums to zero" no="Does not sum to zero" />
           <Fact good={data.chain_verified} yes="Chain verifies" no="Chain is broken" />
           <span>
-            <b>{count(data.transactions)}</b> lines, <b>{count(data.sealed_transactions)}</b> sealed
+            <b>{count(data.transactions)}</b> {data.transactions === 1 ? "line" : "lines"},{" "}
+            <b>{count(data.sealed_transactions)}</b> sealed
           </span>
           <span>
             <b>{count(data.open_holds)}</b> {data.open_holds === 1 ? "hold" : "holds"} open

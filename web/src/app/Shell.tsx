@@ -99,11 +99,7 @@ export function Shell() {
 function TabBell() {
   const unread = unreadOf(useInfiniteQuery(notificationsQuery).data);
   return (
-    <NavLink
-      to="/notifications"
-      className={css.tab}
-      aria-label={unread > 0 ? `Notifications, ${unread} unread` : "Notifications"}
-    >
+    <NavLink to="/notifications" className={css.tab} aria-label={unread > 0 ? `Notices, ${unread} unread` : "Notices"}>
       <span className={css.tabBell} data-unread={unread > 0 || undefined}>
         <Icon name="bell" size={20} />
       </span>

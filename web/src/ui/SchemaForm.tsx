@@ -1,6 +1,6 @@
 import { Fragment, useId, type ReactNode } from "react";
 import type { AssetField, Field, Option, Values } from "../lib/schema";
-import { FieldFrame, uiCss as css } from "./index";
+import { FieldFrame, Slider, uiCss as css } from "./index";
 
 const SEGMENTS_MAX = 6;
 const RATIO_PX = 12;
@@ -208,8 +208,7 @@ function NumberField({
         if (!bounded) return box;
         return (
           <span className={css.range}>
-            <input
-              type="range"
+            <Slider
               aria-label={field.label}
               min={field.min ?? 0}
               max={field.max ?? 0}

@@ -5,6 +5,7 @@ import {
   useId,
   useState,
   type ButtonHTMLAttributes,
+  type CSSProperties,
   type InputHTMLAttributes,
   type ReactNode,
   type SelectHTMLAttributes,
@@ -229,6 +230,20 @@ export function Empty({ title, children, actions }: { title: string; children: R
       <p>{children}</p>
       {actions && <div className={css.emptyActions}>{actions}</div>}
     </div>
+  );
+}
+
+/** A thin line with a thumb, filled up to it. */
+export function Slider({ className, style, ...rest }: Omit<InputHTMLAttributes<HTMLInputElement>, "type">) {
+  const [min, max] = [Number(rest.min ?? 0), Number(rest.max ?? 100)];
+  const at = max > min ? Math.min(1, Math.max(0, (Number(rest.value) - min) / (max - min))) : 0;
+  return (
+    <input
+      {...rest}
+      type="range"
+      className={[css.slider, className].filter(Boolean).join(" ")}
+      style={{ ...style, "--at": `${at * 100}%` } as CSSProperties}
+    />
   );
 }
 

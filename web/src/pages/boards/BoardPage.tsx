@@ -2,11 +2,12 @@ import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { useParams, useSearchParams } from "react-router";
 import { boardQuery, type BoardSummary } from "../../api/boards";
+import { ProblemError } from "../../api/problem";
 import { toolsQuery } from "../../api/queries";
 import type { Tool } from "../../api/types";
 import { useTitle } from "../../app/Page";
 import { useSession } from "../../app/session";
-import { ButtonLink, Loaded } from "../../ui";
+import { ButtonLink, Empty, Loaded } from "../../ui";
 import { BoardBar } from "./BoardBar";
 import { BoardNotice } from "./BoardNotice";
 import { BoardProvider, SelectedProvider, type Open, type View } from "./context";
@@ -40,18 +41,32 @@ export default function BoardPage() {
     return (
       <div className={css.lost}>
         <h1 className="sr-only">Board</h1>
-        <Loaded of={summary} waiting="Opening the board…">
-          {() => null}
-        </Loaded>
-        {Boolean(summary.error) && (
-          <p>
-            <ButtonLink to="/boards">All boards</ButtonLink>
-          </p>
+        {isGone(summary.error) ? (
+          <Empty
+            title="There is no such board for you"
+            actions={
+              <ButtonLink look="primary" to="/boards">
+                All boards
+              </ButtonLink>
+            }
+          >
+            It was deleted, or whoever owns it has not shared it with you. A link of theirs lets you in.{" "}
+            <a href={`/docs/errors/${GONE}`} target="_blank" rel="noreferrer">
+              <code>{GONE}</code>
+            </a>
+          </Empty>
+        ) : (
+          <Loaded of={summary} waiting="Opening the board…">
+            {() => null}
+          </Loaded>
         )}
       </div>
     );
   return <OpenBoard key={id} summary={summary.data} tools={tools.data ?? NO_TOOLS} />;
 }
+
+const GONE = "board_unknown";
+const isGone = (error: unknown) => error instanceof ProblemError && error.problem.code === GONE;
 
 interface Stores {
   board: Board;

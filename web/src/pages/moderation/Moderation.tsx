@@ -31,17 +31,20 @@ export default function Moderation() {
       wide
       lead={
         <>
-          <Kbd>j</Kbd> <Kbd>k</Kbd> go through it
-          {reviews ? (
-            <>
-              , <Kbd>a</Kbd> lets pass, <Kbd>x</Kbd> keeps refused
-            </>
-          ) : (
-            <>
-              , <Kbd>a</Kbd> keeps, <Kbd>x</Kbd> takes down, <Kbd>b</Kbd> bans
-            </>
-          )}
-          . Each can be undone for six seconds.
+          <span className={css.byKeys}>
+            <Kbd>j</Kbd> <Kbd>k</Kbd> go through it
+            {reviews ? (
+              <>
+                , <Kbd>a</Kbd> lets pass, <Kbd>x</Kbd> keeps refused
+              </>
+            ) : (
+              <>
+                , <Kbd>a</Kbd> keeps, <Kbd>x</Kbd> takes down, <Kbd>b</Kbd> bans
+              </>
+            )}
+            .
+          </span>{" "}
+          Each can be undone for six seconds.
         </>
       }
       actions={<Tabs reviews={reviews} />}

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { useParams, useSearchParams } from "react-router";
-import { metricQuery, metricRowsQuery } from "../../api/queries";
+import { metricQuery, metricRowsQuery, metricsQuery } from "../../api/queries";
 import type { Metric, Row } from "../../api/types";
 import { Page, Section } from "../../app/Page";
 import { TimeSeries } from "../../charts/TimeSeries";
@@ -20,12 +20,14 @@ export default function NumberPage() {
   const day = search.get("day");
   const { from, to } = useMemo(() => rangeOf(days, Date.now()), [days]);
   const metric = useQuery(metricQuery(name, from, to));
+  // What it means is known at once; computing it takes longer the more there is behind it.
+  const meaning = useQuery(metricsQuery).data?.items.find((one) => one.name === name);
   const set = (change: Record<string, string>) =>
     setSearch((old) => ({ ...Object.fromEntries(old), ...change }), { replace: true, preventScrollReset: true });
   return (
     <Page
-      title={metric.data?.definition.label ?? humanise(name)}
-      lead={metric.data?.definition.description}
+      title={metric.data?.definition.label ?? meaning?.label ?? humanise(name)}
+      lead={metric.data?.definition.description ?? meaning?.description}
       actions={
         <>
           <RangePicker days={days} onChange={(next) => set({ days: String(next) })} />

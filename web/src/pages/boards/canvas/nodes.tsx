@@ -1,5 +1,6 @@
 import { Handle, NodeResizer, Position, type NodeProps } from "@xyflow/react";
 import { memo, useState } from "react";
+import type { Tool } from "../../../api/types";
 import { credits, duration, readable } from "../../../lib/format";
 import { Icon } from "../../../ui";
 import { ToolThumb } from "../../../ui/ToolMedia";
@@ -13,6 +14,9 @@ import { handlesOf, PORT_STEP_PX, PORT_TOP_PX, type FlowNode } from "./flow";
 import { NodeText } from "./NodeText";
 import css from "./nodes.module.css";
 
+/** As much as fits in large letters. */
+const FAR_CHARS_MAX = 60;
+
 /** From afar, or out of sight, a node is its picture, or a plain shape: five hundred of them are on the page. */
 const BoardNodeView = memo(function BoardNodeView(props: NodeProps<FlowNode>) {
   return useDetail(props.id) ? <NearNode {...props} /> : <FarNode {...props} />;
@@ -25,6 +29,8 @@ function FarNode({ id, selected }: NodeProps<FlowNode>) {
   const { facts } = useOpen();
   const peer = usePeerAt(id);
   if (!node) return null;
+  const tool = facts.tool(node);
+  const picture = makes === "audio" ? null : asset;
   return (
     <div
       className={css.node}
@@ -35,17 +41,18 @@ function FarNode({ id, selected }: NodeProps<FlowNode>) {
       style={peer ? ({ "--peer": peer.color } as React.CSSProperties) : undefined}
       data-peer={peer ? true : undefined}
     >
-      {asset && makes !== "audio" && (
+      {!picture && <b className={css.farTitle}>{farTitle(node, tool)}</b>}
+      {picture && (
         <img
           className={css.farPicture}
-          src={previewUrl(asset)}
+          src={previewUrl(picture)}
           alt=""
           draggable={false}
           loading="lazy"
           decoding="async"
         />
       )}
-      {handlesOf(node, facts.tool(node)).map(({ id: port, type, position, x, y, width, height }) => (
+      {handlesOf(node, tool).map(({ id: port, type, position, x, y, width, height }) => (
         // React Flow measures where the edges begin and end: without a place to measure it would draw none.
         <i
           key={port}
@@ -57,6 +64,12 @@ function FarNode({ id, selected }: NodeProps<FlowNode>) {
       ))}
     </div>
   );
+}
+
+/** What a node without a picture is, in letters that can be read from afar. */
+function farTitle(node: BoardNode, tool: Tool | undefined): string {
+  const words = node.kind === "prompt" ? node.params.prompt : node.kind === "note" ? node.params.text : "";
+  return (typeof words === "string" && words.trim().slice(0, FAR_CHARS_MAX)) || nodeTitle(node, tool);
 }
 
 /** One component for all kinds: the label outside, the work inside, ports at the edges. */

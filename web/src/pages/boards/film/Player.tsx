@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "react";
 import { Link } from "react-router";
-import { Button, Icon, Tip } from "../../../ui";
+import { Button, ButtonLink, Icon, Slider, Tip } from "../../../ui";
 import { useMedia } from "../context";
 import { filmClock, onScreen } from "../doc/film";
 import { useBoardKeys } from "../useBoardKeys";
@@ -76,9 +76,13 @@ export function Player({
             <Sound key={frame.clip.id} frame={frame} atMs={atMs} playing={playing} muted={muted} />
           ))}
         {film.frames.length === 0 && (
-          <p className={css.nothing} onClick={(event) => event.stopPropagation()}>
-            Nothing is in the film yet.<Link to="?view=storyboard">Put takes in order on the storyboard</Link>
-          </p>
+          <div className={css.nothing} onClick={(event) => event.stopPropagation()}>
+            <h2>Nothing is in the film yet</h2>
+            <p>Its shots are put in order on the storyboard; here they are timed.</p>
+            <ButtonLink look="primary" to="?view=storyboard">
+              Put takes in order on the storyboard
+            </ButtonLink>
+          </div>
         )}
         {top && !top.asset && (
           <p className={css.nothing}>{top.node ? `${top.title} has no take yet` : "This shot was deleted"}</p>
@@ -130,8 +134,7 @@ function Scrub({ film, atMs, seek }: { film: Film; atMs: number; seek: (ms: numb
           <i key={frame.clip.id} style={{ left: `${(100 * frame.startMs) / Math.max(1, film.ms)}%` }} />
         ))}
       </span>
-      <input
-        type="range"
+      <Slider
         aria-label="Place in the film"
         aria-valuetext={`${filmClock(atMs)} of ${filmClock(film.ms)}`}
         min={0}

@@ -1,4 +1,5 @@
 import { useRef, useState } from "react";
+import { Slider } from "../../../ui";
 import { useOpen, useSelected } from "../context";
 import { FADE_MS, filmClock, trimmed } from "../doc/film";
 import { FramePicture, Player } from "../film/Player";
@@ -43,8 +44,7 @@ export default function Timeline() {
           <span>{film.frames.length > 0 && "Drag a clip to move it, its edges to trim it"}</span>
           <label>
             <span>Scale</span>
-            <input
-              type="range"
+            <Slider
               min={PX_PER_S_MIN}
               max={PX_PER_S_MAX}
               value={scale}
