@@ -164,6 +164,12 @@ impl Config {
         }
     }
 
+    /// Whether agents are started on this machine by need.
+    pub(crate) fn has_local_pools(&self) -> bool {
+        let pools = &self.inference.control.pools;
+        pools.values().any(|pool| pool.provider == backlot_inference_control::ProviderKind::Local)
+    }
+
     /// Business and agent of one process share the folder in which extensions are published.
     pub(crate) fn watch_extensions(&mut self, folder: &Path, data: &Path) {
         let extensions = &mut self.business.tools.extensions;

@@ -23,6 +23,10 @@ pub struct Config {
     pub name: String,
     /// Where it is; jobs may be bound to regions.
     pub region: String,
+    /// The pool that its machine belongs to, where it was ordered for one.
+    pub pool: String,
+    /// The id under which its machine was ordered.
+    pub machine: String,
     /// What opens the stream to control.
     pub join_token: String,
     /// The folder with a folder for each model (workers/README.md).
@@ -96,6 +100,8 @@ impl Default for Config {
             id: String::new(),
             name: "local".to_owned(),
             region: "local".to_owned(),
+            pool: String::new(),
+            machine: String::new(),
             join_token: String::new(),
             workers_dir: PathBuf::from("workers"),
             extensions_dir: PathBuf::new(),

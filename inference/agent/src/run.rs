@@ -181,6 +181,8 @@ impl<'a> Run<'a> {
             workers: self.offered.clone(),
             running: self.running(),
             spooled,
+            pool: self.agent.config.pool.clone(),
+            machine: self.agent.config.machine.clone(),
         };
         AgentMessage { message: Some(FromAgent::Hello(hello)) }
     }

@@ -2,7 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::retention::Keep;
+use std::collections::BTreeMap;
+
+use crate::{
+    limits,
+    pools::{PoolConfig, ProviderKind},
+    retention::Keep,
+};
 
 /// Configuration of control.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -19,4 +25,42 @@ pub struct Config {
     pub advertise: String,
     /// How long what is done with stays.
     pub keep: Keep,
+    /// Machines that are ordered by need, by the pool's name.
+    pub pools: BTreeMap<String, PoolConfig>,
+    /// Where agents of pools dial, `http://HOST:PORT`; with `/inference` where the process serves other systems too. Empty:
+    /// this process's own contract, which only this machine reaches.
+    pub join_url: String,
+}
+
+/// A configuration that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("inference.control.{key}: {rule}")]
+pub struct ConfigError {
+    /// The key that is wrong.
+    pub key: String,
+    /// What must hold.
+    pub rule: &'static str,
+}
+
+impl Config {
+    /// What cannot be seen from one key alone.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |key: String, rule| Err(ConfigError { key, rule });
+        if self.pools.len() > backlot_inference_scheduler::limits::POOLS_MAX {
+            return wrong("pools".to_owned(), "must be at most 48");
+        }
+        for (name, pool) in &self.pools {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+            if name.is_empty() || name.len() > limits::POOL_NAME_BYTES_MAX || !name.chars().all(plain) {
+                return wrong(format!("pools.{name}"), "a pool's name has 1 to 63 of a-z, 0-9, - and _");
+            }
+            if let Err(rule) = pool.check() {
+                return wrong(format!("pools.{name}"), rule);
+            }
+            if pool.provider == ProviderKind::Command && self.join_token.is_empty() {
+                return wrong("join_token".to_owned(), "must be set where machines come from elsewhere");
+            }
+        }
+        Ok(())
+    }
 }

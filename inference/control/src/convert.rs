@@ -298,7 +298,28 @@ pub(crate) fn fleet(fleet: &Fleet) -> v1::Fleet {
         queued: i32::try_from(queue.queued).unwrap_or(i32::MAX),
         oldest_ms: queue.oldest_ms,
     });
-    v1::Fleet { agents: agents.collect(), queues: queues.collect(), epoch: fleet.epoch }
+    let pools = fleet.pools.iter().map(|pool| v1::PoolView {
+        name: pool.name.clone(),
+        region: pool.region.clone(),
+        provider: pool.provider.clone(),
+        kind: pool.kind.clone(),
+        spot: pool.spot,
+        min: pool.min,
+        max: pool.max,
+        spares: pool.spares,
+        wanted: pool.wanted,
+        booting: pool.booting,
+        running: pool.running,
+        draining: pool.draining,
+        unknown: pool.unknown,
+        boot_ms: pool.boot_ms,
+        taken_per_hour: pool.taken_per_hour,
+        price_micro_per_hour: pool.price_micro_per_hour,
+        spent_today_micro: pool.spent_today_micro,
+        trouble: pool.trouble.clone().unwrap_or_default(),
+    });
+    let (agents, queues, pools) = (agents.collect(), queues.collect(), pools.collect());
+    v1::Fleet { agents, queues, epoch: fleet.epoch, pools }
 }
 
 // What agents say. They are ours, and they may be old or broken: everything is checked and cut.
@@ -362,6 +383,8 @@ pub(crate) fn hello(message: v1::Hello) -> Result<Hello, Error> {
         boot_id: head(&message.boot_id, limits::NAME_CHARS_MAX),
         name: head(&message.name, limits::NAME_CHARS_MAX),
         region: head(&message.region, limits::NAME_CHARS_MAX),
+        pool: head(&message.pool, limits::NAME_CHARS_MAX),
+        machine: head(&message.machine, limits::NAME_CHARS_MAX),
         workers,
         running: all_running(message.running)?,
         spooled: message.spooled.into_iter().map(report).collect::<Result<_, _>>()?,

@@ -47,6 +47,37 @@ pub const PRUNE_EVERY_MS: u64 = 60 * 60 * 1000;
 /// Rows that one transaction forgets.
 pub const PRUNE_ROWS_MAX: u32 = 500;
 
+/// Bytes of a pool's name.
+pub const POOL_NAME_BYTES_MAX: usize = 63;
+/// Machines of one pool.
+pub const POOL_MACHINES_MAX: usize = 2_000;
+/// What an hour of a machine may cost, micro-dollars: ten thousand dollars, so that sums stay in range.
+pub const PRICE_MICRO_PER_HOUR_MAX: i64 = 10_000_000_000;
+/// Bytes that a provider's program may answer, and complain.
+pub const PROVIDER_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// Machines that one list may name.
+pub const LISTED_MAX: usize = 10_000;
+/// Characters of what is kept of a failed call.
+pub const MACHINE_MESSAGE_CHARS_MAX: usize = 500;
+/// Calls of providers that run at once, lists not counted.
+pub const PROVIDER_CALLS_MAX: usize = 8;
+/// Pause after a first failed call, milliseconds; it doubles with each further one.
+pub const PROVIDER_PAUSE_MS: u64 = 1_000;
+/// The longest pause after failed calls, milliseconds.
+pub const PROVIDER_PAUSE_MS_MAX: u64 = 60_000;
+/// How often the carrier looks where nothing wakes it, milliseconds.
+pub const CARRIER_LOOK_MS: u64 = 1_000;
+/// Lists in a row that must miss a machine before it counts as gone: one may be from before it was made.
+pub const MISSING_LISTS: u32 = 2;
+/// A machine that was taken away and is listed this long afterwards is taken away again, milliseconds.
+pub const GONE_GRACE_MS: i64 = 60_000;
+/// How long machines that are gone stay in memory: what a day cost is told until it is over, milliseconds.
+pub const GONE_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
+/// How long a local agent that is told to end may finish what it runs, milliseconds.
+pub const LOCAL_DRAIN_MS: u64 = 15_000;
+/// How long a killed process may take to vanish, milliseconds.
+pub const LOCAL_KILL_MS: u64 = 5_000;
+
 /// Commands that wait for the driver.
 pub const COMMANDS_WAITING_MAX: usize = 1_024;
 /// Commands that one commit carries.

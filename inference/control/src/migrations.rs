@@ -7,7 +7,13 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Jobs), Box::new(Retention), Box::new(ModelOwners), Box::new(LeaderAddress)]
+        vec![
+            Box::new(Jobs),
+            Box::new(Retention),
+            Box::new(ModelOwners),
+            Box::new(LeaderAddress),
+            Box::new(Machines),
+        ]
     }
 
     fn migration_table_name() -> DynIden {
@@ -128,6 +134,33 @@ impl MigrationTrait for LeaderAddress {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let sql = "ALTER TABLE leader ADD COLUMN address TEXT NOT NULL DEFAULT ''";
         manager.get_connection().execute_unprepared(sql).await?;
+        Ok(())
+    }
+}
+
+struct Machines;
+
+impl MigrationName for Machines {
+    fn name(&self) -> &'static str {
+        "m0005_machines"
+    }
+}
+
+const MACHINES: &[&str] = &[
+    "CREATE TABLE machines (
+        id TEXT PRIMARY KEY, pool TEXT NOT NULL, agent TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
+        message TEXT NOT NULL, epoch BIGINT NOT NULL, workers BIGINT NOT NULL, price_micro_per_hour BIGINT NOT NULL,
+        ordered_at BIGINT NOT NULL, created_at BIGINT, joined_at BIGINT, leaving_at BIGINT, gone_at BIGINT)",
+    "CREATE INDEX machines_live ON machines (pool) WHERE gone_at IS NULL",
+    "CREATE INDEX machines_gone ON machines (gone_at) WHERE gone_at IS NOT NULL",
+];
+
+#[async_trait::async_trait]
+impl MigrationTrait for Machines {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for statement in MACHINES {
+            manager.get_connection().execute_unprepared(statement).await?;
+        }
         Ok(())
     }
 }

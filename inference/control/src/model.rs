@@ -447,6 +447,8 @@ pub struct Fleet {
     pub agents: Vec<AgentView>,
     /// What waits, by tenant and model.
     pub queues: Vec<QueueView>,
+    /// Where machines come from.
+    pub pools: Vec<PoolView>,
     /// Epoch of the driver.
     pub epoch: i64,
 }
@@ -510,4 +512,45 @@ pub struct QueueView {
     pub queued: u32,
     /// How long the oldest has waited, milliseconds.
     pub oldest_ms: i64,
+}
+
+/// A pool: machines that are ordered by need.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PoolView {
+    /// Its name.
+    pub name: String,
+    /// Region of its machines.
+    pub region: String,
+    /// What carries its orders out: `local` or `command`.
+    pub provider: String,
+    /// What is ordered, in the provider's words.
+    pub kind: String,
+    /// Whether a machine may be taken away at any time.
+    pub spot: bool,
+    /// Machines that it always has.
+    pub min: u32,
+    /// Machines that it may have.
+    pub max: u32,
+    /// Machines that stand warm beside those that are needed.
+    pub spares: u32,
+    /// Machines that are needed now, those that boot counted.
+    pub wanted: u32,
+    /// Machines that were ordered and have not joined.
+    pub booting: u32,
+    /// Machines that work.
+    pub running: u32,
+    /// Machines that finish what they run, and those that are being taken away.
+    pub draining: u32,
+    /// Machines that the provider lists and nobody here ordered.
+    pub unknown: u32,
+    /// From an order to the agent's first message, milliseconds, as measured.
+    pub boot_ms: i64,
+    /// How often a machine is taken away, by the hour, as measured.
+    pub taken_per_hour: f64,
+    /// What an hour of a machine costs, millionths of a US dollar; only for systems and staff.
+    pub price_micro_per_hour: Option<i64>,
+    /// What its machines cost since midnight (UTC), millionths of a US dollar; only for systems and staff.
+    pub spent_today_micro: Option<i64>,
+    /// What its provider could not do last; only for systems and staff.
+    pub trouble: Option<String>,
 }

@@ -46,6 +46,8 @@ pub struct Forgotten {
     pub jobs: u64,
     /// Idempotency keys.
     pub keys: u64,
+    /// Machines of pools that are gone for as long as jobs are kept.
+    pub machines: u64,
 }
 
 pub(crate) fn spawn(service: &Service, tasks: &Tasks) {
@@ -79,6 +81,7 @@ impl Inner {
             jobs: self.all(Old::Jobs, before(keep.jobs_days)).await?,
             inputs: self.all(Old::Inputs, before(keep.inputs_days)).await?,
             keys: self.all(Old::Keys, before(keep.keys_days)).await?,
+            machines: self.all(Old::Machines, before(keep.jobs_days.max(1))).await?,
         })
     }
 
@@ -90,6 +93,7 @@ impl Inner {
             let found = match what {
                 Old::Jobs => store::delete_jobs(&tx, before, limits::PRUNE_ROWS_MAX).await?,
                 Old::Inputs => store::clear_inputs(&tx, before, limits::PRUNE_ROWS_MAX).await?,
+                Old::Machines => store::delete_machines(&tx, before, limits::PRUNE_ROWS_MAX).await?,
                 Old::Keys => store::purge_keys(&tx, before, limits::PRUNE_ROWS_MAX).await?,
             };
             tx.commit().await?;
@@ -106,4 +110,5 @@ enum Old {
     Jobs,
     Inputs,
     Keys,
+    Machines,
 }

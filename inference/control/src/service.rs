@@ -30,6 +30,7 @@ use crate::{
     error::Error,
     input, limits,
     model::{EstimateView, Fleet, Job, JobState, Model, ModelSpec, Target, Tenant, Tier},
+    pools::Launch,
     relay::{self, Relay},
     shared::{ModelEntry, Shared},
     store,
@@ -122,6 +123,7 @@ pub(crate) struct Inner {
     pub(crate) db: Db,
     pub(crate) clock: SharedClock,
     pub(crate) config: Config,
+    pub(crate) launch: Launch,
     pub(crate) shared: Arc<Shared>,
     pub(crate) relay: Relay,
     pub(crate) commands: mpsc::Sender<Command>,
@@ -134,11 +136,18 @@ impl Service {
     /// A service on a migrated database. Nothing runs before [`Service::tasks`].
     #[must_use]
     pub fn new(db: Db, clock: SharedClock, config: Config) -> Self {
+        Self::with_machines(db, clock, config, Launch::default())
+    }
+
+    /// The same, with how agents of local pools are started here.
+    #[must_use]
+    pub fn with_machines(db: Db, clock: SharedClock, config: Config, launch: Launch) -> Self {
         let (commands, receiver) = mpsc::channel(limits::COMMANDS_WAITING_MAX);
         let (shared, sessions) = (Arc::default(), AtomicU64::new(1));
         let receiver = Mutex::new(receiver);
         let relay = Relay::default();
-        Self { inner: Arc::new(Inner { db, clock, config, shared, relay, commands, receiver, sessions }) }
+        let inner = Inner { db, clock, config, launch, shared, relay, commands, receiver, sessions };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Brings the database's tables up to date, those of the outbox included.
@@ -349,6 +358,11 @@ impl Service {
                 worker.job_owner.as_ref().is_some_and(|(namespace, tenant)| scope.covers(namespace, tenant));
             if !own {
                 worker.job_id = None;
+            }
+        }
+        if scope.tenant.is_some() {
+            for pool in &mut fleet.pools {
+                (pool.price_micro_per_hour, pool.spent_today_micro, pool.trouble) = (None, None, None);
             }
         }
         for queue in &mut fleet.queues {

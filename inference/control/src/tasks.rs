@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     driver::{Command, Driver, Failed, stand_by},
+    pools::Carrier,
     service::{Inner, Service},
 };
 
@@ -32,8 +33,7 @@ async fn lead(inner: Arc<Inner>, stop: Stop) {
 
 async fn lead_until(inner: &Inner, stop: &Stop, commands: &mut mpsc::Receiver<Command>) {
     while !stop.is_stopped() {
-        let advertise = &inner.config.advertise;
-        let driver = match Driver::recover(&inner.db, &inner.clock, &inner.shared, advertise).await {
+        let driver = match Driver::recover(inner).await {
             Ok(driver) => {
                 inner.relay.stop();
                 inner.shared.set_follows(false);
@@ -45,9 +45,18 @@ async fn lead_until(inner: &Inner, stop: &Stop, commands: &mut mpsc::Receiver<Co
                 continue;
             }
         };
-        match driver.run(commands, stop).await {
-            Ok(()) => return,
+        let carrying = stop.child();
+        let mut carrier = carrier(inner, &driver);
+        let led = async {
+            let led = driver.run(commands, stop).await;
+            carrying.stop();
+            led
+        };
+        let (led, ()) = tokio::join!(led, carrier.run(&carrying));
+        match led {
+            Ok(()) => return carrier.stop_machines().await,
             Err(Failed::Deposed) => {
+                carrier.stop_machines().await;
                 tracing::error!("another process leads this queue now; this one stands by");
                 inner.shared.clear_jobs();
                 tokio::select! {
@@ -61,6 +70,12 @@ async fn lead_until(inner: &Inner, stop: &Stop, commands: &mut mpsc::Receiver<Co
             }
         }
     }
+}
+
+/// What speaks with the providers of a driver's machines.
+fn carrier(inner: &Inner, driver: &Driver) -> Carrier {
+    let Inner { clock, config, launch, commands, .. } = inner;
+    Carrier::new(driver.epoch(), clock, config, launch, driver.errands(), commands.clone())
 }
 
 /// Drops commands: their callers hear "unavailable" and repeat.

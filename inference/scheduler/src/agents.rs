@@ -130,10 +130,11 @@ impl Scheduler {
     }
 
     pub(crate) fn agent_draining(&mut self, now: TimeUs, key: &AgentKey) {
-        let Some((id, _)) = self.state.fleet.agent(key) else {
-            return self.state.pools.expect_retired(key);
-        };
         self.state.note_left(now, key);
+        if self.state.fleet.agent(key).is_none_or(|(_, agent)| !agent.connected) {
+            self.state.pools.expect_retired(key);
+        }
+        let Some((id, _)) = self.state.fleet.agent(key) else { return };
         self.discharge_all(id);
         self.state.fair.advance(now);
         if let Some(agent) = self.state.fleet.agents.get_mut(id) {

@@ -43,6 +43,7 @@ pub use event::{
     RunningAttempt, TenantSpec, WorkerSpec,
 };
 pub use invariants::Violation;
+pub use place::PoolOutlook;
 pub use scheduler::{Refusal, Scheduler, WorkerLoad};
 pub use types::{
     AgentKey, FailureClass, Fence, FenceError, JobKey, ModelKey, Phase, PoolKey, RegionKey, TenantKey, Tier,

@@ -63,6 +63,10 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on rpc.listen = {}", config.rpc.listen))?;
 
+    if config.inference.control.join_url.is_empty() {
+        config.inference.control.join_url = format!("http://{}/inference", rpc.local_addr()?);
+    }
+
     let folder = args.common.data.clone();
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make the data folder {}", folder.display()))?;

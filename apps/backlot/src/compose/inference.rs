@@ -12,7 +12,9 @@ pub(super) async fn build(context: &Context) -> anyhow::Result<System> {
     let config = &context.config.inference;
     let db = Db::connect(&config.db, audience::INFERENCE).await?;
     migrate(&db).await?;
-    let control = control::Service::new(db.clone(), context.clock.clone(), config.control.clone());
+    let launch = launch(context)?;
+    let control =
+        control::Service::with_machines(db.clone(), context.clock.clone(), config.control.clone(), launch);
     control.tasks(&context.tasks);
     let verifier = context.trust.verifier(audience::INFERENCE)?;
     Ok(System {
@@ -21,6 +23,29 @@ pub(super) async fn build(context: &Context) -> anyhow::Result<System> {
         http: control.http(),
         verifier,
         db,
+    })
+}
+
+/// How an agent of a local pool is started: this very binary, with the models of this machine.
+fn launch(context: &Context) -> anyhow::Result<control::Launch> {
+    let agent = &context.config.agent;
+    let absolute = |path: &std::path::Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let text = |path: &std::path::Path| serde_json::Value::from(path.display().to_string()).to_string();
+    // A bare name is looked for where programs are; only a path is one.
+    let python =
+        if agent.python.components().count() > 1 { absolute(&agent.python) } else { agent.python.clone() };
+    let environment = [
+        ("BACKLOT_AGENT__WORKERS_DIR", text(&absolute(&agent.workers_dir))),
+        ("BACKLOT_AGENT__EXTENSIONS_DIR", text(&agent.extensions_dir)),
+        ("BACKLOT_AGENT__PYTHON", text(&python)),
+        ("BACKLOT_TELEMETRY__LOG", "warn".to_owned()),
+    ];
+    std::fs::create_dir_all(&context.folder)?;
+    Ok(control::Launch {
+        program: std::env::current_exe()?,
+        arguments: vec!["agent".to_owned()],
+        folder: context.folder.canonicalize()?.join("machines"),
+        environment: environment.map(|(name, value)| (name.to_owned(), value)).into(),
     })
 }
 

@@ -113,7 +113,11 @@ impl Studio {
         prometheus: Option<health::Prometheus>,
     ) -> anyhow::Result<Self> {
         let has = |role| roles.contains(&role);
-        if has(Role::Inference) && has(Role::Agent) {
+        if has(Role::Inference) {
+            // Before a token is made up: machines from elsewhere need one that outlives this process.
+            context.config.inference.control.check()?;
+        }
+        if has(Role::Inference) && (has(Role::Agent) || context.config.has_local_pools()) {
             context.config.share_join_token();
         }
         let mut systems = Vec::new();

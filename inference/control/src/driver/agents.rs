@@ -26,6 +26,8 @@ pub(crate) struct Agent {
     pub(crate) workers: Vec<WorkerSpec>,
     pub(crate) draining: bool,
     pub(crate) last_seen_at: Timestamp,
+    /// Attempts that it said it runs, or has finished and not handed over.
+    pub(crate) running: usize,
     /// Its open stream: the number and the way there.
     pub(crate) stream: Option<(u64, ToAgent)>,
 }
@@ -36,6 +38,9 @@ pub(crate) struct Hello {
     pub(crate) boot_id: String,
     pub(crate) name: String,
     pub(crate) region: String,
+    /// The pool that it belongs to, and the machine of it; empty: nobody orders it or gives it back.
+    pub(crate) pool: String,
+    pub(crate) machine: String,
     pub(crate) workers: Vec<WorkerSpec>,
     pub(crate) running: Vec<RunningAttempt>,
     pub(crate) spooled: Vec<Report>,
@@ -111,13 +116,16 @@ impl Driver {
         sender: ToAgent,
         batch: &mut Batch,
     ) {
-        let Hello { agent, boot_id, name, region, workers, running, spooled } = hello;
+        let agent = hello.agent.clone();
         if self.agents.len() >= limits::AGENTS_MAX && !self.agents.contains_key(&agent) {
             let _ = sender.try_send(Err(tonic::Status::resource_exhausted("too many agents")));
             return;
         }
         // The newest stream of an agent is the one that counts. While its past is sorted out it takes nothing new.
         self.apply(now, Event::AgentLost { agent: agent.clone() }, None, batch);
+        let pool = self.greet_machine(now, &hello, batch);
+        let Hello { boot_id, name, region, mut workers, running, spooled, .. } = hello;
+        workers.iter_mut().for_each(|worker| worker.pool = pool.clone());
         let returning = self.agents.get(&agent).is_some_and(|held| held.boot_id == boot_id);
         tracing::info!(%agent, %region, returning, running = running.len(), "an agent joins");
         let stream = Some((session, sender));
@@ -129,6 +137,7 @@ impl Driver {
             workers: workers.clone(),
             draining,
             last_seen_at,
+            running: running.len(),
             stream,
         };
         self.agents.insert(agent.clone(), entry);
@@ -177,6 +186,7 @@ impl Driver {
         entry.last_seen_at = now;
         match said {
             ToDriver::Heartbeat(running) => {
+                entry.running = running.len();
                 self.apply(now, Event::Heartbeat { agent: agent.clone(), running }, None, batch);
                 batch.tell(agent, Message::Lease(v1::LeaseExtended { lease_ms: scheduling::LEASE_MS }));
             }
@@ -194,6 +204,7 @@ impl Driver {
             }
             ToDriver::Draining => {
                 entry.draining = true;
+                self.noticed(now, agent, batch);
                 self.apply(now, Event::AgentDraining { agent: agent.clone() }, None, batch);
             }
         }

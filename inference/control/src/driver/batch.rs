@@ -59,6 +59,8 @@ pub(crate) struct Batch {
     pub(crate) models: Vec<Model>,
     pub(crate) events: Vec<Pending>,
     pub(crate) snapshot: Option<String>,
+    /// Machines whose rows are new or change.
+    pub(crate) machines: BTreeSet<String>,
     /// Renew the lead though nothing else is written.
     pub(crate) renew: bool,
     pub(crate) after: Vec<After>,
@@ -82,6 +84,7 @@ impl Batch {
             models: Vec::new(),
             events: Vec::new(),
             snapshot: None,
+            machines: BTreeSet::new(),
             renew: false,
             after: Vec::new(),
             welcome: None,
@@ -98,6 +101,7 @@ impl Batch {
                 && self.keys.is_empty()
                 && self.tenants.is_empty()
                 && self.models.is_empty()
+                && self.machines.is_empty()
                 && self.events.is_empty())
     }
 
@@ -105,6 +109,12 @@ impl Batch {
     pub(crate) fn change(&mut self, job: JobKey) {
         self.changed.insert(job);
         self.shown.insert(job);
+        self.urgent = true;
+    }
+
+    /// A machine's row changes, and its carrier waits for it.
+    pub(crate) fn machine(&mut self, id: &str) {
+        self.machines.insert(id.to_owned());
         self.urgent = true;
     }
 
@@ -144,6 +154,9 @@ impl Driver {
             let after = std::mem::take(&mut batch.after);
             let shown = std::mem::take(&mut batch.shown);
             let ended = std::mem::take(&mut batch.ended);
+            if !batch.machines.is_empty() {
+                self.machines.send_errands();
+            }
             *batch = Batch::new(now);
             self.follow(after, shown).await?;
             for key in ended {
@@ -192,6 +205,11 @@ impl Driver {
         }
         for late in &batch.late {
             store::late_report(&tx, late.job, late.fence, late.outcome, now).await?;
+        }
+        for id in &batch.machines {
+            if let Some(machine) = self.machines.rows.get(id) {
+                store::machine_write(&tx, machine).await?;
+            }
         }
         for event in &batch.events {
             let span = tracing::info_span!("publish", event = event.event_type);
@@ -258,6 +276,7 @@ impl Batch {
         self.models.extend(other.models);
         self.events.extend(other.events);
         self.snapshot = other.snapshot.or(self.snapshot.take());
+        self.machines.extend(other.machines);
         self.renew |= other.renew;
         self.after.extend(other.after);
     }

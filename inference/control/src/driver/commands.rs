@@ -70,6 +70,7 @@ impl Driver {
             }
             Command::AgentSaid(agent, session, said) => self.agent_said(now, &agent, session, said, batch),
             Command::AgentClosed(agent, session) => self.agent_closed(now, &agent, session, batch),
+            Command::Machines(epoch, news) => self.provider_said(now, epoch, news, batch),
             Command::Nudge(reply) => batch.answer(move |_| send(reply, Ok(()))),
         }
     }

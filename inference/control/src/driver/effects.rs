@@ -49,8 +49,8 @@ impl Driver {
             Effect::Failed { job, class } => self.failed(now, job, class, report, batch),
             Effect::Canceled { job } => self.canceled(now, job, batch),
             Effect::Expired { job } => self.expired(now, job, batch),
-            // No pool is announced to the scheduler yet, so it scales none.
-            Effect::Scale { .. } | Effect::Retire { .. } => {}
+            Effect::Scale { pool, workers } => self.scaled(now, &pool, workers, batch),
+            Effect::Retire { agent, .. } => self.retired(now, &agent, batch),
             Effect::AgentForgotten { agent } => {
                 self.agents.remove(&agent);
             }

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 
 use backlot_foundation_time::Timestamp;
-use backlot_inference_scheduler::WorkerKey;
+use backlot_inference_scheduler::{PoolKey, WorkerKey};
 
 use super::Driver;
-use crate::model::{AgentView, Fleet, JobState, QueueView, WorkerView};
+use crate::{
+    machine::{Machine, MachineState},
+    model::{AgentView, Fleet, JobState, PoolView, QueueView, WorkerView},
+    pools::PoolConfig,
+};
 
 impl Driver {
     pub(super) fn fleet(&self, now: Timestamp) -> Fleet {
@@ -26,7 +30,42 @@ impl Driver {
         Fleet {
             agents: agents.collect(),
             queues: self.queues(now),
+            pools: self.machines.pools.iter().map(|(name, pool)| self.pool_view(now, name, pool)).collect(),
             epoch: i64::try_from(self.epoch).unwrap_or(i64::MAX),
+        }
+    }
+
+    fn pool_view(&self, now: Timestamp, name: &str, config: &PoolConfig) -> PoolView {
+        let count = |of: &dyn Fn(&Machine) -> bool| {
+            let own = self.machines.rows.values().filter(|one| one.pool == name && of(one));
+            u32::try_from(own.count()).unwrap_or(u32::MAX)
+        };
+        let state = |states: &[MachineState]| count(&|one| states.contains(&one.state));
+        let workers = self.machines.wanted.get(name).copied();
+        let outlook = self.scheduler.pool_outlook(&PoolKey::from(name));
+        PoolView {
+            name: name.to_owned(),
+            region: config.region.clone(),
+            provider: config.provider.as_str().to_owned(),
+            kind: config.kind.clone(),
+            spot: config.spot,
+            min: config.min,
+            max: config.max,
+            spares: config.spares,
+            wanted: workers.map_or(self.machines.count(name), |n| n.div_ceil(config.workers.max(1))),
+            booting: state(&[MachineState::Ordered, MachineState::Booting]),
+            running: state(&[MachineState::Joined]),
+            draining: state(&[MachineState::Draining, MachineState::Deleting]),
+            unknown: self
+                .machines
+                .unknown
+                .get(name)
+                .map_or(0, |count| u32::try_from(*count).unwrap_or(u32::MAX)),
+            boot_ms: outlook.map_or(config.boot_ms, |outlook| outlook.boot_ms),
+            taken_per_hour: outlook.map_or(0.0, |outlook| outlook.taken_per_hour),
+            price_micro_per_hour: Some(config.price_micro_per_hour),
+            spent_today_micro: Some(self.spent_today_micro(now, name)),
+            trouble: self.machines.troubles.get(name).cloned(),
         }
     }
 

@@ -10,6 +10,7 @@ mod batch;
 mod commands;
 mod effects;
 mod fleet;
+mod machines;
 mod recover;
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
@@ -31,6 +32,7 @@ use crate::{
     error::Error,
     limits,
     model::{Fleet, Job, NewJob, Tenant},
+    pools::News,
     service::Scope,
     shared::{ModelEntry, Shared},
 };
@@ -62,6 +64,8 @@ pub(crate) enum Command {
     AgentSaid(AgentKey, u64, ToDriver),
     /// An agent's stream ended.
     AgentClosed(AgentKey, u64),
+    /// A provider said or did something, as the carrier of the driver of that epoch heard it.
+    Machines(u64, News),
     /// Only time has passed.
     Nudge(Reply<()>),
 }
@@ -106,6 +110,7 @@ pub(crate) struct Driver {
     jobs: BTreeMap<JobKey, Live>,
     agents: BTreeMap<AgentKey, agents::Agent>,
     tenants: BTreeMap<(String, String), Tenant>,
+    machines: machines::Machines,
     /// Effects of the event that is being applied.
     effects: Vec<Effect>,
     /// Agents that did not read what they were told: their streams are closed.
@@ -196,6 +201,7 @@ impl Driver {
         }
         self.upkeep_at = plus_ms(now, limits::UPKEEP_MS);
         self.measure();
+        self.tend_machines(now, batch);
         self.refresh_watched(now, batch);
         if now >= self.snapshot_at {
             self.snapshot_at = plus_ms(now, limits::SNAPSHOT_MS);

@@ -9,13 +9,14 @@ use backlot_inference_scheduler::{
     AgentKey, Event, Features, JobSpec, RegionKey, Restored, RestoredState, Scheduler, TenantSpec, WorkerKey,
 };
 
-use super::{Driver, Failed, Live, plus_ms, time_us};
+use super::{Driver, Failed, Live, batch::Batch, machines::Machines, plus_ms, time_us};
 use crate::{
     input::Schema,
     limits,
     model::{Job, JobState, Tenant, model_key, tenant_key},
     relay::Relay,
-    shared::{ModelEntry, Shared},
+    service::Inner,
+    shared::ModelEntry,
     store,
 };
 
@@ -43,16 +44,11 @@ pub(crate) async fn stand_by(db: &Db, clock: &SharedClock, relay: &Relay, stop: 
 
 impl Driver {
     /// Takes the lead with a new epoch and reads everything that lives.
-    /// `advertise`: where the others reach it.
-    pub(crate) async fn recover(
-        db: &Db,
-        clock: &SharedClock,
-        shared: &Arc<Shared>,
-        advertise: &str,
-    ) -> Result<Self, Failed> {
+    pub(crate) async fn recover(inner: &Inner) -> Result<Self, Failed> {
+        let Inner { db, clock, shared, config, .. } = inner;
         let now = clock.now();
         let tx = db.begin_write().await?;
-        let epoch = store::take_lead(&tx, advertise, now).await?;
+        let epoch = store::take_lead(&tx, &config.advertise, now).await?;
         tx.commit().await?;
 
         let snapshot = store::snapshot(db).await?;
@@ -68,6 +64,8 @@ impl Driver {
             scheduler.apply(time_us(now), Event::TenantChanged(tenant_spec(&tenant)), &mut effects);
             tenants.insert((tenant.namespace.clone(), tenant.tenant.clone()), tenant);
         }
+        let day_ago = now.minus(Duration::from_millis(limits::GONE_KEPT_MS.unsigned_abs()));
+        let machines = Machines::new(config.pools.clone(), store::machines(db, day_ago).await?, now);
         let mut driver = Self {
             db: db.clone(),
             clock: clock.clone(),
@@ -77,6 +75,7 @@ impl Driver {
             jobs: BTreeMap::new(),
             agents: BTreeMap::new(),
             tenants,
+            machines,
             effects: Vec::new(),
             cut_off: Vec::new(),
             refreshed: None,
@@ -84,6 +83,7 @@ impl Driver {
             snapshot_at: plus_ms(now, limits::SNAPSHOT_MS),
             committed_at: now,
         };
+        driver.announce_pools(now, &mut Batch::new(now));
         driver.restore_jobs(now, store::live_jobs(db).await?);
         tracing::info!(epoch, jobs = driver.jobs.len(), "the queue leads");
         Ok(driver)

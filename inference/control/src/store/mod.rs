@@ -1,6 +1,7 @@
 //! All SQL of control, in the dialect that SQLite and PostgreSQL share.
 
 mod jobs;
+mod machines;
 
 use std::collections::BTreeSet;
 
@@ -13,6 +14,8 @@ pub(crate) use jobs::{
     JobFilter, attempt_write, clear_inputs, delete_jobs, input_of, job_by_id, job_insert, job_update,
     jobs_by_filter, late_report, live_jobs,
 };
+
+pub(crate) use machines::{delete_machines, machine_write, machines};
 
 use crate::{
     error::Error,

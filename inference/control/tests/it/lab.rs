@@ -198,6 +198,13 @@ impl Process {
         row.try_get_by_index(0).unwrap()
     }
 
+    /// The first column of a query, as texts.
+    pub(crate) fn texts(&self, sql: &str) -> Vec<String> {
+        let query = Statement::from_string(self.db.backend(), sql);
+        let rows = self.run(self.db.read().query_all_raw(query)).unwrap();
+        rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
+    }
+
     pub(crate) fn execute(&self, sql: &str) {
         self.run(async {
             let tx = self.db.begin_write().await.unwrap();

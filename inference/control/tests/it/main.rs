@@ -8,4 +8,5 @@ mod http;
 mod jobs;
 mod lab;
 mod leader;
+mod pools;
 mod retention;

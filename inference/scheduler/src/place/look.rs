@@ -209,7 +209,8 @@ impl State {
         let mut all = BTreeMap::new();
         for (id, line) in self.lines.rows.iter().enumerate().filter(|(_, line)| !line.jobs.is_empty()) {
             let model = &self.models[line.model as usize];
-            let mean_ms = model.backlog_ms as f64 / f64::from(model.waiting.max(1));
+            // What waits needs a machine, however short it is.
+            let mean_ms = (model.backlog_ms as f64 / f64::from(model.waiting.max(1))).max(1.0);
             *all.entry(self.group_of(id as u32)).or_default() += mean_ms * line.jobs.len() as f64;
         }
         all

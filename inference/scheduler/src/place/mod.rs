@@ -188,7 +188,26 @@ impl State {
     }
 }
 
+/// What was learned of a pool.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PoolOutlook {
+    /// From an order to the agent's first message, milliseconds.
+    pub boot_ms: i64,
+    /// How often a machine is taken away, by the hour.
+    pub taken_per_hour: f64,
+}
+
 impl Scheduler {
+    /// What was learned of a pool; nothing where it was never announced.
+    #[must_use]
+    pub fn pool_outlook(&self, pool: &PoolKey) -> Option<PoolOutlook> {
+        let pool = self.state.pools.rows.get(pool)?;
+        Some(PoolOutlook {
+            boot_ms: pool.boot_ms(),
+            taken_per_hour: pool.hazard.blows_h(pool.spec.spot) * pool.hazard.blow_share(),
+        })
+    }
+
     pub(crate) fn pool_changed(&mut self, now: TimeUs, spec: PoolSpec) {
         let members = self.state.stays(&spec.pool);
         let pools = &mut self.state.pools;

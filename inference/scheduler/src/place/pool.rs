@@ -35,13 +35,13 @@ impl Hazard {
     }
 
     /// Blows an hour. Before anything was measured, one in [`HAZARD_PRIOR_H`](limits::HAZARD_PRIOR_H) hours.
-    fn blows_h(&self, spot: bool) -> f64 {
+    pub(crate) fn blows_h(&self, spot: bool) -> f64 {
         let prior = if spot { 1.0 } else { 0.0 };
         (prior + self.blows) / (limits::HAZARD_PRIOR_H + self.hours)
     }
 
     /// The share of a pool's machines that a blow takes; all, before anything was measured.
-    fn blow_share(&self) -> f64 {
+    pub(crate) fn blow_share(&self) -> f64 {
         ((1.0 + self.taken) / (1.0 + self.of)).min(1.0)
     }
 }

@@ -1,0 +1,472 @@
+//! Machines of pools: what the scheduler wants becomes rows, what providers and agents say moves them on.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use backlot_foundation_ids::Uuid;
+use backlot_foundation_time::Timestamp;
+use backlot_inference_scheduler::{AgentKey, Event, PoolKey, WorkerKey, limits as scheduling};
+use tokio::sync::watch;
+
+use super::{Driver, agents::Hello, batch::Batch, plus_ms};
+use crate::{
+    limits,
+    machine::{Machine, MachineState as State},
+    pools::{Errand, Errands, Found, News, PoolConfig, ProviderKind, pause_ms},
+};
+
+/// All machines, and what is known of their pools beside the rows.
+pub(super) struct Machines {
+    pub(super) pools: BTreeMap<String, PoolConfig>,
+    /// Those that are not gone, and those that went within a day.
+    pub(super) rows: BTreeMap<String, Machine>,
+    /// Workers that the scheduler said last.
+    pub(super) wanted: BTreeMap<String, u32>,
+    /// Listed machines that nobody here ordered.
+    pub(super) unknown: BTreeMap<String, usize>,
+    /// Why a provider could not be asked, or could not do what it was told last.
+    pub(super) troubles: BTreeMap<String, String>,
+    /// How many lists in a row missed a machine.
+    missing: BTreeMap<String, u32>,
+    /// Local machines that were there before this driver.
+    adopting: BTreeSet<String>,
+    /// Pools whose machines ended before they joined: how many in a row, and until when nothing is ordered again.
+    losing: BTreeMap<String, (u32, Timestamp)>,
+    since: Timestamp,
+    errands: watch::Sender<Errands>,
+}
+
+impl Machines {
+    pub(super) fn new(pools: BTreeMap<String, PoolConfig>, rows: Vec<Machine>, now: Timestamp) -> Self {
+        let local = |one: &Machine| pools.get(&one.pool).is_some_and(|p| p.provider == ProviderKind::Local);
+        let there = |one: &Machine| matches!(one.state, State::Booting | State::Joined);
+        let adopting =
+            rows.iter().filter(|one| there(one) && local(one)).map(|machine| machine.id.clone()).collect();
+        for machine in rows.iter().filter(|one| one.state != State::Gone && !pools.contains_key(&one.pool)) {
+            tracing::error!(machine = machine.id, pool = machine.pool, "a machine's pool is not configured");
+        }
+        let machines = Self {
+            pools,
+            rows: rows.into_iter().map(|machine| (machine.id.clone(), machine)).collect(),
+            wanted: BTreeMap::new(),
+            unknown: BTreeMap::new(),
+            troubles: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            adopting,
+            losing: BTreeMap::new(),
+            since: now,
+            errands: watch::Sender::new(Arc::default()),
+        };
+        machines.send_errands();
+        machines
+    }
+
+    pub(super) fn errands(&self) -> watch::Receiver<Errands> {
+        self.errands.subscribe()
+    }
+
+    /// Tells the carrier what is to be done. Called once the rows are durable.
+    pub(super) fn send_errands(&self) {
+        let errand = |machine: &Machine| match machine.state {
+            State::Ordered => Some(Errand::Create),
+            State::Deleting => Some(Errand::Delete),
+            State::Booting | State::Joined if self.adopting.contains(&machine.id) => Some(Errand::Adopt),
+            State::Booting | State::Joined | State::Draining | State::Gone => None,
+        };
+        let todo = self.rows.values().filter_map(|one| Some((one, errand(one)?)));
+        let todo = todo.map(|(one, errand)| (one.id.clone(), (one.pool.clone(), errand))).collect();
+        self.errands.send_replace(Arc::new(todo));
+    }
+
+    /// Machines that a pool has or has ordered.
+    pub(super) fn count(&self, pool: &str) -> u32 {
+        let own = self.rows.values().filter(|one| one.pool == pool && one.state.counts());
+        u32::try_from(own.count()).unwrap_or(u32::MAX)
+    }
+
+    fn of_agent(&self, agent: &AgentKey) -> Option<&str> {
+        let own = |one: &&Machine| one.agent == agent.as_str() && one.state != State::Gone;
+        self.rows.values().find(own).map(|one| one.id.as_str())
+    }
+}
+
+impl Driver {
+    /// What tells the carrier of this driver what to do.
+    pub(crate) fn errands(&self) -> watch::Receiver<Errands> {
+        self.machines.errands()
+    }
+
+    /// The number of this lead.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Announces all pools to the scheduler, with the machines that they have.
+    pub(super) fn announce_pools(&mut self, now: Timestamp, batch: &mut Batch) {
+        for (name, config) in self.machines.pools.clone() {
+            let spec = config.spec(&name, self.machines.count(&name));
+            self.apply(now, Event::PoolChanged(spec), None, batch);
+        }
+        let leaving: Vec<String> = self
+            .machines
+            .rows
+            .values()
+            .filter(|one| !one.agent.is_empty() && matches!(one.state, State::Draining | State::Deleting))
+            .map(|one| one.agent.clone())
+            .collect();
+        for agent in leaving {
+            self.apply(now, Event::AgentDraining { agent: AgentKey::from(agent.as_str()) }, None, batch);
+        }
+    }
+
+    /// The scheduler wants so many workers in a pool: what is missing is ordered, orders that are too many are cancelled.
+    pub(super) fn scaled(&mut self, now: Timestamp, pool: &PoolKey, workers: u32, batch: &mut Batch) {
+        let name = pool.as_str();
+        self.machines.wanted.insert(name.to_owned(), workers);
+        self.reconcile(now, name, workers, batch);
+    }
+
+    fn reconcile(&mut self, now: Timestamp, name: &str, workers: u32, batch: &mut Batch) {
+        let Some(config) = self.machines.pools.get(name) else { return };
+        let (per_machine, price) = (config.workers.max(1), config.price_micro_per_hour);
+        let wanted = workers.div_ceil(per_machine).min(config.max);
+        let held = self.machines.count(name);
+        let pauses = self.machines.losing.get(name).is_some_and(|(_, until)| now < *until);
+        for _ in held..if pauses { held } else { wanted } {
+            let id = format!("m{}", Uuid::now_v7().simple());
+            tracing::info!(machine = id, pool = name, "a machine is ordered");
+            let machine = Machine {
+                id: id.clone(),
+                pool: name.to_owned(),
+                agent: String::new(),
+                state: State::Ordered,
+                reason: String::new(),
+                message: String::new(),
+                epoch: self.epoch,
+                workers: per_machine,
+                price_micro_per_hour: price,
+                ordered_at: now,
+                created_at: None,
+                joined_at: None,
+                leaving_at: None,
+                gone_at: None,
+            };
+            self.machines.rows.insert(id.clone(), machine);
+            batch.machine(&id);
+        }
+        // What has joined goes by name only. Of the orders, those that are longest overdue go first, then the newest.
+        let most_ms = config.boot_ms.saturating_mul(2);
+        let mut orders: Vec<(bool, i64, String)> = self
+            .machines
+            .rows
+            .values()
+            .filter(|one| one.pool == name && matches!(one.state, State::Ordered | State::Booting))
+            .map(|one| {
+                let overdue = plus_ms(one.ordered_at, most_ms) < now;
+                let age_us = now.micros().saturating_sub(one.ordered_at.micros());
+                (!overdue, if overdue { -age_us } else { age_us }, one.id.clone())
+            })
+            .collect();
+        orders.sort_unstable();
+        for (in_time, _, id) in orders.into_iter().take(held.saturating_sub(wanted) as usize) {
+            let reason = if in_time { "not needed any more" } else { "did not come" };
+            self.send_off(now, &id, State::Deleting, reason, batch);
+        }
+    }
+
+    /// The scheduler lets a machine go: it finishes what it runs.
+    pub(super) fn retired(&mut self, now: Timestamp, agent: &AgentKey, batch: &mut Batch) {
+        if let Some(id) = self.machines.of_agent(agent).map(str::to_owned) {
+            self.send_off(now, &id, State::Draining, "not needed any more", batch);
+        }
+    }
+
+    /// An agent goes by itself, or its market has announced it: its machine is not worth keeping.
+    pub(super) fn noticed(&mut self, now: Timestamp, agent: &AgentKey, batch: &mut Batch) {
+        let machines = &self.machines;
+        let id = machines.of_agent(agent).filter(|id| machines.rows[*id].state.counts()).map(str::to_owned);
+        if let Some(id) = id {
+            self.send_off(now, &id, State::Draining, "it is taken away", batch);
+        }
+    }
+
+    fn send_off(&mut self, now: Timestamp, id: &str, state: State, reason: &str, batch: &mut Batch) {
+        let Some(machine) = self.machines.rows.get_mut(id) else { return };
+        let forward =
+            machine.state.counts() || (machine.state == State::Draining && state != State::Draining);
+        if forward {
+            tracing::info!(machine = id, pool = machine.pool, reason, to = state.as_str(), "a machine goes");
+            machine.leave(now, state, reason);
+            batch.machine(id);
+        }
+    }
+
+    /// What an agent says of its machine is compared with the row. The pool that its workers belong to; where the machine
+    /// is to go, the agent gets nothing.
+    pub(super) fn greet_machine(
+        &mut self,
+        now: Timestamp,
+        hello: &Hello,
+        batch: &mut Batch,
+    ) -> Option<PoolKey> {
+        if hello.machine.is_empty() {
+            return None;
+        }
+        let drain = Event::AgentDraining { agent: hello.agent.clone() };
+        let row = self.machines.rows.get_mut(&hello.machine).filter(|row| row.pool == hello.pool);
+        let Some(machine) = row else {
+            tracing::error!(machine = hello.machine, pool = hello.pool, "nobody here ordered this machine");
+            self.apply(now, drain, None, batch);
+            return None;
+        };
+        machine.agent = hello.agent.as_str().to_owned();
+        if machine.state.counts() {
+            if machine.state != State::Joined {
+                machine.created_at = machine.created_at.or(Some(now));
+                machine.joined_at = Some(now);
+                machine.state = State::Joined;
+                self.machines.losing.remove(&hello.pool);
+                batch.machine(&hello.machine);
+            }
+            return Some(PoolKey::from(hello.pool.as_str()));
+        }
+        if machine.state == State::Gone {
+            (machine.state, machine.gone_at) = (State::Deleting, None);
+            batch.machine(&hello.machine);
+        }
+        self.apply(now, drain, None, batch);
+        None
+    }
+
+    /// A provider said or did something.
+    pub(super) fn provider_said(&mut self, now: Timestamp, epoch: u64, news: News, batch: &mut Batch) {
+        if epoch != self.epoch {
+            return;
+        }
+        match news {
+            News::Created(id) => {
+                self.machines.adopting.remove(&id);
+                let Some(machine) = self.machines.rows.get_mut(&id) else { return };
+                machine.message.clear();
+                self.machines.troubles.remove(&machine.pool);
+                self.exists(now, &id, batch);
+                self.machines.send_errands();
+            }
+            News::Deleted(id) => self.gone(now, &id, "", batch),
+            News::Failed(id, message) => {
+                let Some(machine) = self.machines.rows.get_mut(&id) else { return };
+                tracing::warn!(
+                    machine = id,
+                    pool = machine.pool,
+                    message,
+                    "a provider failed; it is asked again"
+                );
+                metrics::counter!("backlot_inference_provider_failures", "pool" => machine.pool.clone())
+                    .increment(1);
+                self.machines.troubles.insert(machine.pool.clone(), message.clone());
+                machine.message = message;
+                batch.machines.insert(id);
+            }
+            News::Listed(pool, _, Err(message)) => {
+                tracing::warn!(pool, message, "a provider cannot say what there is; it is asked again");
+                metrics::counter!("backlot_inference_provider_failures", "pool" => pool.clone()).increment(1);
+                self.machines.troubles.insert(pool, message);
+            }
+            News::Listed(pool, asked_at, Ok(found)) => self.listed(now, &pool, asked_at, found, batch),
+        }
+    }
+
+    /// The provider has the machine.
+    fn exists(&mut self, now: Timestamp, id: &str, batch: &mut Batch) {
+        let Some(machine) = self.machines.rows.get_mut(id) else { return };
+        if machine.created_at.is_none() {
+            machine.created_at = Some(now);
+            batch.machine(id);
+        }
+        if machine.state == State::Ordered {
+            machine.state = State::Booting;
+            batch.machine(id);
+        }
+    }
+
+    fn gone(&mut self, now: Timestamp, id: &str, reason: &str, batch: &mut Batch) {
+        let Some(machine) = self.machines.rows.get_mut(id) else { return };
+        if machine.state == State::Gone {
+            return;
+        }
+        let (agent, pool) = (machine.agent.clone(), machine.pool.clone());
+        let lost = matches!(machine.state, State::Ordered | State::Booting);
+        machine.leave(now, State::Gone, reason);
+        machine.gone_at = Some(now);
+        tracing::info!(machine = id, pool = machine.pool, reason = machine.reason, "a machine is gone");
+        self.machines.missing.remove(id);
+        self.machines.adopting.remove(id);
+        if lost {
+            let row = self.machines.losing.entry(pool).or_insert((0, now));
+            row.0 = row.0.saturating_add(1);
+            row.1 = plus_ms(now, i64::try_from(pause_ms(row.0)).unwrap_or(i64::MAX));
+        }
+        batch.machine(id);
+        if !agent.is_empty() {
+            // Its place is free at once, not when its agent is forgotten.
+            self.apply(now, Event::AgentDraining { agent: AgentKey::from(agent.as_str()) }, None, batch);
+        }
+    }
+
+    /// Rows and list are compared.
+    fn listed(
+        &mut self,
+        now: Timestamp,
+        pool: &str,
+        asked_at: Timestamp,
+        found: Vec<Found>,
+        batch: &mut Batch,
+    ) {
+        let Some(config) = self.machines.pools.get(pool).cloned() else { return };
+        let named = |one: &Found| !one.machine.is_empty() && one.machine.len() <= limits::NAME_CHARS_MAX;
+        let found: BTreeMap<String, bool> = found
+            .into_iter()
+            .filter(named)
+            .take(limits::LISTED_MAX)
+            .map(|one| (one.machine, one.notice))
+            .collect();
+        let mut unknown = 0;
+        for (id, notice) in &found {
+            self.machines.missing.remove(id);
+            match self.machines.rows.get(id).map(|row| (row.state, row.agent.clone(), row.gone_at)) {
+                None => unknown += usize::from(self.unknown(now, pool, &config, id, batch)),
+                Some((State::Gone, _, Some(gone_at)))
+                    if plus_ms(gone_at, limits::GONE_GRACE_MS) < asked_at =>
+                {
+                    tracing::warn!(
+                        machine = id,
+                        pool,
+                        "a machine that was taken away is there; it goes again"
+                    );
+                    if let Some(machine) = self.machines.rows.get_mut(id) {
+                        (machine.state, machine.gone_at) = (State::Deleting, None);
+                        batch.machine(id);
+                    }
+                }
+                Some((State::Ordered, _, _)) => self.exists(now, id, batch),
+                Some((state, agent, _)) if *notice && state.counts() => {
+                    self.send_off(now, id, State::Draining, "it is taken away", batch);
+                    if !agent.is_empty() {
+                        let agent = AgentKey::from(agent.as_str());
+                        self.apply(now, Event::AgentDraining { agent }, None, batch);
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        self.machines.unknown.insert(pool.to_owned(), unknown);
+        let lag_ms = if config.provider == ProviderKind::Local { 0 } else { 2 * config.list_ms };
+        let lag_ms = i64::try_from(lag_ms).unwrap_or(i64::MAX);
+        let rows = self.machines.rows.values().filter(|row| row.pool == pool && !found.contains_key(&row.id));
+        let missed: Vec<String> = rows
+            .filter(|row| matches!(row.state, State::Booting | State::Joined | State::Draining))
+            .filter(|row| row.created_at.is_some_and(|at| plus_ms(at, lag_ms) < asked_at))
+            .filter(|row| !self.machines.adopting.contains(&row.id))
+            // A list that misses what talks to us is wrong.
+            .filter(|row| !self.is_connected(&row.agent))
+            .map(|row| row.id.clone())
+            .collect();
+        for id in missed {
+            let count = self.machines.missing.entry(id.clone()).or_default();
+            *count += 1;
+            if *count >= limits::MISSING_LISTS {
+                self.gone(now, &id, "it is not there any more", batch);
+            }
+        }
+    }
+
+    /// A machine without a row. Whether it stays unknown: where the configuration says so, it gets one, and goes.
+    fn unknown(
+        &mut self,
+        now: Timestamp,
+        pool: &str,
+        config: &PoolConfig,
+        id: &str,
+        batch: &mut Batch,
+    ) -> bool {
+        tracing::warn!(machine = id, pool, "a provider lists a machine that nobody here ordered");
+        if !config.delete_unknown && config.provider != ProviderKind::Local {
+            return true;
+        }
+        let machine = Machine {
+            id: id.to_owned(),
+            pool: pool.to_owned(),
+            agent: String::new(),
+            state: State::Deleting,
+            reason: "nobody here ordered it".to_owned(),
+            message: String::new(),
+            epoch: self.epoch,
+            workers: config.workers,
+            price_micro_per_hour: config.price_micro_per_hour,
+            ordered_at: now,
+            created_at: Some(now),
+            joined_at: None,
+            leaving_at: Some(now),
+            gone_at: None,
+        };
+        self.machines.rows.insert(id.to_owned(), machine);
+        batch.machine(id);
+        false
+    }
+
+    fn is_connected(&self, agent: &str) -> bool {
+        self.agents.get(&AgentKey::from(agent)).is_some_and(|entry| entry.stream.is_some())
+    }
+
+    /// What the scheduler wanted last is compared with what there is; machines that have drained go; what was gone for a day leaves memory.
+    pub(super) fn tend_machines(&mut self, now: Timestamp, batch: &mut Batch) {
+        for (pool, workers) in self.machines.wanted.clone() {
+            self.reconcile(now, &pool, workers, batch);
+        }
+        let drained = self.machines.rows.values().filter(|one| one.state == State::Draining);
+        let drained: Vec<String> =
+            drained.filter(|one| self.is_done(now, &one.agent)).map(|one| one.id.clone()).collect();
+        for id in drained {
+            self.send_off(now, &id, State::Deleting, "", batch);
+        }
+        let old = |one: &Machine| one.gone_at.is_some_and(|at| plus_ms(at, limits::GONE_KEPT_MS) < now);
+        self.machines.rows.retain(|_, machine| !old(machine));
+        self.measure_machines(now);
+    }
+
+    /// Whether nothing runs at an agent any more, or nobody has heard of it for longer than a lease.
+    fn is_done(&self, now: Timestamp, agent: &str) -> bool {
+        let key = AgentKey::from(agent);
+        let Some(entry) = self.agents.get(&key) else {
+            return agent.is_empty() || plus_ms(self.machines.since, scheduling::LEASE_MS) < now;
+        };
+        let mut workers = entry.workers.iter().map(|spec| WorkerKey::new(&key, &spec.worker));
+        let idle = workers.all(|worker| self.scheduler.worker_load(&worker).jobs.is_empty());
+        let silent = entry.stream.is_none() && plus_ms(entry.last_seen_at, scheduling::LEASE_MS) < now;
+        (idle && entry.running == 0) || silent
+    }
+
+    fn measure_machines(&self, now: Timestamp) {
+        for name in self.machines.pools.keys() {
+            for state in State::ALL.into_iter().filter(|state| *state != State::Gone) {
+                let count = self.machines.rows.values().filter(|one| one.pool == *name && one.state == state);
+                metrics::gauge!("backlot_inference_machines", "pool" => name.clone(), "state" => state.as_str())
+                    .set(count.count() as f64);
+            }
+            let unknown = self.machines.unknown.get(name).copied().unwrap_or_default();
+            metrics::gauge!("backlot_inference_machines_unknown", "pool" => name.clone()).set(unknown as f64);
+            metrics::gauge!("backlot_inference_pool_spent_today_micro", "pool" => name.clone())
+                .set(self.spent_today_micro(now, name) as f64);
+        }
+    }
+
+    /// What a pool's machines cost since midnight (UTC), micro-dollars.
+    pub(super) fn spent_today_micro(&self, now: Timestamp, pool: &str) -> i64 {
+        const DAY_US: i64 = 86_400_000_000;
+        let midnight = Timestamp::from_micros(now.micros() - now.micros().rem_euclid(DAY_US));
+        let own = self.machines.rows.values().filter(|one| one.pool == pool);
+        own.map(|one| one.cost_micro(midnight, now)).fold(0, i64::saturating_add)
+    }
+}
