@@ -57,7 +57,7 @@ impl Scheduler {
     /// needed for correctness.
     #[must_use]
     pub fn snapshot(&self) -> String {
-        self.state.predictor.write(&self.state.model_names)
+        self.state.predictor.write(&self.state.model_names) + &self.state.remember_places()
     }
 
     /// Starts from what was learned earlier. What a newer or older version wrote and this one does not know is left out.
@@ -66,6 +66,7 @@ impl Scheduler {
         let state = &mut self.state;
         let predictor = Predictor::read(snapshot, |model| state.model_id(&ModelKey::from(model)));
         self.state.predictor = predictor;
+        self.state.recall_places(snapshot);
         self
     }
 

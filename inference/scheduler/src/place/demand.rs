@@ -7,9 +7,9 @@ use crate::{limits, types::TimeUs};
 /// Work and jobs that arrive a millisecond, forgotten by half in a half-life.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Rate {
-    work: f64,
-    jobs: f64,
-    at: TimeUs,
+    pub(super) work: f64,
+    pub(super) jobs: f64,
+    pub(super) at: TimeUs,
 }
 
 impl Rate {
@@ -43,6 +43,18 @@ impl Peak {
     }
 }
 
+impl Peak {
+    /// The largest value that counts.
+    pub(super) fn most(&self) -> Option<(TimeUs, f64)> {
+        self.0.front().copied()
+    }
+
+    /// Goes on from a largest value that was known.
+    pub(super) fn recall(&mut self, at: TimeUs, value: f64) {
+        self.0 = VecDeque::from([(at, value)]);
+    }
+}
+
 /// What a group of jobs that may run on the same machines asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Demand {
@@ -63,6 +75,14 @@ impl Demand {
         self.fast.arrived(now, horizon_ms, work_ms * due, due);
         self.slow.arrived(now, limits::DEMAND_HALF_LIFE_MS, work_ms * due, due);
         self.asked.arrived(now, limits::DEMAND_HALF_LIFE_MS, work_ms, 1.0);
+    }
+
+    pub(super) fn rates(&self) -> [Rate; 3] {
+        [self.fast, self.slow, self.asked]
+    }
+
+    pub(super) fn of([fast, slow, asked]: [Rate; 3]) -> Self {
+        Self { fast, slow, asked, peak: Peak::default() }
     }
 
     /// How much of what waits was asked for within its tenant's share.
@@ -93,7 +113,7 @@ const BIN_US: i64 = 86_400_000_000 / BINS as i64;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Day {
     /// Erlangs; negative: not seen yet.
-    bins: [f64; BINS],
+    pub(super) bins: [f64; BINS],
     /// Milliseconds of work in the bin that is being filled, and its number since the epoch.
     filling: (i64, f64),
     /// Whether the filling bin was seen from its begin.
@@ -107,6 +127,11 @@ impl Default for Day {
 }
 
 impl Day {
+    /// A day that was known before; `None` where it has another number of bins.
+    pub(super) fn of(bins: Vec<f64>) -> Option<Self> {
+        Some(Self { bins: bins.try_into().ok()?, ..Self::default() })
+    }
+
     /// Closes the bins that have passed.
     pub(crate) fn advance(&mut self, now: TimeUs) {
         let (now_bin, (bin, work_ms)) = (now.0.div_euclid(BIN_US), self.filling);

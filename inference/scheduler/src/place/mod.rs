@@ -11,6 +11,7 @@ mod demand;
 mod far;
 mod look;
 mod pool;
+mod remember;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,7 @@ pub(crate) use self::far::Far;
 use self::{
     demand::{Day, Demand, Headroom, Peak},
     pool::Pool,
+    remember::Learned,
 };
 use crate::{
     event::{AttemptOutcome, ModelProfile, PoolSpec},
@@ -35,6 +37,8 @@ type Group = (u32, u32, i64);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pools {
     rows: BTreeMap<PoolKey, Pool>,
+    /// What an earlier scheduler learned of pools.
+    learned: BTreeMap<PoolKey, Learned>,
     groups: BTreeMap<Group, Demand>,
     /// Machines that all groups together needed lately.
     peak: Peak,
@@ -215,7 +219,9 @@ impl Scheduler {
         if !pools.rows.contains_key(&key) && pools.rows.len() >= limits::POOLS_MAX {
             return;
         }
+        let learned = pools.learned.remove(&key);
         let pool = pools.rows.entry(key).or_insert_with(|| Pool::new(now, spec.clone(), members));
+        learned.into_iter().for_each(|learned| pool.recall(learned));
         pool.kind = spec.kind.or(pool.kind);
         pool.spec = spec;
         pool.bounded(members);

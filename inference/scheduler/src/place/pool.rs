@@ -9,13 +9,13 @@ use crate::{event::PoolSpec, limits, types::TimeUs};
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Hazard {
     /// Hours with at least one machine.
-    hours: f64,
+    pub(super) hours: f64,
     /// Times at which machines were taken away, those within a minute counted once.
-    blows: f64,
+    pub(super) blows: f64,
     /// Machines that these took, of how many.
-    taken: f64,
-    of: f64,
-    last: Option<TimeUs>,
+    pub(super) taken: f64,
+    pub(super) of: f64,
+    pub(super) last: Option<TimeUs>,
 }
 
 impl Hazard {

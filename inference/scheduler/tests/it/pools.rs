@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crate::script::{Script, agent, job, worker};
 use backlot_inference_scheduler::{
-    AgentKey, AgentSpec, AttemptOutcome, Effect, Event, Fence, JobKey, JobSpec, PoolKey, PoolSpec, RegionKey,
+    AgentKey, AgentSpec, AttemptOutcome, Effect, Event, Fence, JobKey, JobSpec, PoolKey, PoolSpec, RegionKey, Scheduler,
     TimeUs, WorkerSpec, limits,
 };
 use proptest::prelude::*;
@@ -206,6 +206,44 @@ fn a_machine_that_was_told_to_go_before_a_restart_gets_nothing_when_it_comes_bac
     script.apply(Event::Submitted(job(1)));
     let effects = script.apply(agent("m1", vec![worker("w")], vec![]));
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Assign(_))), "{effects:?}");
+}
+
+#[test]
+fn a_restart_forgets_nothing_that_was_learned_of_pools() {
+    let specs = vec![pool("x-own", "x", 20, 1_000_000), pool("x-spot", "x", 20, 300_000)];
+    let mut studio = Studio::new(specs.clone());
+    for second in 0..3_600 {
+        if second % 5 == 0 {
+            studio.submit(if second % 60 == 0 { &["x"] } else { &[] });
+        }
+        studio.second();
+    }
+    let taken = studio.machines.iter().position(|one| one.1.as_str() == "x-spot" && one.3).expect("one");
+    let agent = studio.machines.remove(taken).0;
+    studio.running.retain(|one| one.3 != agent);
+    studio.apply(Event::AgentDraining { agent });
+    let before = studio.script.scheduler.snapshot();
+    let known = |scheduler: &Scheduler| specs.iter().map(|s| scheduler.pool_outlook(&s.pool)).collect::<Vec<_>>();
+    let learned = known(&studio.script.scheduler);
+
+    let mut next = Scheduler::new(2).with_snapshot(&before);
+    assert_eq!(next.snapshot().lines().filter(|line| line.starts_with("place-pool")).count(), 2);
+    for spec in &specs {
+        next.apply(studio.script.now, Event::PoolChanged(spec.clone()), &mut Vec::new());
+    }
+    assert_eq!(known(&next), learned, "boots and hazard");
+    let places = |text: &str| {
+        let lines = text.lines().filter(|line| line.starts_with("place-"));
+        lines.map(str::to_owned).collect::<BTreeSet<String>>()
+    };
+    assert_eq!(places(&next.snapshot()), places(&before), "demand, headroom and the day");
+    // It knows at once what it needs, though nothing has come yet.
+    let mut effects = Vec::new();
+    next.apply(studio.script.now.plus_ms(limits::LOOK_SOON_MS), Event::Tick, &mut effects);
+    let wanted: u32 =
+        effects.iter().map(|one| if let Effect::Scale { workers, .. } = one { *workers } else { 0 }).sum();
+    assert!(wanted >= 2, "{effects:?}");
+    assert_eq!(places(&Scheduler::new(3).with_snapshot("place-pool x\nplace-day 1 2\nplace-group").snapshot()), BTreeSet::new());
 }
 
 #[test]

@@ -1,0 +1,211 @@
+//! What was learned of places, as lines of the scheduler's snapshot. A line that another version wrote and this one cannot
+//! read is left out.
+
+use std::fmt::Write as _;
+
+use super::{
+    Pools,
+    boot::Boot,
+    demand::{Day, Demand, Headroom, Rate},
+    pool::{Hazard, Pool},
+};
+use crate::{
+    limits,
+    state::{Place, State},
+    types::{PoolKey, RegionKey, TimeUs},
+};
+
+/// What is known of a pool, whoever announces it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Learned {
+    hazard: Hazard,
+    boot: Boot,
+    kind: Option<(u32, i64)>,
+}
+
+impl Pool {
+    fn learned(&self) -> Learned {
+        Learned { hazard: self.hazard, boot: self.boot, kind: self.kind }
+    }
+
+    /// Goes on from what was known of it.
+    pub(crate) fn recall(&mut self, learned: Learned) {
+        self.hazard = learned.hazard;
+        self.boot = learned.boot;
+        self.kind = self.kind.or(learned.kind);
+    }
+}
+
+impl State {
+    /// Lines that [`State::recall_places`] reads.
+    pub(crate) fn remember_places(&self) -> String {
+        let pools = &self.pools;
+        let mut text = String::new();
+        let known = pools.rows.iter().map(|(key, pool)| (key, pool.learned()));
+        // Pools that this driver has not announced yet are not forgotten by it.
+        let kept = pools.learned.iter().filter(|(key, _)| !pools.rows.contains_key(*key));
+        for (key, learned) in known.chain(kept.map(|(key, learned)| (key, *learned))) {
+            let Learned { hazard, boot, kind } = learned;
+            let (gpus, memory_mib) = kind.map_or((-1, 0), |(gpus, memory_mib)| (i64::from(gpus), memory_mib));
+            let Hazard { hours, blows, taken, of, .. } = hazard;
+            let Boot { count, mean_ms } = boot;
+            line(&mut text, "place-pool", &[hours, blows, taken, of, count, mean_ms]);
+            let _ = writeln!(text, " {gpus} {memory_mib} {key}");
+        }
+        if pools.is_off() {
+            return text;
+        }
+        line(&mut text, "place-headroom", &[pools.headroom.0]);
+        text.push('\n');
+        let overhead = &pools.overhead;
+        line(&mut text, "place-overhead", &[overhead.work_ms, overhead.run_ms, f64::from(overhead.count)]);
+        text.push('\n');
+        line(&mut text, "place-day", &pools.day.bins);
+        text.push('\n');
+        if let Some((at, most)) = pools.peak.most() {
+            let _ = writeln!(text, "place-peak {most} {}", at.0);
+        }
+        for ((place, gpus, memory_mib), demand) in &pools.groups {
+            let rates = demand.rates();
+            let numbers: Vec<f64> = rates.iter().flat_map(|rate| [rate.work, rate.jobs]).collect();
+            line(&mut text, "place-group", &numbers);
+            for rate in rates {
+                let _ = write!(text, " {}", rate.at.0);
+            }
+            let (at, most) = demand.peak.most().unwrap_or_default();
+            let place = place_text(self.places.key(*place));
+            let _ = writeln!(text, " {most} {} {gpus} {memory_mib} {place}", at.0);
+        }
+        text
+    }
+
+    /// Takes in what [`State::remember_places`] wrote.
+    pub(crate) fn recall_places(&mut self, snapshot: &str) {
+        for line in snapshot.lines().filter(|line| line.starts_with("place-")) {
+            let _: Option<()> = self.recall_line(line);
+        }
+    }
+
+    fn recall_line(&mut self, line: &str) -> Option<()> {
+        let (kind, rest) = line.split_once(' ')?;
+        let pools = &mut self.pools;
+        match kind {
+            "place-pool" => pools.recall_pool(rest)?,
+            "place-headroom" => {
+                let headroom = positive(rest)?.min(limits::HEADROOM_MAX);
+                pools.headroom = Headroom(headroom);
+            }
+            "place-overhead" => {
+                let numbers: Vec<f64> = rest.split(' ').map(positive).collect::<Option<_>>()?;
+                let [work_ms, run_ms, count] = numbers[..] else { return None };
+                pools.overhead = super::Overhead { work_ms, run_ms, count: count as u32 };
+            }
+            "place-day" => pools.day = Day::of(rest.split(' ').map(number).collect::<Option<Vec<_>>>()?)?,
+            "place-peak" => {
+                let (most, at) = rest.split_once(' ')?;
+                pools.peak.recall(time(at)?, positive(most)?);
+            }
+            "place-group" => self.recall_group(rest)?,
+            _ => {}
+        }
+        Some(())
+    }
+
+    fn recall_group(&mut self, rest: &str) -> Option<()> {
+        let mut parts = rest.splitn(14, ' ');
+        let mut next = || parts.next();
+        let mut rates = [Rate::default(); 3];
+        for rate in &mut rates {
+            (rate.work, rate.jobs) = (positive(next()?)?, positive(next()?)?);
+        }
+        for rate in &mut rates {
+            rate.at = time(next()?)?;
+        }
+        let (most, at) = (positive(next()?)?, time(next()?)?);
+        let (gpus, memory_mib) = (next()?.parse().ok()?, next()?.parse().ok()?);
+        let place = self.places.intern(&read_place(next()?)?);
+        let mut demand = Demand::of(rates);
+        demand.peak.recall(at, most);
+        if self.pools.groups.len() < limits::GROUPS_MAX {
+            self.pools.groups.insert((place, gpus, memory_mib), demand);
+        }
+        Some(())
+    }
+}
+
+impl Pools {
+    fn recall_pool(&mut self, rest: &str) -> Option<()> {
+        let mut parts = rest.splitn(9, ' ');
+        let mut next = || positive(parts.next()?);
+        let hazard =
+            Hazard { hours: next()?, blows: next()?, taken: next()?, of: next()?, ..Hazard::default() };
+        let boot = Boot { count: next()?, mean_ms: next()? };
+        let (gpus, memory_mib): (i64, i64) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let kind = u32::try_from(gpus).ok().map(|gpus| (gpus, memory_mib));
+        if self.learned.len() < limits::POOLS_MAX {
+            self.learned.insert(PoolKey::from(parts.next()?), Learned { hazard, boot, kind });
+        }
+        Some(())
+    }
+}
+
+fn line(text: &mut String, kind: &str, numbers: &[f64]) {
+    text.push_str(kind);
+    for number in numbers {
+        let _ = write!(text, " {number}");
+    }
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+fn positive(text: &str) -> Option<f64> {
+    number(text).filter(|number| *number >= 0.0)
+}
+
+fn time(text: &str) -> Option<TimeUs> {
+    text.parse().ok().map(TimeUs)
+}
+
+/// Regions in hexadecimal, whatever they are called: a space or a line end would end the field.
+fn place_text(place: &Place) -> String {
+    match place {
+        Place::Anywhere => "*".to_owned(),
+        Place::Only(regions) => {
+            let one = |region: &RegionKey| {
+                let hex: String = region.as_str().bytes().map(|byte| format!("{byte:02x}")).collect();
+                hex
+            };
+            format!("={}", regions.iter().map(one).collect::<Vec<_>>().join(","))
+        }
+    }
+}
+
+fn read_place(text: &str) -> Option<Place> {
+    if text == "*" {
+        return Some(Place::Anywhere);
+    }
+    let one = |hex: &str| {
+        let bytes = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok());
+        Some(RegionKey::from(String::from_utf8(bytes.collect::<Option<_>>()?).ok()?.as_str()))
+    };
+    let regions = text.strip_prefix('=')?.split(',').map(one).collect::<Option<_>>()?;
+    Some(Place::of(&regions))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_reads_back_whatever_its_regions_are_called() {
+        for regions in [&[][..], &["eu"][..], &["a b,c", "ü\n*"][..]] {
+            let place = Place::of(&regions.iter().map(|region| RegionKey::from(*region)).collect());
+            assert_eq!(read_place(&place_text(&place)), Some(place));
+        }
+        for wrong in ["", "=0", "=zz", "eu"] {
+            assert_eq!(read_place(wrong), None, "{wrong}");
+        }
+    }
+}
