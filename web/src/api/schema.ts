@@ -3274,6 +3274,8 @@ export interface components {
              * @description Epoch of the driver.
              */
             epoch: number;
+            /** @description Where machines come from. */
+            pools: components["schemas"]["PoolView"][];
             /** @description What waits, by tenant and model. */
             queues: components["schemas"]["QueueView"][];
         };
@@ -3435,6 +3437,81 @@ export interface components {
          * @enum {string}
          */
         Phase: "queued" | "fetching" | "loading" | "running" | "uploading";
+        /** @description A pool: machines that are ordered by need. */
+        PoolView: {
+            /**
+             * Format: int64
+             * @description From an order to the agent's first message, milliseconds, as measured.
+             */
+            boot_ms: number;
+            /**
+             * Format: int32
+             * @description Machines that were ordered and have not joined.
+             */
+            booting: number;
+            /**
+             * Format: int32
+             * @description Machines that finish what they run, and those that are being taken away.
+             */
+            draining: number;
+            /** @description What is ordered, in the provider's words. */
+            kind: string;
+            /**
+             * Format: int32
+             * @description Machines that it may have.
+             */
+            max: number;
+            /**
+             * Format: int32
+             * @description Machines that it always has.
+             */
+            min: number;
+            /** @description Its name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description What an hour of a machine costs, millionths of a US dollar; only for systems and staff.
+             */
+            price_micro_per_hour?: number | null;
+            /** @description What carries its orders out: `local` or `command`. */
+            provider: string;
+            /** @description Region of its machines. */
+            region: string;
+            /**
+             * Format: int32
+             * @description Machines that work.
+             */
+            running: number;
+            /**
+             * Format: int32
+             * @description Machines that stand warm beside those that are needed.
+             */
+            spares: number;
+            /**
+             * Format: int64
+             * @description What its machines cost since midnight (UTC), millionths of a US dollar; only for systems and staff.
+             */
+            spent_today_micro?: number | null;
+            /** @description Whether a machine may be taken away at any time. */
+            spot: boolean;
+            /**
+             * Format: double
+             * @description How often a machine is taken away, by the hour, as measured.
+             */
+            taken_per_hour: number;
+            /** @description What its provider could not do last; only for systems and staff. */
+            trouble?: string | null;
+            /**
+             * Format: int32
+             * @description Machines that the provider lists and nobody here ordered.
+             */
+            unknown: number;
+            /**
+             * Format: int32
+             * @description Machines that are needed now, those that boot counted.
+             */
+            wanted: number;
+        };
         /** @description What waits. */
         QueueView: {
             /** @description For what. */
