@@ -52,6 +52,12 @@ impl Default for Fair {
     }
 }
 
+/// How far behind its arrival a job stands whose fair start lies `ahead`, in virtual time: not at all within the slack,
+/// at its fair start from twice the slack on.
+fn behind(ahead: f64, slack: f64) -> f64 {
+    ((ahead - slack) * limits::FAIR_RAMP).clamp(0.0, ahead.max(0.0))
+}
+
 impl Fair {
     fn share(&mut self, tenant: u32) -> Share {
         let needed = tenant as usize + 1;
@@ -137,7 +143,7 @@ impl Fair {
         self.charge(tenant, work_ms);
         let slack = limits::FAIR_SLACK_MS * 1_000.0 * self.rate();
         let spare = (slack - ahead).max(0.0) as i64;
-        ((self.virtual_us + (ahead - slack).max(0.0)) as i64, self.debt_us(tenant) + spare)
+        ((self.virtual_us + behind(ahead, slack)) as i64, self.debt_us(tenant) + spare)
     }
 
     /// Counts a load for the tenant that caused it.
@@ -159,7 +165,7 @@ impl Fair {
         let finish =
             tenant.and_then(|tenant| self.shares.get(tenant as usize)).map_or(0, |share| share.finish);
         let slack = limits::FAIR_SLACK_MS * 1_000.0 * self.rate();
-        (virtual_us + (finish as f64 - virtual_us - slack).max(0.0)) as i64
+        (virtual_us + behind(finish as f64 - virtual_us, slack)) as i64
     }
 
     /// Counts more work, or less, for a tenant: loads, and what a prediction was wrong by.

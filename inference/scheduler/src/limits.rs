@@ -91,8 +91,12 @@ pub const ADAPTERS_LOSE: f64 = 4.0;
 /// Half-life of the chance that a set is wanted again.
 pub const ADAPTERS_HALF_LIFE_MS: f64 = 3_600_000.0;
 
-/// Tenants whose fair start lies within this much are served in the order of arrival.
-pub const FAIR_SLACK_MS: f64 = 30_000.0;
+/// Tenants whose fair start lies within this much are served in the order of arrival: as long as a job may take at all
+/// ([`PROMISE_MS`]).
+pub const FAIR_SLACK_MS: f64 = 60_000.0;
+/// Beyond the slack a job moves back by this many times what is beyond, until it stands at its fair start: who asks for a
+/// little too much keeps the slack, who asks for far too much loses it.
+pub const FAIR_RAMP: f64 = 2.0;
 /// How far the fluid may run ahead of the first job that waits.
 pub const FAIR_LEAD_MS: f64 = 100_000.0;
 /// How far an interactive job stands before a standard one: this many mean waits.

@@ -45,6 +45,10 @@ pub struct FairRow {
     pub wait_max_s: f64,
     /// The longest wait of the tenant that asks for least: who asks for little waits little.
     pub modest_wait_max_s: f64,
+    /// Loads of base models a request.
+    pub swaps_per_request: f64,
+    /// The mean wait of all jobs, seconds.
+    pub wait_mean_s: f64,
     /// Whether every job ran and no tenant lags behind more than the bound.
     pub holds: bool,
 }
@@ -100,6 +104,8 @@ fn one(policy: &str, load_milli: u32, models: u32, seed: u64, loads: &Loads) -> 
         bound_s,
         wait_max_s: figures.wait_max_s,
         modest_wait_max_s: modest_us as f64 / 1e6,
+        swaps_per_request: figures.swaps_per_request,
+        wait_mean_s: figures.wait_mean_s,
         holds: figures.unsuccessful == 0 && figures.lag_max_s <= bound_s,
     })
 }
