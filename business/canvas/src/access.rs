@@ -75,7 +75,7 @@ impl Service {
         Ok(None)
     }
 
-    async fn mandate_allows(
+    pub(crate) async fn mandate_allows(
         &self,
         actor: &Actor,
         action: &str,

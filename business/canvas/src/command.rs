@@ -303,8 +303,7 @@ fn connect(
     let to_port = to_port.unwrap_or_else(|| "in".to_owned());
     check_id(&from_port)?;
     check_id(&to_port)?;
-    let edge = Edge { id: id.clone(), from, from_port, to, to_port };
-    Ok((vec![Write::Edge(edge)], id))
+    Ok((vec![Write::Edge(Edge { id: id.clone(), from, from_port, to, to_port })], id))
 }
 
 fn add_clip(

@@ -1,6 +1,7 @@
 //! The HTTP API of the canvas: decode, call, encode.
 
 mod boards;
+mod files;
 mod films;
 mod people;
 mod runs;
@@ -35,6 +36,7 @@ impl Service {
             .merge(people::routes())
             .merge(runs::routes())
             .merge(films::routes())
+            .merge(files::routes())
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .with_state(self.clone())
     }

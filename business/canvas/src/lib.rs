@@ -4,6 +4,7 @@
 //! the y-sync protocol; what happened (runs, takes, prices) are rows that only the server writes.
 
 mod access;
+mod bring;
 mod command;
 mod crdt;
 mod doors;
@@ -17,11 +18,13 @@ mod limits;
 mod media;
 mod migrations;
 mod model;
+mod names;
 mod orders;
 mod people;
 mod plan;
 mod presence;
 mod reconcile;
+mod relay;
 mod role;
 mod room;
 mod rooms;
@@ -29,6 +32,8 @@ mod runs;
 mod service;
 mod socket;
 mod store;
+#[cfg(test)]
+mod testing;
 
 pub use command::{Command, Invalid};
 pub use error::Error;

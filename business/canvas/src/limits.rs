@@ -44,8 +44,8 @@ pub(crate) const TAIL_BYTES_MAX: usize = 1 << 20;
 pub(crate) const MEDIA_OF_UPDATE_MAX: usize = 2_000;
 /// Seconds for which the address of a file on a board is good.
 pub(crate) const MEDIA_TTL_S: i64 = 900;
-/// Bytes of one person's presence.
-pub(crate) const AWARENESS_BYTES_MAX: usize = 8 << 10;
+/// Bytes of one person's presence: with its envelope it fits into a notification of PostgreSQL.
+pub(crate) const AWARENESS_BYTES_MAX: usize = 7 << 10;
 /// Presences of one connection.
 pub(crate) const AWARENESS_PER_SESSION_MAX: usize = 4;
 /// People on a board at once.
@@ -62,6 +62,31 @@ pub(crate) const ROOMS_MAX: usize = 10_000;
 pub(crate) const ROOM_IDLE: Duration = Duration::from_secs(30);
 /// How often a board looks whether another replica has written.
 pub(crate) const REPLICA_POLL: Duration = Duration::from_millis(250);
+
+/// How often a board passes on to other replicas who moved: the last place of each.
+pub(crate) const RELAY_EVERY: Duration = Duration::from_millis(100);
+/// News that wait to be passed on; more are dropped, and the database tells.
+pub(crate) const RELAY_QUEUE: usize = 4_096;
+/// News that are passed on in one statement.
+pub(crate) const RELAY_BATCH: usize = 64;
+/// Pause before a lost connection for news is opened again.
+pub(crate) const RELAY_PAUSE: Duration = Duration::from_millis(500);
+/// Presences of a board that other replicas may tell.
+pub(crate) const PRESENCES_ELSEWHERE_MAX: usize = 512;
+/// Silence after which a presence on another replica is over. Yjs clients say theirs again every 15 seconds.
+pub(crate) const PRESENCE_SILENCE: Duration = Duration::from_secs(45);
+/// How long somebody's name is remembered.
+pub(crate) const NAMES_KEPT_FOR: Duration = Duration::from_secs(30);
+/// Names that are remembered.
+pub(crate) const NAMES_KEPT_MAX: usize = 20_000;
+/// Files that one guest may be bringing to a board at once.
+pub(crate) const GUEST_UPLOADS_OPEN_MAX: u64 = 24;
+/// Bytes of one file of a guest.
+pub(crate) const GUEST_FILE_BYTES_MAX: i64 = 256 << 20;
+/// Bytes that one guest may bring to a board in all.
+pub(crate) const GUEST_BYTES_MAX: i64 = 1 << 30;
+/// An upload that was not completed for so long is not open any more: storage has ended it, too.
+pub(crate) const GUEST_UPLOAD_LIFE: Duration = Duration::from_secs(3_600);
 
 /// Boards of an organisation.
 pub(crate) const BOARDS_MAX: u64 = 20_000;

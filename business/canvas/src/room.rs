@@ -4,6 +4,7 @@
 //! come together share a commit. What is refused is never stored: the document is read again from the log.
 
 mod ask;
+mod elsewhere;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,12 +19,13 @@ use tokio::sync::{broadcast, mpsc};
 use crate::command::{Command, check};
 use crate::crdt::{Document, Refusal};
 use crate::error::Error;
-use crate::frames::{self, Frame};
+use crate::frames::{self, Frame, Presence};
 use crate::limits::{
-    DOCUMENT_BYTES_MAX, REPLICA_POLL, ROOM_BATCH, ROOM_IDLE, SESSIONS_MAX, TAIL_BYTES_MAX, TAIL_UPDATES_MAX,
-    UPDATE_BYTES_MAX,
+    DOCUMENT_BYTES_MAX, RELAY_EVERY, REPLICA_POLL, ROOM_BATCH, ROOM_IDLE, SESSIONS_MAX, TAIL_BYTES_MAX,
+    TAIL_UPDATES_MAX, UPDATE_BYTES_MAX,
 };
 use crate::presence::Presences;
+use crate::relay::Relay;
 use crate::rooms::Rooms;
 use crate::socket::Change;
 use crate::store::{NewUpdate, Store};
@@ -57,6 +59,8 @@ pub(crate) struct Ground {
     pub(crate) store: Store,
     pub(crate) clock: SharedClock,
     pub(crate) changes: broadcast::Sender<Change>,
+    /// `None`: no other replica can be there.
+    pub(crate) relay: Option<Relay>,
 }
 
 pub(crate) struct Room {
@@ -71,6 +75,8 @@ pub(crate) struct Room {
     tail_bytes: usize,
     sessions: HashMap<u64, Session>,
     presences: Presences,
+    /// What other replicas are still to hear of those who are here: the last of each.
+    unsaid: HashMap<u64, (String, Presence)>,
     pending: Vec<Pending>,
 }
 
@@ -111,6 +117,7 @@ impl Room {
             tail_bytes: 0,
             sessions: HashMap::new(),
             presences: Presences::default(),
+            unsaid: HashMap::new(),
             pending: Vec::new(),
         };
         room.read_again().await?;
@@ -144,6 +151,8 @@ impl Room {
         let mut polled = tokio::time::interval(REPLICA_POLL);
         polled.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let replicas = self.ground.store.has_replicas();
+        let mut relayed = tokio::time::interval(RELAY_EVERY);
+        relayed.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 count = asks.recv_many(&mut batch, ROOM_BATCH) => {
@@ -156,7 +165,14 @@ impl Room {
                     self.commit().await?;
                     self.fold().await;
                 }
-                _ = polled.tick(), if replicas && !self.sessions.is_empty() => self.hear_replicas().await?,
+                _ = polled.tick(), if replicas && !self.sessions.is_empty() => {
+                    self.hear_replicas().await?;
+                    let silent = self.presences.expire(self.ground.clock.now());
+                    if !silent.is_empty() {
+                        self.send(&frames::awareness(silent.iter()), None);
+                    }
+                }
+                _ = relayed.tick(), if !self.unsaid.is_empty() => self.say_presences(),
                 () = tokio::time::sleep(ROOM_IDLE), if self.sessions.is_empty() => {
                     // The store may be down: then the log stays as it is, and the memory is given back all the same.
                     if self.tail_updates > 0 {
@@ -188,6 +204,8 @@ impl Room {
                 let _ = reply.send(Seen { revision: self.seq, board: self.document.board() });
             }
             Ask::Tell(news) => self.tell(&news),
+            Ask::Relayed(word) => self.relayed(word),
+            Ask::WhoIsThere => self.ask_who(),
         }
         Ok(())
     }
@@ -203,6 +221,9 @@ impl Room {
         }
         metrics::gauge!("backlot_board_sessions").increment(1.0);
         self.sessions.insert(session.id, session);
+        if self.sessions.len() == 1 {
+            self.ask_who();
+        }
         Ok(())
     }
 
@@ -212,9 +233,14 @@ impl Room {
         }
         metrics::gauge!("backlot_board_sessions").decrement(1.0);
         let gone = self.presences.leave(session);
-        if !gone.is_empty() {
-            self.send(&frames::awareness(gone.iter()), None);
+        if gone.is_empty() {
+            return;
         }
+        let presences: Vec<Presence> = gone.iter().map(|(_, presence)| presence.clone()).collect();
+        self.send(&frames::awareness(presences.iter()), None);
+        self.say_later(gone);
+        // Nobody may be left here to say it later.
+        self.say_presences();
     }
 
     async fn frame(&mut self, session: u64, frame: Frame) -> Result<(), Closed> {
@@ -288,12 +314,15 @@ impl Room {
     /// Everybody hears of it, also who said it: y-websocket takes half a minute without a message for a lost
     /// connection, and the echo of its own presence is what it hears on a board that is quiet.
     fn awareness(&mut self, session: u64, bytes: &[u8]) {
-        let Some(actor) = self.sessions.get(&session).map(|session| session.actor.clone()) else { return };
+        let Some(speaker) = self.sessions.get(&session) else { return };
         let Ok(said) = frames::presences(bytes) else { return };
-        let heard = self.presences.hear(session, &actor, said);
-        if !heard.is_empty() {
-            self.send(&frames::awareness(heard.iter()), None);
+        let heard = self.presences.hear(session, &speaker.actor, &speaker.name, said);
+        if heard.is_empty() {
+            return;
         }
+        let actor = speaker.actor.clone();
+        self.send(&frames::awareness(heard.iter()), None);
+        self.say_later(heard.into_iter().map(|presence| (actor.clone(), presence)).collect());
     }
 
     fn edit(&mut self, commands: &[Command], author: Author, reply: EditReply) {

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Error;
 use crate::limits::{ROOM_QUEUE, ROOMS_MAX};
+use crate::relay::Word;
 use crate::room::{Ask, Ground, Room};
 
 /// Times that a request goes to a room which retires at that moment.
@@ -74,12 +75,33 @@ impl Rooms {
         answer.await.map_err(|_| Error::Busy)
     }
 
-    /// News for those who are connected; nobody is, where the board is not open.
+    /// News for those who are connected, here and at other replicas.
     pub(crate) fn tell(&self, id: BoardId, news: Value) {
+        if let Some(relay) = &self.0.ground.relay {
+            relay.say(id, Word::News(news.clone()));
+        }
+        self.hint(id, Ask::Tell(news));
+    }
+
+    /// Something that another replica says, for those who are connected here.
+    pub(crate) fn relayed(&self, id: BoardId, word: Word) {
+        self.hint(id, Ask::Relayed(word));
+    }
+
+    /// Other replicas may have spoken unheard.
+    pub(crate) fn ask_who(&self) {
+        let open: Vec<BoardId> = self.0.open.lock().keys().copied().collect();
+        for id in open {
+            self.hint(id, Ask::WhoIsThere);
+        }
+    }
+
+    /// For whoever is connected; nobody is, where the board is not open.
+    fn hint(&self, id: BoardId, ask: Ask) {
         let room = self.0.open.lock().get(&id).cloned();
         if let Some(room) = room {
             // A full queue drops it: news only wakes, the database tells.
-            let _ = room.try_send(Ask::Tell(news));
+            let _ = room.try_send(ask);
         }
     }
 

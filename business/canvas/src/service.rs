@@ -20,7 +20,9 @@ use crate::error::Error;
 use crate::follow::follow;
 use crate::limits::{BOARDS_MAX, COMMANDS_MAX};
 use crate::model::Board;
+use crate::names::Names;
 use crate::reconcile::reconcile;
+use crate::relay::Relay;
 use crate::role::Role;
 use crate::room::{Ask, Author, Edited, Ground, Seen};
 use crate::rooms::Rooms;
@@ -77,6 +79,8 @@ struct Inner {
     tools: tools::Service,
     driven: Mutex<HashSet<BoardRunId>>,
     waked: Notify,
+    names: Names,
+    relay: Option<Relay>,
 }
 
 impl Service {
@@ -91,7 +95,13 @@ impl Service {
     ) -> Self {
         let store = Store::new(db);
         let changes = broadcast::Sender::new(CHANGES_MAX);
-        let ground = Ground { store: store.clone(), clock: clock.clone(), changes: changes.clone() };
+        let relay = Relay::between_replicas(&store, tasks);
+        let ground = Ground {
+            store: store.clone(),
+            clock: clock.clone(),
+            changes: changes.clone(),
+            relay: relay.clone(),
+        };
         let rooms = Rooms::new(ground, tasks.clone());
         let sessions = AtomicU64::new(1);
         let tasks = tasks.clone();
@@ -106,6 +116,8 @@ impl Service {
             tools,
             driven: Mutex::default(),
             waked: Notify::new(),
+            names: Names::default(),
+            relay,
         }))
     }
 
@@ -113,6 +125,10 @@ impl Service {
     pub fn tasks(&self, infrastructure_events: &Channel) {
         let service = self.clone();
         self.0.tasks.spawn_loop("canvas-runs", move |stop| reconcile(service.clone(), stop));
+        if let Some(relay) = self.0.relay.clone() {
+            let rooms = self.rooms().clone();
+            self.0.tasks.spawn_loop("canvas-relay", move |stop| relay.clone().hear(rooms.clone(), stop));
+        }
         let (service, events) = (self.clone(), infrastructure_events.clone());
         self.0
             .tasks
@@ -125,6 +141,10 @@ impl Service {
 
     pub(crate) fn rooms(&self) -> &Rooms {
         &self.0.rooms
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.0.names
     }
 
     pub(crate) fn tools(&self) -> &tools::Service {

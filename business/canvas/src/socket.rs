@@ -146,7 +146,8 @@ async fn serve(service: Service, guest: Guest, upgraded: Upgraded, lease: Option
     let changes = service.access_changes();
     let (outbox, heard) = mpsc::channel(OUTBOX_MESSAGES);
     let (session, actor) = (service.next_session(), guest.actor.id.clone());
-    let session = Session { id: session, actor, is_home: guest.is_home, outbox };
+    let name = service.name_of(&actor).await;
+    let session = Session { id: session, actor, name, is_home: guest.is_home, outbox };
     let id = session.id;
     let board = guest.board;
     let joined = service.rooms().ask(board, |reply| Ask::Join { session, reply }).await;

@@ -15,6 +15,7 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, QueryResult, Statement, V
 
 use crate::media::ids_in;
 
+pub(crate) use media::UploadRow;
 pub(crate) use people::{CommentRow, MemberRow, ShareRow};
 pub(crate) use runs::{ChildRow, RunKey, RunRow, TakeRow};
 

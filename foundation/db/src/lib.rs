@@ -5,6 +5,8 @@
 //! READ COMMITTED transaction and rows are locked where a rule spans them. Migrations run under a lock.
 //! A SQLite file belongs to one process, held by an operating-system lock.
 
+mod news;
+
 use std::fs::File;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,8 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+pub use news::{Listener, NEWS_BYTES_MAX};
 
 /// Readers of a SQLite file at once.
 const SQLITE_CONNECTIONS: u32 = 4;

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 use crate::error::Error;
 use crate::outputs::{IssuerTerms, Winner, WinnerOutput};
 use crate::public::{CopyOrder, PublicGrant};
-use crate::service::{Asset, AssetState, Service};
+use crate::service::{Actor, Asset, AssetState, NewUpload, Service};
 
 /// Path of the issuer's route.
 const ISSUER_PATH: &str = "/v1/outputs";
@@ -218,6 +218,40 @@ impl Storage for Rpc {
             actor_id: request.actor_id,
         };
         Ok(Response::new(asset_message(self.service.copy_public(&order).await?)))
+    }
+
+    async fn begin_upload(
+        &self,
+        request: Request<v1::BeginUploadRequest>,
+    ) -> Result<Response<v1::Upload>, Status> {
+        let claims = caller(&request)?;
+        let request = request.into_inner();
+        let id = AssetId::parse(&request.asset_id).map_err(|error| invalid("/asset_id", error))?;
+        let organisation = service_for(&claims, &request.organisation_id)?;
+        let new = NewUpload {
+            name: request.name,
+            content_type: request.content_type,
+            size_bytes: request.size_bytes,
+            project: project_id(&request.project_id)?,
+        };
+        let actor = Actor { id: request.actor_id, organisation };
+        let target = self.service.begin_upload_as(id, &actor, new).await?.target;
+        Ok(Response::new(v1::Upload {
+            url: target.url,
+            headers: target.headers.into_iter().collect(),
+            expires_at_us: target.expires_at.micros(),
+        }))
+    }
+
+    async fn complete_upload(
+        &self,
+        request: Request<v1::CompleteUploadRequest>,
+    ) -> Result<Response<v1::Asset>, Status> {
+        let claims = caller(&request)?;
+        let request = request.into_inner();
+        let organisation = service_for(&claims, &request.organisation_id)?;
+        let asset = self.service.complete_upload(organisation, asset_id(&request.asset_id)?).await?;
+        Ok(Response::new(asset_message(asset)))
     }
 
     async fn sign_public(

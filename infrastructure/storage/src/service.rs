@@ -195,12 +195,24 @@ impl Service {
 
     /// Begins an upload: checks what is said of it and reserves its space, before any byte moves.
     pub async fn begin_upload(&self, actor: &Actor, new: NewUpload) -> Result<Upload, Error> {
+        self.begin_upload_as(AssetId::generate(), actor, new).await
+    }
+
+    /// The same under an id of the caller's: asked again while the upload is open, it answers the same one.
+    pub async fn begin_upload_as(&self, id: AssetId, actor: &Actor, new: NewUpload) -> Result<Upload, Error> {
         let inner = &self.inner;
         check_upload(&inner.config, &new)?;
         let now = inner.clock.now();
         let ttl = Duration::from_secs(inner.config.upload_ttl_s);
+        if let Some(row) = store::asset(inner.db.read(), id).await? {
+            let is_same = row.organisation_id == actor.organisation
+                && row.actor_id == actor.id
+                && row.size_bytes == new.size_bytes
+                && AssetState::parse(&row.state) == AssetState::Uploading;
+            return if is_same { self.upload_of(row, ttl).await } else { Err(Error::NotFound("upload")) };
+        }
         let row = asset::Model {
-            id: AssetId::generate(),
+            id,
             organisation_id: actor.organisation,
             project_id: new.project.map(|project| project.to_string()),
             actor_id: actor.id.clone(),
@@ -242,6 +254,10 @@ impl Service {
         store::insert_asset(&*tx, row.clone()).await?;
         events::created(&tx, &row, now).await?;
         tx.commit().await?;
+        self.upload_of(row, ttl).await
+    }
+
+    async fn upload_of(&self, row: asset::Model, ttl: Duration) -> Result<Upload, Error> {
         let key = ObjectKey::upload(row.organisation_id, row.id);
         let size = u64::try_from(row.size_bytes).unwrap_or(0);
         let target = self.put_target(&key, size, None, &row.content_type, ttl).await?;

@@ -187,8 +187,18 @@ async fn circles_wrong_types_and_deleted_files_are_refused_with_their_codes() {
         let plan = account.api.post(&format!("/v1/boards/{id}/plan"), &json!({})).await;
         assert!(plan.status.is_success(), "{plan:?}");
     }
-    let empty = board(&account.api).await;
     let film = json!({ "width": 640, "height": 360, "fps": 24 });
+    let gone = board(&account.api).await;
+    let clip = json!([source, { "op": "add_track", "id": "v", "kind": "video" }, { "op": "add_clip", "track": "v", "node": "i" }]);
+    assert!(commands(&account.api, &gone, clip).await.status.is_success());
+    for path in ["export", "export/quote"] {
+        let refused = account.api.post(&format!("/v1/boards/{gone}/{path}"), &film).await;
+        assert_eq!(
+            (refused.code(), refused.text("/problems/0/node")),
+            ("board_asset_missing", "i".to_owned())
+        );
+    }
+    let empty = board(&account.api).await;
     let refused = account.api.post(&format!("/v1/boards/{empty}/export"), &film).await;
     assert_eq!(refused.code(), "board_film_empty", "{refused:?}");
     books_balance(&account.api).await;

@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use backlot_tests_end_to_end::{
-    Account, Answer, Api, Studio, board, commands, connect, eventually, hears, update, upload_photo, yjs,
+    Account, Answer, Api, PHOTO, Studio, board, commands, connect, eventually, hears, photo_put, update,
+    upload_photo, yjs,
 };
 use futures::{SinkExt as _, StreamExt as _};
 use reqwest::{Method, StatusCode};
@@ -194,4 +195,99 @@ async fn a_guest_of_another_organisation_sees_what_is_on_the_board_and_nothing_e
     commands(&owner.api, &id, json!([{ "op": "remove_node", "id": "shown" }])).await;
     assert_eq!(guest.api.get(&media(&shown)).await.code(), "board_media_unknown");
     studio.process.terminate().await;
+}
+
+/// Begins a file of a board and sends its bytes; answers the route that completes it, or the refusal.
+async fn brings(api: &Api, board: &str, name: &str, bytes: &[u8]) -> Result<(String, String), Answer> {
+    let body = json!({ "name": name, "size_bytes": bytes.len() });
+    let begun = api.post(&format!("/v1/boards/{board}/media"), &body).await;
+    if begun.status != StatusCode::CREATED {
+        return Err(begun);
+    }
+    let asset = begun.text("/asset_id");
+    assert!(photo_put(&begun.body["upload"], bytes).await.is_success());
+    Ok((format!("/v1/boards/{board}/media/{asset}/complete"), asset))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_brings_files_which_belong_to_the_boards_organisation() {
+    let studio = Studio::start().await;
+    let owner = Account::sign_up(studio.url(), "Owner").await;
+    let guest = Account::sign_up(studio.url(), "Gerda Guest").await;
+    let id = board(&owner.api).await;
+    let refused = brings(&guest.api, &id, "photo.jpg", PHOTO).await.expect_err("a stranger brings nothing");
+    assert_eq!((refused.status, refused.code()), (StatusCode::NOT_FOUND, "board_unknown"));
+    let user = guest.ids["user"]["id"].as_str().expect("an id");
+    let role = |role: &str| json!({ "user_id": user, "role": role });
+    let members = format!("/v1/boards/{id}/members");
+    let named = owner.api.post(&members, &role("commenter")).await;
+    assert_eq!(named.text("/name"), "Gerda Guest", "{named:?}");
+    let refused = brings(&guest.api, &id, "photo.jpg", PHOTO).await.expect_err("a commenter brings nothing");
+    assert_eq!((refused.status, refused.code()), (StatusCode::FORBIDDEN, "board_role_missing"));
+    owner.api.post(&members, &role("editor")).await;
+    let listed = guest.api.get(&members).await;
+    assert_eq!(listed.text("/items/1/name"), "Gerda Guest", "{listed:?}");
+    assert_eq!(listed.text("/items/0/name"), "Owner", "{listed:?}");
+
+    let used = |api: Api| async move { api.get("/v1/assets/usage").await.integer("/used_bytes") };
+    let before = (used(owner.api.clone()).await, used(guest.api.clone()).await);
+    let (complete, asset) = brings(&guest.api, &id, "photo.jpg", PHOTO).await.expect("an editor");
+    let foreign = owner.api.post(&complete, &json!({})).await;
+    assert_eq!(foreign.code(), "board_media_unknown", "only who brings it completes it: {foreign:?}");
+    let made = guest.api.post(&complete, &json!({})).await;
+    assert_eq!(
+        (made.text("/content_type"), made.text("/asset_id")),
+        ("image/jpeg".to_owned(), asset.clone())
+    );
+    assert_eq!(guest.api.post(&complete, &json!({})).await.body, made.body, "again, and the same");
+    assert_eq!(used(owner.api.clone()).await, before.0 + PHOTO.len() as i64, "the board's organisation pays");
+    assert_eq!(used(guest.api.clone()).await, before.1);
+    let media = made.text("/media_url");
+    assert_eq!(guest.api.get(&media).await.code(), "board_media_unknown", "nothing shows it yet");
+    let node = json!([{ "op": "add_node", "id": "n", "kind": "image", "params": { "asset": asset } }]);
+    assert!(commands(&guest.api, &id, node).await.status.is_success());
+    assert_eq!(guest.api.download(&media).await, owner.api.download(&media).await);
+    assert_eq!(owner.api.get(&format!("/v1/assets/{asset}")).await.text("/state"), "ready");
+    assert_eq!(guest.api.get(&format!("/v1/assets/{asset}")).await.status, StatusCode::NOT_FOUND);
+
+    a_guests_odd_files(&guest.api, &id).await;
+    // Cut off while the bytes are on their way.
+    let (complete, asset) = brings(&guest.api, &id, "late.jpg", PHOTO).await.expect("an editor");
+    owner.api.send(Method::DELETE, &format!("{members}/{user}"), None, &[]).await;
+    let refused = guest.api.post(&complete, &json!({})).await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::NOT_FOUND, "board_unknown"));
+    assert_eq!(owner.api.get(&format!("/v1/assets/{asset}")).await.text("/state"), "uploading");
+    assert_eq!(used(owner.api.clone()).await, before.0 + PHOTO.len() as i64);
+    owner.api.post(&members, &role("editor")).await;
+    guests_have_limits(&guest.api, &id).await;
+    studio.process.terminate().await;
+}
+
+async fn a_guests_odd_files(api: &Api, board: &str) {
+    let svg = b"<svg xmlns=\"http://www.w3.org/2000/svg\"><script>alert(1)</script></svg>".as_slice();
+    let archive = [PHOTO, b"PK\x05\x06".as_slice(), &[0; 18]].concat();
+    for (name, bytes) in [("hostile.svg", svg), ("polyglot.jpg", &archive)] {
+        let (complete, _) = brings(api, board, name, bytes).await.expect("it is begun");
+        let refused = api.post(&complete, &json!({})).await;
+        let known = ["asset_type_unsupported", "asset_type_mismatch"].contains(&refused.code());
+        assert!(known && refused.status.is_client_error(), "{name}: {refused:?}");
+    }
+}
+
+async fn guests_have_limits(api: &Api, board: &str) {
+    let begin = format!("/v1/boards/{board}/media");
+    for (size, code) in [(0, "invalid_fields"), (1_i64 << 40, "invalid_fields")] {
+        let refused = api.post(&begin, &json!({ "name": "n", "size_bytes": size })).await;
+        assert_eq!(refused.code(), code, "{size}: {refused:?}");
+    }
+    let mut open = 0;
+    let refused = loop {
+        let begun = api.post(&begin, &json!({ "name": "n", "size_bytes": 10 })).await;
+        if begun.status != StatusCode::CREATED {
+            break begun;
+        }
+        open += 1;
+        assert!(open < 100, "there is a limit");
+    };
+    assert_eq!(refused.code(), "board_too_large", "{refused:?}");
 }

@@ -1076,6 +1076,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/boards/{id}/media": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Bring a file to a board, from whichever organisation: begins an upload. The file belongs to the board's organisation and
+         *     counts against its quota. It takes the role of an editor.
+         */
+        post: operations["begin_board_media"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/boards/{id}/media/{asset_id}": {
         parameters: {
             query?: never;
@@ -1090,6 +1110,26 @@ export interface paths {
         get: operations["get_board_media"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/boards/{id}/media/{asset_id}/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Complete a file's upload: its bytes are looked at, and it is taken or refused. Safe to repeat. A command then shows it on
+         *     the board.
+         */
+        post: operations["complete_board_media"];
         delete?: never;
         options?: never;
         head?: never;
@@ -3660,8 +3700,12 @@ export interface components {
         };
         /** @description A comment. */
         BoardCommentView: {
+            /** @description Names their profile; null: they have none. */
+            author_handle?: string | null;
             /** @description Who says it. */
             author_id: string;
+            /** @description As they call themselves. */
+            author_name: string;
             /** @description When. */
             created_at: components["schemas"]["Timestamp"];
             /** @description Names it. */
@@ -3671,6 +3715,8 @@ export interface components {
             resolved_at?: components["schemas"]["Timestamp"] | null;
             /** @description Who said so. */
             resolved_by?: string | null;
+            /** @description As they call themselves. */
+            resolved_by_name?: string | null;
             /** @description What it says. */
             text: string;
         };
@@ -3682,6 +3728,39 @@ export interface components {
             items: components["schemas"]["BoardView"][];
             /** @description Where the next page begins; null: this is the last. */
             next?: string | null;
+        };
+        /** @description A file of a board. */
+        BoardMediaView: {
+            /** @description What it is called in the document: `params.asset` of a node. */
+            asset_id: components["schemas"]["AssetId"];
+            /** @description By its bytes. */
+            content_type: string;
+            /**
+             * Format: int64
+             * @description Milliseconds, of video and sound.
+             */
+            duration_ms?: number | null;
+            /**
+             * Format: int32
+             * @description Pixels; 0 of a sound.
+             */
+            height: number;
+            /** @description Route of it, once a node shows it. */
+            media_url: string;
+            /** @description File name. */
+            name: string;
+            /** @description Route of a small picture of it, once a node shows it. */
+            preview_url?: string | null;
+            /**
+             * Format: int64
+             * @description Bytes.
+             */
+            size_bytes: number;
+            /**
+             * Format: int32
+             * @description Pixels; 0 of a sound.
+             */
+            width: number;
         };
         /** @description What to run. */
         BoardRunBody: {
@@ -3768,6 +3847,26 @@ export interface components {
         };
         /** Format: uuid */
         BoardShareId: string;
+        /** @description Where the bytes of a file go. */
+        BoardUploadTarget: {
+            /** @description When the address ends. */
+            expires_at: components["schemas"]["Timestamp"];
+            /** @description Headers to send. */
+            headers: {
+                [key: string]: string;
+            };
+            /** @description PUT. */
+            method: string;
+            /** @description Absolute address; needs no credential. */
+            url: string;
+        };
+        /** @description A file on its way to a board. */
+        BoardUploadView: {
+            /** @description What the file will be called in the document. */
+            asset_id: components["schemas"]["AssetId"];
+            /** @description Where its bytes go; then complete it. */
+            upload: components["schemas"]["BoardUploadTarget"];
+        };
         /** @description A board. */
         BoardView: {
             /** @description When it was made. */
@@ -3797,6 +3896,18 @@ export interface components {
             title: string;
             /** @description When it was changed last. */
             updated_at: components["schemas"]["Timestamp"];
+        };
+        /** @description A file to bring. */
+        BringFile: {
+            /** @description Media type; left out: it is found out. */
+            content_type?: string;
+            /** @description File name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Exact size in bytes.
+             */
+            size_bytes: number;
         };
         /**
          * @description What staff decide.
@@ -4340,6 +4451,10 @@ export interface components {
             added_by: string;
             /** @description When. */
             at: components["schemas"]["Timestamp"];
+            /** @description Names their profile: `GET /v1/profiles/{handle}`; null: they have none. */
+            handle?: string | null;
+            /** @description As they call themselves. */
+            name: string;
             /** @description What they are. */
             role: components["schemas"]["business_Role"];
             /** @description Who. */
@@ -8139,6 +8254,39 @@ export interface operations {
             };
         };
     };
+    begin_board_media: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BringFile"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BoardUploadView"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_board_media: {
         parameters: {
             query?: {
@@ -8160,6 +8308,36 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    complete_board_media: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+                asset_id: components["schemas"]["AssetId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BoardMediaView"];
+                };
             };
             default: {
                 headers: {

@@ -44,6 +44,7 @@ pub(super) async fn build(context: &Context, channels: &Channels<'_>) -> anyhow:
         clock.clone(),
         config.social.clone(),
     );
+    canvas.set_people(Arc::new(social.clone()));
     social.tasks(&context.tasks, &infrastructure);
     let events = EventsService::new(db.clone(), clock, backlot_business_api::events::schemas());
     let verifier = context.trust.verifier(audience::BUSINESS)?;

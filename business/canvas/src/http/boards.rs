@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use backlot_business_api::BoardId;
 use backlot_foundation_errors::{Problem, codes};
 use backlot_foundation_rpc::http::{Path, Query, ValidJson};
@@ -17,15 +17,11 @@ use utoipa_axum::routes;
 
 use super::{LIMIT_DEFAULT, LIMIT_MAX, Person, board_id};
 use crate::command::Command;
-use crate::error::Error;
 use crate::model::{Edge, Node, Track};
 use crate::role::Role;
 use crate::service::{Changed, NewBoard, Service};
 use crate::socket;
 use crate::store::{BoardRow, Listed};
-
-/// The address is asked for again before it runs out.
-const MEDIA_CACHE_CONTROL: &str = "private, max-age=300";
 
 pub(super) fn routes() -> OpenApiRouter<Service> {
     OpenApiRouter::new()
@@ -36,7 +32,6 @@ pub(super) fn routes() -> OpenApiRouter<Service> {
         .routes(routes!(sync_board))
         .routes(routes!(make_board_template))
         .routes(routes!(list_board_templates))
-        .routes(routes!(get_board_media))
 }
 
 /// A board.
@@ -335,32 +330,4 @@ async fn make_board_template(
 ) -> Result<(StatusCode, Json<BoardView>), Problem> {
     let id = service.make_template(&person.actor, board_id(&id)?).await?;
     Ok((StatusCode::CREATED, Json(view(&service, &person, id).await?)))
-}
-
-/// Which bytes of a file.
-#[derive(Debug, Deserialize, IntoParams)]
-struct MediaQuery {
-    /// A small picture of it instead.
-    #[serde(default)]
-    preview: bool,
-}
-
-/// Redirects to a signed address of a file that is on the board, for everybody who may see the board: also people of
-/// other organisations, to whom `/v1/assets` shows nothing of it.
-#[utoipa::path(get, path = "/v1/boards/{id}/media/{asset_id}", tag = "boards",
-    params(("id" = BoardId, Path), ("asset_id" = AssetId, Path), MediaQuery),
-    responses((status = 302, description = "The file, for a quarter of an hour"), (status = "default", body = Problem)))]
-async fn get_board_media(
-    State(service): State<Service>,
-    person: Person,
-    Path((id, asset)): Path<(String, String)>,
-    Query(query): Query<MediaQuery>,
-) -> Result<Response, Problem> {
-    let id = board_id(&id)?;
-    let unknown = || Error::MediaUnknown(asset.chars().take(64).collect());
-    let asset = AssetId::parse(&asset).map_err(|_| unknown())?;
-    let address = service.media_address(&person.actor, id, asset, query.preview).await?;
-    let location = HeaderValue::from_str(&address).map_err(|error| Problem::internal(&error))?;
-    let cache = HeaderValue::from_static(MEDIA_CACHE_CONTROL);
-    Ok((StatusCode::FOUND, [(header::LOCATION, location), (header::CACHE_CONTROL, cache)]).into_response())
 }

@@ -1,8 +1,11 @@
 //! Who may do what with a board, and what they say about it.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use backlot_business_api::doors::Named;
 use backlot_business_api::{BoardCommentId, BoardId, BoardShareId};
 use backlot_foundation_errors::{Problem, codes};
 use backlot_foundation_rpc::http::{Path, Query, ValidJson};
@@ -46,12 +49,29 @@ pub(super) fn routes() -> OpenApiRouter<Service> {
 struct MemberView {
     /// Who.
     user_id: String,
+    /// As they call themselves.
+    name: String,
+    /// Names their profile: `GET /v1/profiles/{handle}`; null: they have none.
+    handle: Option<String>,
     /// What they are.
     role: Role,
     /// Who gave it.
     added_by: String,
     /// When.
     at: Timestamp,
+}
+
+impl MemberView {
+    fn of(member: MemberRow, named: Named) -> Option<Self> {
+        Some(Self {
+            role: Role::parse(&member.role)?,
+            name: named.name,
+            handle: named.handle,
+            user_id: member.user_id,
+            added_by: member.added_by,
+            at: member.at,
+        })
+    }
 }
 
 /// A page of them.
@@ -72,9 +92,10 @@ async fn list_board_members(
     Path(id): Path<String>,
 ) -> Result<Json<MemberList>, Problem> {
     let members = service.members(&person.actor, board_id(&id)?).await?;
+    let mut called = service.called(members.iter().map(|member| member.user_id.clone()).collect()).await;
     let view = |member: MemberRow| {
-        let role = Role::parse(&member.role)?;
-        Some(MemberView { user_id: member.user_id, role, added_by: member.added_by, at: member.at })
+        let named = called.remove(&member.user_id)?;
+        MemberView::of(member, named)
     };
     Ok(Json(MemberList { items: members.into_iter().filter_map(view).collect(), next: None }))
 }
@@ -103,7 +124,8 @@ async fn put_board_member(
 ) -> Result<Json<MemberView>, Problem> {
     let user_id = body.user_id.to_string();
     let at = service.put_member(&person.actor, board_id(&id)?, &user_id, body.role).await?;
-    Ok(Json(MemberView { user_id, role: body.role, added_by: person.actor.id, at }))
+    let Named { name, handle } = service.name_of(&user_id).await;
+    Ok(Json(MemberView { user_id, name, handle, role: body.role, added_by: person.actor.id, at }))
 }
 
 /// Take somebody's role away. Their live connection ends at once; the last owner stays.
@@ -250,17 +272,40 @@ struct BoardCommentView {
     text: String,
     /// Who says it.
     author_id: String,
+    /// As they call themselves.
+    author_name: String,
+    /// Names their profile; null: they have none.
+    author_handle: Option<String>,
     /// When.
     created_at: Timestamp,
     /// When it was done with.
     resolved_at: Option<Timestamp>,
     /// Who said so.
     resolved_by: Option<String>,
+    /// As they call themselves.
+    resolved_by_name: Option<String>,
 }
 
-impl From<CommentRow> for BoardCommentView {
-    fn from(row: CommentRow) -> Self {
-        Self {
+impl BoardCommentView {
+    /// Comments with the names of who wrote them.
+    async fn all(service: &Service, rows: Vec<CommentRow>) -> Vec<Self> {
+        let people = rows.iter().flat_map(|row| row.resolved_by.iter().chain([&row.author_id]));
+        let called = service.called(people.cloned().collect()).await;
+        rows.into_iter().filter_map(|row| Self::of(row, &called)).collect()
+    }
+
+    async fn one(service: &Service, row: CommentRow) -> Result<Self, Problem> {
+        let views = Self::all(service, vec![row]).await;
+        views.into_iter().next().ok_or_else(|| Problem::internal(&"a comment without a name"))
+    }
+
+    fn of(row: CommentRow, called: &HashMap<String, Named>) -> Option<Self> {
+        let author = called.get(&row.author_id)?;
+        let resolver = row.resolved_by.as_ref().and_then(|user| called.get(user));
+        Some(Self {
+            author_name: author.name.clone(),
+            author_handle: author.handle.clone(),
+            resolved_by_name: resolver.map(|named| named.name.clone()),
             id: row.id,
             node: row.node,
             text: row.body,
@@ -268,7 +313,7 @@ impl From<CommentRow> for BoardCommentView {
             created_at: row.created_at,
             resolved_at: row.resolved_at,
             resolved_by: row.resolved_by,
-        }
+        })
     }
 }
 
@@ -308,7 +353,7 @@ async fn list_board_comments(
     let more = rows.len() > size;
     rows.truncate(size);
     let next = more.then(|| rows.last().map(|row| row.id.to_string())).flatten();
-    Ok(Json(BoardCommentList { items: rows.into_iter().map(BoardCommentView::from).collect(), next }))
+    Ok(Json(BoardCommentList { items: BoardCommentView::all(&service, rows).await, next }))
 }
 
 /// A comment to make.
@@ -334,7 +379,7 @@ async fn add_board_comment(
     ValidJson(body): ValidJson<AddComment>,
 ) -> Result<(StatusCode, Json<BoardCommentView>), Problem> {
     let row = service.comment(&person.actor, board_id(&id)?, body.node, body.text).await?;
-    Ok((StatusCode::CREATED, Json(row.into())))
+    Ok((StatusCode::CREATED, Json(BoardCommentView::one(&service, row).await?)))
 }
 
 fn comment_id(text: &str) -> Result<BoardCommentId, Problem> {
@@ -364,5 +409,5 @@ async fn resolve_board_comment(
     Path((id, comment)): Path<(String, String)>,
 ) -> Result<Json<BoardCommentView>, Problem> {
     let row = service.resolve_comment(&person.actor, board_id(&id)?, comment_id(&comment)?).await?;
-    Ok(Json(row.into()))
+    Ok(Json(BoardCommentView::one(&service, row).await?))
 }

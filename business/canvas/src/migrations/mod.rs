@@ -7,7 +7,7 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Boards), Box::new(Runs), Box::new(Media)]
+        vec![Box::new(Boards), Box::new(Runs), Box::new(Media), Box::new(Uploads)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -198,6 +198,33 @@ const MEDIA: &[&str] = &["CREATE TABLE board_media (
 impl MigrationTrait for Media {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         run(manager, MEDIA).await
+    }
+}
+
+struct Uploads;
+
+impl MigrationName for Uploads {
+    fn name(&self) -> &'static str {
+        "m0004_uploads"
+    }
+}
+
+/// Files that people bring to a board, on their way and arrived.
+const UPLOADS: &[&str] = &[
+    "CREATE TABLE board_uploads (
+        asset_id TEXT PRIMARY KEY,
+        board_id TEXT NOT NULL REFERENCES boards (id),
+        user_id TEXT NOT NULL,
+        size_bytes BIGINT NOT NULL,
+        created_at BIGINT NOT NULL,
+        completed_at BIGINT)",
+    "CREATE INDEX board_uploads_of ON board_uploads (board_id, user_id)",
+];
+
+#[async_trait::async_trait]
+impl MigrationTrait for Uploads {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        run(manager, UPLOADS).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use backlot_business_api::doors::Named;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
@@ -9,6 +10,7 @@ use crate::command::Command;
 use crate::error::Error;
 use crate::frames::Frame;
 use crate::model::Board;
+use crate::relay::Word;
 
 /// Whoever waits for commands to be durable.
 pub(crate) type EditReply = oneshot::Sender<Result<Edited, Error>>;
@@ -29,6 +31,8 @@ pub(crate) struct Session {
     pub(crate) id: u64,
     /// Whose changes they are.
     pub(crate) actor: String,
+    /// How they are called.
+    pub(crate) name: Named,
     /// Whether they belong to the board's own organisation.
     pub(crate) is_home: bool,
     /// What they hear; full: they are too slow, and closed.
@@ -76,4 +80,8 @@ pub(crate) enum Ask {
     Read { reply: oneshot::Sender<Seen> },
     /// News for everybody who is connected.
     Tell(Value),
+    /// What another replica says.
+    Relayed(Word),
+    /// Other replicas may have spoken unheard: who is there is asked and said again.
+    WhoIsThere,
 }

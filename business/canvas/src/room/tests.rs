@@ -2,17 +2,15 @@
 
 use std::time::Duration;
 
+use backlot_business_api::doors::Named;
 use backlot_foundation_db::Db;
 use backlot_foundation_runtime::Tasks;
-use backlot_foundation_testkit::{TestDb, databases};
-use backlot_foundation_time::{SystemClock, Timestamp};
-use backlot_infrastructure_api::OrganisationId;
+use backlot_foundation_time::SystemClock;
 use sea_orm::{ConnectionTrait as _, Statement};
 use serde_json::json;
 
 use super::*;
-use crate::migrations::Migrator;
-use crate::store::BoardRow;
+use crate::testing::{board_row, migrated, migrated_sqlite};
 
 /// Longest wait for something that another task does.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -26,8 +24,14 @@ struct Replica {
 impl Replica {
     fn of(db: &Db) -> Self {
         let (changes, tasks) = (broadcast::Sender::new(16), Tasks::new());
-        let ground = Ground { store: Store::new(db.clone()), clock: Arc::new(SystemClock), changes };
-        Self { rooms: Rooms::new(ground, tasks.clone()), tasks }
+        let store = Store::new(db.clone());
+        let relay = Relay::between_replicas(&store, &tasks);
+        let ground = Ground { store, clock: Arc::new(SystemClock), changes, relay: relay.clone() };
+        let rooms = Rooms::new(ground, tasks.clone());
+        if let Some(relay) = relay {
+            tasks.spawn_once(relay.hear(rooms.clone(), tasks.stop_signal()));
+        }
+        Self { rooms, tasks }
     }
 
     async fn edit(&self, id: BoardId, commands: Value) -> Result<Edited, Error> {
@@ -44,9 +48,20 @@ impl Replica {
     /// Somebody who listens; the room is a live one from then on.
     async fn join(&self, id: BoardId, session: u64) -> mpsc::Receiver<Said> {
         let (outbox, heard) = mpsc::channel(512);
-        let session = Session { id: session, actor: "ada".to_owned(), is_home: true, outbox };
+        let actor = if session == 1 { "ada" } else { "bob" };
+        let name = Named { name: actor.to_uppercase(), handle: Some(actor.to_owned()) };
+        let session = Session { id: session, actor: actor.to_owned(), name, is_home: true, outbox };
         self.rooms.ask(id, |reply| Ask::Join { session, reply }).await.unwrap().unwrap();
         heard
+    }
+
+    /// Somebody points somewhere.
+    async fn points(&self, id: BoardId, session: u64, clock: u64, x: u32) {
+        let json = json!({ "cursor": { "x": x } }).to_string();
+        let presence = Presence { client: session, clock, json };
+        let says = frames::awareness([&presence].into_iter());
+        let frame = frames::read(&says).unwrap().remove(0);
+        self.rooms.send(id, Ask::Frame { session, frame }).await.unwrap();
     }
 
     async fn end(self) {
@@ -62,33 +77,8 @@ fn place(id: &str, x: u32) -> Value {
     json!({ "op": "move_node", "id": id, "x": x, "y": 0 })
 }
 
-async fn worlds() -> Vec<TestDb> {
-    let all = databases("business").await;
-    for one in &all {
-        one.db.migrate::<backlot_foundation_events::Migrator>().await.unwrap();
-        one.db.migrate::<Migrator>().await.unwrap();
-    }
-    all
-}
-
 async fn board(db: &Db) -> BoardId {
-    let now = Timestamp::from_micros(1);
-    let row = BoardRow {
-        id: BoardId::generate(),
-        organisation_id: OrganisationId::generate(),
-        project_id: None,
-        title: "Harbour".to_owned(),
-        created_by: "ada".to_owned(),
-        is_template: false,
-        parent_board_id: None,
-        parent_post_id: None,
-        nodes: 0,
-        seq: 0,
-        access_version: 0,
-        preview_asset: None,
-        created_at: now,
-        updated_at: now,
-    };
+    let row = board_row();
     Store::new(db.clone()).insert(&row, None).await.unwrap();
     row.id
 }
@@ -101,7 +91,7 @@ async fn run_sql(db: &Db, sql: &str) {
 
 #[tokio::test]
 async fn two_replicas_of_one_board_say_the_same_and_lose_nothing() {
-    for world in worlds().await {
+    for world in migrated().await {
         if !Store::new(world.db.clone()).has_replicas() {
             continue;
         }
@@ -140,9 +130,7 @@ async fn two_replicas_of_one_board_say_the_same_and_lose_nothing() {
 
 #[tokio::test]
 async fn a_log_that_cannot_be_folded_loses_nothing() {
-    let world = TestDb::sqlite("business").await;
-    world.db.migrate::<backlot_foundation_events::Migrator>().await.unwrap();
-    world.db.migrate::<Migrator>().await.unwrap();
+    let world = migrated_sqlite().await;
     let id = board(&world.db).await;
     run_sql(
         &world.db,
@@ -177,9 +165,7 @@ async fn a_log_that_cannot_be_folded_loses_nothing() {
 
 #[tokio::test]
 async fn what_cannot_be_appended_is_answered_by_nobody_and_read_by_nobody() {
-    let world = TestDb::sqlite("business").await;
-    world.db.migrate::<backlot_foundation_events::Migrator>().await.unwrap();
-    world.db.migrate::<Migrator>().await.unwrap();
+    let world = migrated_sqlite().await;
     let id = board(&world.db).await;
     let replica = Replica::of(&world.db);
     replica.edit(id, json!([node("kept")])).await.unwrap();
@@ -206,25 +192,91 @@ async fn what_cannot_be_appended_is_answered_by_nobody_and_read_by_nobody() {
 
 #[tokio::test]
 async fn a_presence_is_heard_by_everybody_and_ends_with_its_connection() {
-    let world = TestDb::sqlite("business").await;
-    world.db.migrate::<backlot_foundation_events::Migrator>().await.unwrap();
-    world.db.migrate::<Migrator>().await.unwrap();
+    let world = migrated_sqlite().await;
     let id = board(&world.db).await;
     let replica = Replica::of(&world.db);
     let (mut own, mut other) = (replica.join(id, 1).await, replica.join(id, 2).await);
-    let presence = crate::frames::Presence { client: 7, clock: 3, json: "{\"cursor\":1}".to_owned() };
-    let says = frames::awareness([&presence].into_iter());
-    let frame = frames::read(&says).unwrap().remove(0);
-    let ask = Ask::Frame { session: 1, frame };
-    replica.rooms.send(id, ask).await.unwrap();
-    // After the greeting, the very same: also to who said it.
+    replica.points(id, 1, 3, 7).await;
+    // Also who says it hears it, with the name of who is connected.
+    let user = json!({ "id": "ada", "name": "ADA", "handle": "ada" });
     for heard in [&mut own, &mut other] {
-        assert!(matches!(heard.recv().await, Some(Said::Bytes(bytes)) if bytes[..2] == [0, 0]));
-        assert!(matches!(heard.recv().await, Some(Said::Bytes(bytes)) if *bytes == *says));
+        let state = presence_of(heard, 1).await;
+        assert_eq!(state, json!({ "cursor": { "x": 7 }, "user": user }));
     }
     replica.rooms.send(id, Ask::Leave { session: 1 }).await.unwrap();
-    let gone = crate::frames::Presence { clock: 4, json: "null".to_owned(), ..presence };
-    let says = frames::awareness([&gone].into_iter());
-    assert!(matches!(other.recv().await, Some(Said::Bytes(bytes)) if *bytes == *says));
+    assert_eq!(presence_of(&mut other, 1).await, Value::Null);
     replica.end().await;
+}
+
+/// What is heard next of a client.
+async fn presence_of(heard: &mut mpsc::Receiver<Said>, client: u64) -> Value {
+    let next = async {
+        loop {
+            let Some(Said::Bytes(bytes)) = heard.recv().await else { panic!("the connection ended") };
+            let Ok(frames) = frames::read(&bytes) else { continue };
+            for frame in frames {
+                let Frame::Awareness(body) = frame else { continue };
+                let said = frames::presences(&body).unwrap();
+                if let Some(presence) = said.into_iter().find(|presence| presence.client == client) {
+                    return serde_json::from_str(&presence.json).unwrap();
+                }
+            }
+        }
+    };
+    tokio::time::timeout(WITHIN, next).await.expect("a presence")
+}
+
+/// The next news of a kind.
+async fn news_of(heard: &mut mpsc::Receiver<Said>, kind: &str) -> Value {
+    let next = async {
+        loop {
+            let Some(Said::Bytes(bytes)) = heard.recv().await else { panic!("the connection ended") };
+            // Type 100, then the text and its length.
+            let news = bytes.iter().position(|byte| *byte == b'{').filter(|_| bytes[0] == 100);
+            let news = news.and_then(|at| serde_json::from_slice::<Value>(&bytes[at..]).ok());
+            if let Some(news) = news.filter(|news| news["type"] == kind) {
+                return news;
+            }
+        }
+    };
+    tokio::time::timeout(WITHIN, next).await.expect("news")
+}
+
+#[tokio::test]
+async fn presences_and_news_are_heard_at_the_other_replica() {
+    for world in migrated().await {
+        if !Store::new(world.db.clone()).has_replicas() {
+            continue;
+        }
+        let id = board(&world.db).await;
+        let other_board = board(&world.db).await;
+        let replicas = [Replica::of(&world.db), Replica::of(&world.db)];
+        let mut ada = replicas[0].join(id, 1).await;
+        replicas[0].points(id, 1, 1, 5).await;
+        assert_eq!(presence_of(&mut ada, 1).await["cursor"]["x"], 5);
+        // Who comes later asks who is there; the first word may come before the other replica listens.
+        let mut bob = replicas[1].join(id, 2).await;
+        let mut elsewhere = replicas[1].join(other_board, 3).await;
+        assert_eq!(presence_of(&mut bob, 1).await["user"]["name"], "ADA");
+        replicas[1].points(id, 2, 1, 6).await;
+        assert_eq!(presence_of(&mut ada, 2).await["user"]["name"], "BOB");
+        let began = tokio::time::Instant::now();
+        replicas[0].points(id, 1, 2, 9).await;
+        while presence_of(&mut bob, 1).await["cursor"]["x"] != 9 {}
+        assert!(began.elapsed() < WITHIN, "{:?}", began.elapsed());
+
+        replicas[1].rooms.tell(id, json!({ "type": "take", "take_id": "t" }));
+        assert_eq!(news_of(&mut ada, "take").await["take_id"], "t");
+        assert_eq!(news_of(&mut bob, "take").await["take_id"], "t", "and here");
+        while let Ok(said) = elsewhere.try_recv() {
+            let Said::Bytes(bytes) = said else { panic!("it was closed") };
+            assert_ne!(bytes[0], 100, "another board's people hear nothing of it");
+        }
+
+        replicas[0].rooms.send(id, Ask::Leave { session: 1 }).await.unwrap();
+        while presence_of(&mut bob, 1).await != Value::Null {}
+        for replica in replicas {
+            replica.end().await;
+        }
+    }
 }

@@ -1,43 +1,27 @@
 //! Each fact on SQLite, and on PostgreSQL where there is one.
 
 use backlot_business_api::{BoardRunId, BoardShareId, RunId, TakeId};
-use backlot_foundation_testkit::{TestDb, databases};
+use backlot_foundation_testkit::TestDb;
 
+use backlot_infrastructure_api::AssetId;
+
+use super::media::Brought;
 use super::*;
-use crate::migrations::Migrator;
+use crate::limits::{GUEST_BYTES_MAX, GUEST_UPLOADS_OPEN_MAX};
+use crate::testing::{board_row, migrated};
 
 async fn stores() -> Vec<(TestDb, Store)> {
-    let mut stores = Vec::new();
-    for database in databases("business").await {
-        database.db.migrate::<backlot_foundation_events::Migrator>().await.unwrap();
-        database.db.migrate::<Migrator>().await.unwrap();
-        let store = Store::new(database.db.clone());
-        stores.push((database, store));
-    }
-    stores
+    let databases = migrated().await.into_iter();
+    databases
+        .map(|database| {
+            let store = Store::new(database.db.clone());
+            (database, store)
+        })
+        .collect()
 }
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(seconds * 1_000_000)
-}
-
-fn row() -> BoardRow {
-    BoardRow {
-        id: BoardId::generate(),
-        organisation_id: OrganisationId::generate(),
-        project_id: Some(ProjectId::generate()),
-        title: "Harbour".to_owned(),
-        created_by: "ada".to_owned(),
-        is_template: false,
-        parent_board_id: None,
-        parent_post_id: None,
-        nodes: 0,
-        seq: 0,
-        access_version: 0,
-        preview_asset: None,
-        created_at: at(1),
-        updated_at: at(1),
-    }
 }
 
 fn update(bytes: &[u8]) -> NewUpdate {
@@ -47,7 +31,7 @@ fn update(bytes: &[u8]) -> NewUpdate {
 #[tokio::test]
 async fn an_update_is_there_in_order_and_folds_away() {
     for (_db, store) in stores().await {
-        let row = row();
+        let row = board_row();
         store.insert(&row, Some(vec![9])).await.unwrap();
         let first = store.append(row.id, 0, &[update(b"a"), update(b"b")], 1, at(2)).await.unwrap().unwrap();
         assert_eq!(first, Appended { seq: 2, missed: Some(Vec::new()) });
@@ -78,7 +62,7 @@ async fn an_update_is_there_in_order_and_folds_away() {
 #[tokio::test]
 async fn the_last_owner_stays_and_every_change_raises_the_version() {
     for (_db, store) in stores().await {
-        let row = row();
+        let row = board_row();
         store.insert(&row, None).await.unwrap();
         assert!(!store.remove_member(row.id, "ada").await.unwrap());
         assert_eq!(store.member(row.id, "ada").await.unwrap().unwrap().role, "owner");
@@ -100,7 +84,7 @@ async fn the_last_owner_stays_and_every_change_raises_the_version() {
 #[tokio::test]
 async fn lists_show_what_is_named_or_the_organisations() {
     for (_db, store) in stores().await {
-        let own = row();
+        let own = board_row();
         let other = BoardRow { id: BoardId::generate(), created_by: "eve".to_owned(), ..own.clone() };
         let template = BoardRow { id: BoardId::generate(), is_template: true, ..own.clone() };
         for board in [&own, &other, &template] {
@@ -121,7 +105,7 @@ async fn lists_show_what_is_named_or_the_organisations() {
 #[tokio::test]
 async fn a_link_opens_until_it_is_withdrawn_or_over() {
     for (_db, store) in stores().await {
-        let row = row();
+        let row = board_row();
         store.insert(&row, None).await.unwrap();
         let share = ShareRow {
             id: BoardShareId::generate(),
@@ -180,7 +164,7 @@ fn run_of(board: &BoardRow) -> (RunRow, ChildRow) {
 #[tokio::test]
 async fn of_two_drivers_one_advances_a_run_and_its_take_is_written_once() {
     for (_db, store) in stores().await {
-        let board = row();
+        let board = board_row();
         store.insert(&board, None).await.unwrap();
         let (run, child) = run_of(&board);
         let key = RunKey { key_digest: "k".to_owned(), body_digest: "b".to_owned() };
@@ -236,7 +220,7 @@ async fn of_two_drivers_one_advances_a_run_and_its_take_is_written_once() {
 #[tokio::test]
 async fn comments_are_listed_resolved_once_and_deleted() {
     for (_db, store) in stores().await {
-        let board = row();
+        let board = board_row();
         store.insert(&board, None).await.unwrap();
         let comment = CommentRow {
             id: backlot_business_api::BoardCommentId::generate(),
@@ -255,5 +239,48 @@ async fn comments_are_listed_resolved_once_and_deleted() {
         assert_eq!(store.count_of("board_comments", board.id).await.unwrap(), 1);
         store.delete_comment(board.id, comment.id, at(4)).await.unwrap();
         assert_eq!(store.comments(board.id, None, 10).await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn a_guest_brings_so_much_and_no_more() {
+    for (_db, store) in stores().await {
+        let board = board_row();
+        store.insert(&board, None).await.unwrap();
+        let upload = |size_bytes: i64, created: i64| UploadRow {
+            asset_id: AssetId::generate(),
+            user_id: "gerda".to_owned(),
+            size_bytes,
+            created_at: at(created),
+            completed_at: None,
+        };
+        let begin = |row: UploadRow, open_since: i64| {
+            let (store, id) = (store.clone(), board.id);
+            async move { store.insert_guest_upload(id, &row, at(open_since)).await.unwrap() }
+        };
+        let first = upload(7, 1);
+        assert_eq!(begin(first.clone(), 0).await, Brought { open: 1, bytes: 7 });
+        assert_eq!(store.upload(board.id, first.asset_id).await.unwrap(), Some(first.clone()));
+        store.complete_upload(board.id, first.asset_id, at(2)).await.unwrap();
+        assert!(store.was_put_here(board.id, &first.asset_id.to_string()).await.unwrap());
+        // What arrived counts by its bytes; what is older than an upload lives does not count.
+        assert_eq!(begin(upload(5, 3), 0).await, Brought { open: 1, bytes: 12 });
+        assert_eq!(begin(upload(1, 9), 3).await, Brought { open: 1, bytes: 8 });
+        let large = upload(GUEST_BYTES_MAX, 9);
+        assert!(begin(large.clone(), 3).await.bytes > GUEST_BYTES_MAX);
+        assert_eq!(store.upload(board.id, large.asset_id).await.unwrap(), None, "it left nothing");
+        for open in 2..=GUEST_UPLOADS_OPEN_MAX {
+            assert_eq!(begin(upload(0, 9), 3).await.open, open);
+        }
+        let last = upload(0, 9);
+        assert_eq!(begin(last.clone(), 3).await.open, GUEST_UPLOADS_OPEN_MAX + 1);
+        assert_eq!(store.upload(board.id, last.asset_id).await.unwrap(), None);
+        // Elsewhere, and for somebody else, they count anew; a refused file holds no place.
+        let other = UploadRow { user_id: "hans".to_owned(), ..upload(3, 9) };
+        assert_eq!(begin(other.clone(), 3).await, Brought { open: 1, bytes: 3 });
+        store.forget_upload(board.id, other.asset_id).await.unwrap();
+        assert_eq!(store.upload(board.id, other.asset_id).await.unwrap(), None);
+        store.forget_upload(board.id, first.asset_id).await.unwrap();
+        assert!(store.upload(board.id, first.asset_id).await.unwrap().is_some(), "it is a file");
     }
 }

@@ -58,6 +58,15 @@ impl Reason {
     }
 }
 
+/// A decision about a case.
+#[derive(Debug, Clone, Copy)]
+struct Verdict<'a> {
+    case: &'a Case,
+    decision: Decision,
+    reason: &'a str,
+    now: Timestamp,
+}
+
 /// What staff decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -183,10 +192,11 @@ impl Service {
         let now = self.now();
         let tx = self.store().begin().await?;
         let case = store::lock_case(&tx, id).await?.ok_or_else(unknown)?;
+        let verdict = Verdict { case: &case, decision, reason: &reason, now };
         let news = match case.subject.as_str() {
-            subject::POST => self.decide_post(&tx, &case, decision, &reason, now).await?,
-            subject::COMMENT => self.decide_comment(&tx, &case, decision, &reason, now).await?,
-            _ => self.decide_profile(&tx, &case, decision, now).await?,
+            subject::POST => self.decide_post(&tx, verdict).await?,
+            subject::COMMENT => self.decide_comment(&tx, verdict).await?,
+            _ => self.decide_profile(&tx, verdict).await?,
         };
         match decision {
             Decision::Ban => {
@@ -212,14 +222,8 @@ impl Service {
         self.store().case(id).await?.ok_or_else(unknown)
     }
 
-    async fn decide_post(
-        &self,
-        tx: &WriteTx,
-        case: &Case,
-        decision: Decision,
-        reason: &str,
-        now: Timestamp,
-    ) -> Result<Option<UserId>, Error> {
+    async fn decide_post(&self, tx: &WriteTx, verdict: Verdict<'_>) -> Result<Option<UserId>, Error> {
+        let Verdict { case, decision, reason, now } = verdict;
         let Ok(id) = PostId::parse(&case.target_id) else { return Ok(None) };
         let Some(post) = store::lock_post(tx, id).await? else { return Ok(None) };
         let moderated =
@@ -247,14 +251,8 @@ impl Service {
         notice_of(tx, case, notice::REMOVED, reason, now).await
     }
 
-    async fn decide_comment(
-        &self,
-        tx: &WriteTx,
-        case: &Case,
-        decision: Decision,
-        reason: &str,
-        now: Timestamp,
-    ) -> Result<Option<UserId>, Error> {
+    async fn decide_comment(&self, tx: &WriteTx, verdict: Verdict<'_>) -> Result<Option<UserId>, Error> {
+        let Verdict { case, decision, reason, now } = verdict;
         let (Ok(id), Some(post)) = (CommentId::parse(&case.target_id), case.post_id) else { return Ok(None) };
         let (from, to, by, kind) = if decision == Decision::Keep {
             (comment_state::MODERATED, comment_state::PUBLIC, 1, notice::RESTORED)
@@ -268,15 +266,9 @@ impl Service {
         notice_of(tx, case, kind, reason, now).await
     }
 
-    async fn decide_profile(
-        &self,
-        tx: &WriteTx,
-        case: &Case,
-        decision: Decision,
-        now: Timestamp,
-    ) -> Result<Option<UserId>, Error> {
-        if decision == Decision::Remove {
-            store::clear_profile(tx, case.author_id, now).await?;
+    async fn decide_profile(&self, tx: &WriteTx, verdict: Verdict<'_>) -> Result<Option<UserId>, Error> {
+        if verdict.decision == Decision::Remove {
+            store::clear_profile(tx, verdict.case.author_id, verdict.now).await?;
         }
         Ok(None)
     }

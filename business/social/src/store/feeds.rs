@@ -275,8 +275,9 @@ fn conditions(words: &Words, values: &mut Vec<Value>) -> Vec<String> {
         values.push(value);
         values.len()
     };
+    // No EXISTS: PostgreSQL would make a join of it, and read all posts of a common word instead of asking a few.
     let has = |condition: String| {
-        format!("EXISTS (SELECT 1 FROM social_terms o WHERE o.post_id = c.id AND {condition})")
+        format!("(SELECT 1 FROM social_terms o WHERE o.post_id = c.id AND {condition} LIMIT 1) = 1")
     };
     let mut all: Vec<String> =
         words.also.iter().map(|word| has(format!("o.word = ${}", place(word.as_str().into())))).collect();
@@ -286,7 +287,9 @@ fn conditions(words: &Words, values: &mut Vec<Value>) -> Vec<String> {
     }
     if let Some(tag) = &words.tag {
         let tag = place(tag.as_str().into());
-        all.push(format!("EXISTS (SELECT 1 FROM social_tags g WHERE g.tag = ${tag} AND g.post_id = c.id)"));
+        all.push(format!(
+            "(SELECT 1 FROM social_tags g WHERE g.tag = ${tag} AND g.post_id = c.id LIMIT 1) = 1"
+        ));
     }
     if let Some(author) = words.author {
         all.push(has(format!("o.word = ${}", place(author_key(author).into()))));

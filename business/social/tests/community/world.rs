@@ -112,6 +112,14 @@ impl Storage for Infra {
         Err(Status::unimplemented("the community runs nothing"))
     }
 
+    async fn begin_upload(&self, _: Request<infra::BeginUploadRequest>) -> Answer<infra::Upload> {
+        Err(Status::unimplemented("the community brings nothing in"))
+    }
+
+    async fn complete_upload(&self, _: Request<infra::CompleteUploadRequest>) -> Answer<infra::Asset> {
+        Err(Status::unimplemented("the community brings nothing in"))
+    }
+
     async fn copy_public(&self, request: Request<infra::CopyPublicRequest>) -> Answer<infra::Asset> {
         let request = request.into_inner();
         let mut facts = self.0.lock();

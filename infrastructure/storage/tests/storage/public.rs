@@ -106,3 +106,37 @@ async fn a_copy_is_its_new_owners_and_is_made_once_within_their_quota() {
 fn uuid() -> String {
     backlot_infrastructure_api::AssetId::generate().to_string()
 }
+
+#[tokio::test]
+async fn an_upload_that_a_system_begins_again_is_the_same_one() {
+    for world in worlds().await {
+        let guest = Person::new();
+        let order = v1::BeginUploadRequest {
+            asset_id: uuid(),
+            organisation_id: world.alice.organisation.to_string(),
+            project_id: String::new(),
+            actor_id: guest.user.to_string(),
+            name: "a.png".to_owned(),
+            content_type: String::new(),
+            size_bytes: 100,
+        };
+        let mut rpc = world.rpc();
+        for _ in 0..2 {
+            let begun = rpc.begin_upload(order.clone()).await.unwrap().into_inner();
+            assert!(begun.url.contains(&order.asset_id) && begun.expires_at_us > 0, "{begun:?}");
+        }
+        let usage = world.service.usage(world.alice.organisation).await.unwrap();
+        assert_eq!((usage.used_bytes, usage.reserved_bytes), (0, 100), "{}", world.name);
+        let other =
+            v1::BeginUploadRequest { organisation_id: guest.organisation.to_string(), ..order.clone() };
+        assert_eq!(rpc.begin_upload(other).await.unwrap_err().code(), Code::NotFound);
+        let complete = |organisation: String| v1::CompleteUploadRequest {
+            asset_id: order.asset_id.clone(),
+            organisation_id: organisation,
+        };
+        let foreign = rpc.complete_upload(complete(guest.organisation.to_string())).await;
+        assert_eq!(foreign.unwrap_err().code(), Code::NotFound);
+        let early = rpc.complete_upload(complete(order.organisation_id.clone())).await.unwrap_err();
+        assert_ne!(early.code(), Code::NotFound, "its bytes have not arrived: {early:?}");
+    }
+}
