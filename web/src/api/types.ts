@@ -99,6 +99,7 @@ export type GiveMandate = Schemas["GiveBody"];
 export type Fleet = Exactly<Schemas["Fleet"], { agents: Agent[] }>;
 export type Agent = Exactly<Schemas["AgentView"], { workers: Worker[] }>;
 export type Worker = Sent<Schemas["WorkerView"]>;
+export type Pool = Schemas["PoolView"];
 export type QueueRow = Schemas["QueueView"];
 
 export type MetricSummary = Schemas["MetricSummary"];

@@ -9,6 +9,7 @@ import { count, duration } from "../../lib/format";
 import { phaseWord } from "../../lib/phases";
 import { Empty, Icon, Loaded, Tag, uiCss, When } from "../../ui";
 import css from "./fleet.module.css";
+import { Pools } from "./Pools";
 
 /** Every region a lane, every worker a cell with what it holds and does; under it who waits for what. */
 export default function FleetPage() {
@@ -27,6 +28,7 @@ export default function FleetPage() {
             ) : (
               regions(data.agents).map(([region, agents]) => <Lane key={region} region={region} agents={agents} />)
             )}
+            <Pools pools={data.pools} />
             <Queue
               rows={data.queues}
               idle={data.agents.every((agent) => agent.workers.every((worker) => !worker.busy))}
