@@ -1,11 +1,16 @@
 import { api } from "./http";
 import { offline, parseProblem, ProblemError } from "./problem";
-import type { Asset, NewAsset, Upload } from "./types";
+import type { components } from "./schema";
+import type { Asset, NewAsset, Sent, Upload } from "./types";
 
-export interface UploadHandle {
+/** A file of a board, as also those know it who have no library with it. */
+export type BoardFile = Sent<components["schemas"]["BoardMediaView"]>;
+type NewBoardFile = Sent<components["schemas"]["BoardUploadView"]> & { upload: Upload };
+
+export interface UploadHandle<T = Asset> {
   /** Stops the transfer and removes the half-written asset. */
   cancel: () => void;
-  done: Promise<Asset>;
+  done: Promise<T>;
 }
 
 export class UploadCanceled extends Error {
@@ -15,30 +20,70 @@ export class UploadCanceled extends Error {
   }
 }
 
-/** Sends the bytes straight to the store. `onProgress` hears a fraction of bytes sent, 0 to 1. */
-export function upload(file: File, projectId: string | null, onProgress: (fraction: number) => void): UploadHandle {
+const described = (file: File) => ({
+  name: file.name,
+  content_type: file.type || "application/octet-stream",
+  size_bytes: file.size,
+});
+
+/** Into one's own library. `onProgress` hears a fraction of bytes sent, 0 to 1. */
+export function upload(
+  file: File,
+  projectId: string | null,
+  onProgress: (fraction: number) => void,
+): UploadHandle<Asset> {
+  return send(file, onProgress, {
+    begin: async () => {
+      const body = { ...described(file), ...(projectId ? { project_id: projectId } : {}) };
+      const { asset, upload: target } = await api.post<NewAsset>("/v1/assets", body);
+      return { id: asset.id, target };
+    },
+    complete: (id) => api.post<Asset>(`/v1/assets/${id}/complete`),
+    forget: (id) => api.delete(`/v1/assets/${id}`),
+  });
+}
+
+/** To a board of another organisation, whose file it then is. */
+export function uploadToBoard(
+  file: File,
+  board: string,
+  onProgress: (fraction: number) => void,
+): UploadHandle<BoardFile> {
+  return send(file, onProgress, {
+    begin: async () => {
+      const { asset_id, upload: target } = await api.post<NewBoardFile>(`/v1/boards/${board}/media`, described(file));
+      return { id: asset_id, target };
+    },
+    complete: (id) => api.post<BoardFile>(`/v1/boards/${board}/media/${id}/complete`),
+  });
+}
+
+interface Door<T> {
+  begin: () => Promise<{ id: string; target: Upload }>;
+  complete: (id: string) => Promise<T>;
+  /** Takes back what was begun, where the server does not do that by itself. */
+  forget?: (id: string) => Promise<unknown>;
+}
+
+/** Sends the bytes straight to the store. */
+function send<T>(file: File, onProgress: (fraction: number) => void, door: Door<T>): UploadHandle<T> {
   let canceled = false;
   let request: XMLHttpRequest | null = null;
-  let assetId: string | null = null;
+  let begun: string | null = null;
 
-  const run = async (): Promise<Asset> => {
-    const created = await api.post<NewAsset>("/v1/assets", {
-      name: file.name,
-      content_type: file.type || "application/octet-stream",
-      size_bytes: file.size,
-      ...(projectId ? { project_id: projectId } : {}),
-    });
-    assetId = created.asset.id;
+  const run = async (): Promise<T> => {
+    const { id, target } = await door.begin();
+    begun = id;
     if (canceled) throw new UploadCanceled();
     request = new XMLHttpRequest();
-    await put(request, created.upload, file, onProgress);
+    await put(request, target, file, onProgress);
     if (canceled) throw new UploadCanceled();
-    return api.post<Asset>(`/v1/assets/${assetId}/complete`);
+    return door.complete(id);
   };
 
   const done = run().catch(async (error: unknown) => {
     if (!canceled) throw error;
-    if (assetId) await api.delete(`/v1/assets/${assetId}`).catch(() => undefined);
+    if (begun) await door.forget?.(begun).catch(() => undefined);
     throw new UploadCanceled();
   });
 

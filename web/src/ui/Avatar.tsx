@@ -19,7 +19,7 @@ export function Avatar({ of, size = 32 }: { of: Author; size?: number }) {
   );
 }
 
-function initials(name: string): string {
+export function initials(name: string): string {
   const words = name.trim().split(/\s+/);
   const last = words.length > 1 ? (words.at(-1) ?? "") : "";
   return [...(words[0] ?? "")]

@@ -5,6 +5,7 @@ import { boardCalls, boardKeys, type BoardSummary } from "../../api/boards";
 import { postQuery } from "../../api/social";
 import { Button, Icon, Tip, type IconName } from "../../ui";
 import { useToasts } from "../../ui/toasts";
+import { Face } from "./Face";
 import { useConnection, useOpen, usePeers, type View } from "./context";
 import { RunButton } from "./RunButton";
 import type { useBoardData } from "./useBoardData";
@@ -175,8 +176,8 @@ function Presence() {
           {peers.slice(0, FACES_MAX).map((peer) => (
             <li key={peer.client}>
               <Tip text={`${peer.name}${peer.view ? `, on the ${peer.view}` : ""}`}>
-                <span className={css.face} style={{ background: peer.color }} role="img" aria-label={peer.name}>
-                  {initials(peer.name)}
+                <span role="img" aria-label={peer.name}>
+                  <Face id={peer.name} name={peer.name} color={peer.color} />
                 </span>
               </Tip>
             </li>
@@ -186,13 +187,4 @@ function Presence() {
       )}
     </div>
   );
-}
-
-function initials(name: string): string {
-  return name
-    .split(/\s+/)
-    .slice(0, 2)
-    .map((word) => [...word][0] ?? "")
-    .join("")
-    .toUpperCase();
 }

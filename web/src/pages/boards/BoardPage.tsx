@@ -125,7 +125,7 @@ function Studio({ stores, summary, tools }: { stores: Stores; summary: BoardSumm
   const data = useBoardData(summary.id, board, facts, tools, told.loaded);
   const projectId = summary.project_id || project?.id || null;
   const isHome = summary.organisation_id === organisation.id;
-  const { bring, arriving } = useBring(board, projectId, select, isHome);
+  const { bring, arriving } = useBring(summary.id, board, projectId, select, isHome);
   useCover(summary, board, facts, told.loaded && canEdit && isHome);
   const open = useMemo<Open>(
     () => ({

@@ -24,7 +24,7 @@ export interface Open {
   canEdit: boolean;
   /** Whether this person's organisation pays for this board: a guest may edit, and not run. */
   canRun: boolean;
-  /** Whether the board is their organisation's: a guest sees its files through the board, and brings none. */
+  /** Whether the board is their organisation's: a guest sees its files through the board, and brings them to it. */
   isHome: boolean;
   canComment: boolean;
   projectId: string | null;

@@ -2,7 +2,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { keys } from "../../api/queries";
 import type { Asset } from "../../api/types";
-import { upload, UploadCanceled, type UploadHandle } from "../../api/upload";
+import { upload, UploadCanceled, uploadToBoard, type BoardFile, type UploadHandle } from "../../api/upload";
 import { ratioOf } from "../../lib/media";
 import { useToasts } from "../../ui/toasts";
 import type { Board } from "./doc/board";
@@ -23,10 +23,13 @@ export interface Arriving {
 
 const BESIDE_PX = 24;
 const FILES_MAX = 24;
-const GUEST_TEXT = "Put a note where the picture should be, or publish it: whoever owns the board may remix it.";
 
-/** Uploads files and puts a node for each on the board, where the person let them go. */
+/**
+ * Uploads files and puts a node for each on the board, where the person let them go. Who is of another organisation brings
+ * them through the board: they are its organisation's then.
+ */
 export function useBring(
+  boardId: string,
   board: Board,
   projectId: string | null,
   select: (ids: readonly string[]) => void,
@@ -35,7 +38,7 @@ export function useBring(
   const client = useQueryClient();
   const { say, sayProblem } = useToasts();
   const [arriving, setArriving] = useState<Arriving[]>([]);
-  const handles = useRef(new Set<UploadHandle>());
+  const handles = useRef(new Set<UploadHandle<unknown>>());
   const next = useRef(1);
   useEffect(() => {
     const open = handles.current;
@@ -44,7 +47,6 @@ export function useBring(
 
   const bring = useCallback(
     (files: readonly File[], at: { x: number; y: number }) => {
-      if (!isHome) return say({ title: "Only the board’s own organisation brings files here", text: GUEST_TEXT });
       if (files.length > FILES_MAX) say({ title: `The first ${FILES_MAX} of ${files.length} files are brought in` });
       files.slice(0, FILES_MAX).forEach((file, index) => {
         const id = next.current++;
@@ -58,20 +60,24 @@ export function useBring(
           setArriving((all) => all.filter((one) => one.id !== id));
           if (localUrl) URL.revokeObjectURL(localUrl);
         };
-        const handle = upload(file, projectId, (fraction) =>
-          setArriving((all) => all.map((one) => (one.id === id ? { ...one, fraction } : one))),
-        );
+        const progress = (fraction: number) =>
+          setArriving((all) => all.map((one) => (one.id === id ? { ...one, fraction } : one)));
+        const handle = isHome
+          ? brought(upload(file, projectId, progress), fromLibrary)
+          : brought(uploadToBoard(file, boardId, progress), fromBoard);
         handles.current.add(handle);
         setArriving((all) => [
           ...all,
           { id, name: file.name, ...place, localUrl, fraction: 0, cancel: () => handle.cancel() },
         ]);
         handle.done.then(
-          (asset) => {
+          ({ asset, shown }) => {
             gone();
-            client.setQueryData(keys.asset(asset.id), asset);
-            void client.invalidateQueries({ queryKey: keys.assets });
-            select([addAsset(board, asset, place)]);
+            if (asset) {
+              client.setQueryData(keys.asset(asset.id), asset);
+              void client.invalidateQueries({ queryKey: keys.assets });
+            }
+            select([addAsset(board, shown, place)]);
           },
           (error: unknown) => {
             gone();
@@ -80,16 +86,31 @@ export function useBring(
         );
       });
     },
-    [board, projectId, isHome, client, say, sayProblem, select],
+    [boardId, board, projectId, isHome, client, say, sayProblem, select],
   );
   return { bring, arriving };
 }
+
+/** What a node needs to know of a file. */
+type Shown = Pick<Asset, "id" | "name" | "content_type" | "width" | "height" | "duration_ms">;
+interface Brought {
+  /** In the library of who brought it, where it is theirs. */
+  asset: Asset | null;
+  shown: Shown;
+}
+
+const brought = <T>(handle: UploadHandle<T>, read: (file: T) => Brought): UploadHandle<Brought> => ({
+  cancel: handle.cancel,
+  done: handle.done.then(read),
+});
+const fromLibrary = (asset: Asset): Brought => ({ asset, shown: asset });
+const fromBoard = ({ asset_id, ...file }: BoardFile): Brought => ({ asset: null, shown: { id: asset_id, ...file } });
 
 const RATIO_MIN = 0.5;
 const RATIO_MAX = 2.4;
 
 /** A node of an asset, at the asset's own shape. */
-export function addAsset(board: Board, asset: Asset, place: { x: number; y: number }): string {
+export function addAsset(board: Board, asset: Shown, place: { x: number; y: number }): string {
   const media = mediaOf(asset.content_type);
   const kind = media === "video" || media === "audio" ? media : "image";
   const { w } = SIZES[kind];

@@ -1,12 +1,12 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { boardCalls, boardKeys, boardMembersQuery, commentsQuery, type BoardComment } from "../../../api/boards";
-import { membersQuery } from "../../../api/queries";
+import { Link } from "react-router";
+import { boardCalls, boardKeys, commentsQuery, type BoardComment } from "../../../api/boards";
 import { useSession } from "../../../app/session";
 import { Button, Icon, Loaded, When } from "../../../ui";
 import { useToasts } from "../../../ui/toasts";
 import { useOpen } from "../context";
-import { colorOf } from "../doc/peers";
+import { Face } from "../Face";
 import { nodeTitle } from "../words";
 import css from "./panel.module.css";
 
@@ -17,7 +17,6 @@ export default function Comments({ node }: { node: string | null }) {
   const { id, board, facts, canComment } = useOpen();
   const comments = useQuery(commentsQuery(id));
   const [settled, setSettled] = useState(false);
-  const nameOf = useNames();
   return (
     <>
       <div className={css.body}>
@@ -36,7 +35,7 @@ export default function Comments({ node }: { node: string | null }) {
                 )}
                 <ul className={css.comments}>
                   {shown.map((comment) => (
-                    <Comment key={comment.id} comment={comment} name={nameOf(comment)} />
+                    <Comment key={comment.id} comment={comment} name={comment.author_name} />
                   ))}
                 </ul>
                 {done > 0 && (
@@ -74,11 +73,18 @@ function Comment({ comment, name }: { comment: BoardComment; name: string }) {
   return (
     <li className={css.comment} data-settled={comment.resolved_at ? true : undefined}>
       <p className={css.who}>
-        <i style={{ background: colorOf(comment.author_id) }} aria-hidden="true" />
-        <b>{own ? "You" : name}</b> <When at={comment.created_at} />
+        <Face id={comment.author_id} name={name} />
+        {comment.author_handle && !own ? (
+          <Link to={`/people/${comment.author_handle}`}>
+            <b>{name}</b>
+          </Link>
+        ) : (
+          <b>{own ? "You" : name}</b>
+        )}{" "}
+        <When at={comment.created_at} />
         {comment.resolved_at && (
           <span>
-            <Icon name="check" size={12} /> settled
+            <Icon name="check" size={12} /> settled{comment.resolved_by_name && ` by ${comment.resolved_by_name}`}
           </span>
         )}
       </p>
@@ -163,13 +169,4 @@ function Say({ node }: { node: string | null }) {
       </Button>
     </form>
   );
-}
-
-/** Names of those who may be known: the organisation's members, who is here now, else "a guest". */
-export function useNames(): (who: { author_id: string }) => string {
-  const { id } = useOpen();
-  const members = useQuery(membersQuery);
-  useQuery(boardMembersQuery(id));
-  return ({ author_id }) =>
-    members.data?.items.find((member) => member.user_id === author_id)?.name ?? `Guest ${author_id.slice(-4)}`;
 }

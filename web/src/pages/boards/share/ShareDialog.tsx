@@ -15,6 +15,7 @@ import { dateTime } from "../../../lib/format";
 import { Button, Dialog, Icon, Loaded, ProblemView, SelectField, Tag, useCopy } from "../../../ui";
 import { useToasts } from "../../../ui/toasts";
 import { useOpen } from "../context";
+import { Face } from "../Face";
 import { roleWord } from "../words";
 import css from "./share.module.css";
 
@@ -131,8 +132,6 @@ function People() {
   const { sayProblem } = useToasts();
   const people = useQuery(boardMembersQuery(id));
   const organisation = useQuery(membersQuery);
-  const nameOf = (user: string) =>
-    organisation.data?.items.find((one) => one.user_id === user)?.name ?? `Guest ${user.slice(-4)}`;
   const refresh = () => client.invalidateQueries({ queryKey: boardKeys.members(id) });
   const set = useMutation({
     mutationFn: ({ user, role }: { user: string; role: BoardRole }) => boardCalls.addMember(id, user, role),
@@ -144,6 +143,8 @@ function People() {
     onSettled: refresh,
     onError: sayProblem,
   });
+  const isGuest = (user: string) =>
+    organisation.data !== undefined && !organisation.data.items.some((one) => one.user_id === user);
   const here = new Set(people.data?.map((one) => one.user_id));
   const others = (organisation.data?.items ?? []).filter((one) => one.user_id !== me.user.id && !here.has(one.user_id));
   return (
@@ -155,14 +156,18 @@ function People() {
             {all.length === 0 && <li className={css.quiet}>Only you, and whoever has a link.</li>}
             {all.map((one) => (
               <li key={one.user_id}>
-                <span>{one.user_id === me.user.id ? "You" : nameOf(one.user_id)}</span>
+                <Face id={one.user_id} name={one.name} />
+                <span className={css.person}>
+                  {one.user_id === me.user.id ? "You" : one.name}
+                  {isGuest(one.user_id) && <small>from another organisation</small>}
+                </span>
                 {one.role === "owner" ? (
                   <Tag>{roleWord(one.role)}</Tag>
                 ) : (
                   <>
                     <select
                       className={css.role}
-                      aria-label={`What ${nameOf(one.user_id)} may do`}
+                      aria-label={`What ${one.name} may do`}
                       value={one.role}
                       onChange={(event) => set.mutate({ user: one.user_id, role: event.target.value as BoardRole })}
                     >
@@ -175,7 +180,7 @@ function People() {
                     <Button
                       look="quiet"
                       icon="close"
-                      aria-label={`Take ${nameOf(one.user_id)} off this board`}
+                      aria-label={`Take ${one.name} off this board`}
                       onClick={() => remove.mutate(one.user_id)}
                     />
                   </>
