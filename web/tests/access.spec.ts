@@ -51,6 +51,8 @@ for (const [theme, size] of [
   ["light", PHONE],
 ] as const) {
   test(`axe finds nothing, ${theme}, ${size.width} px wide`, async ({ page }) => {
+    // Three dozen pages: on a machine that does much else beside, each takes seconds.
+    test.slow();
     await page.setViewportSize(size);
     await page.emulateMedia({ reducedMotion: "reduce" });
     await page.addInitScript((name) => localStorage.setItem("backlot.theme", name), theme);
@@ -99,6 +101,7 @@ const sideways = (page: Page) =>
   page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 
 test("no page scrolls sideways, at any width", async ({ page }) => {
+  test.slow();
   await signUp(page, "Maximiliane Konstantinopolitanskaya-Featherstonehaugh");
   await bringPhoto(page);
   const studio = new URL(page.url());

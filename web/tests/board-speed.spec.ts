@@ -1,6 +1,7 @@
 import { expect, test, type Page } from "@playwright/test";
 import { newBoard, openBoard, type Command } from "./boards";
 import { bring } from "./community";
+import { slowness } from "./machine";
 import { signUp } from "./studio";
 import { cost, type Cost } from "./trace";
 
@@ -9,6 +10,8 @@ const NODES = 500;
 const WORK_P95_MS_MAX = 20;
 /** No single task may be longer: it would be seen as a jolt. */
 const TASK_MS_MAX = 50;
+/** A task is no longer for waiting, only for what other programs put out of the processor's caches. */
+const TASK_SLOWER_MAX = 2;
 /** What drawing anew may take in each frame of a pan, where the compositor only moves what is there; the whole window takes 4 to 7. */
 const PAN_RASTER_MS_MAX = 3;
 /** The best of three: what is measured is the app, not what else the machine does. */
@@ -32,13 +35,21 @@ function many(asset: string): Command[] {
   return commands;
 }
 
-const isWithin = (one: Cost) => one.work.p95 < WORK_P95_MS_MAX && one.task < TASK_MS_MAX;
+interface Round extends Cost {
+  /** How much longer a process took than alone: processors that are shared work slower, and frames that wait hold more. */
+  slower: number;
+}
+
+const isWithin = ({ work, task, slower }: Round) =>
+  work.p95 < WORK_P95_MS_MAX * slower && task < TASK_MS_MAX * Math.min(slower, TASK_SLOWER_MAX);
 
 /** Measures until it was within the bounds once, and says each. */
-async function best(page: Page, what: string, act: () => Promise<void>): Promise<Cost> {
-  let least: Cost | null = null;
+async function best(page: Page, what: string, act: () => Promise<void>): Promise<Round> {
+  let least: Round | null = null;
   for (let round = 0; round < ROUNDS_MAX; round += 1) {
-    const one = await cost(page, act);
+    const before = slowness();
+    const measured = await cost(page, act);
+    const one = { ...measured, slower: (before + slowness()) / 2 };
     console.log(said(what, one));
     if (!least || isWithin(one) || one.work.p95 < least.work.p95) least = one;
     if (isWithin(one)) break;
@@ -48,9 +59,10 @@ async function best(page: Page, what: string, act: () => Promise<void>): Promise
 }
 
 const ms = (value: number) => value.toFixed(1);
-const said = (what: string, { frames, gap, work, task, raster }: Cost) =>
+const said = (what: string, { frames, gap, work, task, raster, slower }: Round) =>
   `${what}: ${frames} frames; processor time of the page p50 ${ms(work.p50)}, p95 ${ms(work.p95)}, longest task ${ms(task)} ms, ` +
-  `drawing ${ms(raster)} ms a frame; on the clock p50 ${ms(gap.p50)}, p95 ${ms(gap.p95)}, worst ${ms(gap.worst)} ms`;
+  `drawing ${ms(raster)} ms a frame; on the clock p50 ${ms(gap.p50)}, p95 ${ms(gap.p95)}, worst ${ms(gap.worst)} ms, ` +
+  `where a process took ${slower.toFixed(1)} times as long as alone`;
 
 /** Until the gesture's end is worked off: the board is sharp again, and what is in sight has its words. */
 async function atRest(page: Page) {
@@ -111,9 +123,6 @@ test("a board of 500 nodes stays quick", async ({ page }) => {
     await page.mouse.up();
   });
   await expect(page.locator(".react-flow__edge")).toHaveCount(edges);
-  for (const one of [far, near, zoom, through, drag]) {
-    expect.soft(one.work.p95).toBeLessThan(WORK_P95_MS_MAX);
-    expect.soft(one.task).toBeLessThan(TASK_MS_MAX);
-  }
+  for (const one of [far, near, zoom, through, drag]) expect.soft(isWithin(one), JSON.stringify(one)).toBe(true);
   for (const one of [far, near]) expect.soft(one.raster).toBeLessThan(PAN_RASTER_MS_MAX);
 });
