@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     limits,
+    overflow::OverflowConfig,
     pools::{PoolConfig, ProviderKind},
     retention::Keep,
 };
@@ -27,6 +28,8 @@ pub struct Config {
     pub keep: Keep,
     /// Machines that are ordered by need, by the pool's name.
     pub pools: BTreeMap<String, PoolConfig>,
+    /// Third parties that take over under a cap, by the name that their agents give as `agent.pool`.
+    pub overflow: BTreeMap<String, OverflowConfig>,
     /// Where agents of pools dial, `http://HOST:PORT`; with `/inference` where the process serves other systems too. Empty:
     /// this process's own contract, which only this machine reaches.
     pub join_url: String,
@@ -48,6 +51,17 @@ impl Config {
         let wrong = |key: String, rule| Err(ConfigError { key, rule });
         if self.pools.len() > backlot_inference_scheduler::limits::POOLS_MAX {
             return wrong("pools".to_owned(), "must be at most 48");
+        }
+        if self.overflow.len() > backlot_inference_scheduler::limits::POOLS_MAX {
+            return wrong("overflow".to_owned(), "must be at most 48");
+        }
+        for (name, third) in &self.overflow {
+            if name.is_empty() || name.len() > limits::POOL_NAME_BYTES_MAX || self.pools.contains_key(name) {
+                return wrong(format!("overflow.{name}"), "needs a name of 1 to 63 bytes that no pool has");
+            }
+            if let Err(rule) = third.check() {
+                return wrong(format!("overflow.{name}"), rule);
+            }
         }
         for (name, pool) in &self.pools {
             let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';

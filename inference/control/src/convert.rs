@@ -318,8 +318,17 @@ pub(crate) fn fleet(fleet: &Fleet) -> v1::Fleet {
         spent_today_micro: pool.spent_today_micro,
         trouble: pool.trouble.clone().unwrap_or_default(),
     });
+    let overflow = fleet.overflow.iter().map(|third| v1::OverflowView {
+        name: third.name.clone(),
+        slots: third.slots,
+        price_micro_per_job: third.price_micro_per_job,
+        price_micro_per_second: third.price_micro_per_second,
+        cap_micro_per_day: third.cap_micro_per_day,
+        tenant_cap_micro_per_day: third.tenant_cap_micro_per_day,
+        spent_today_micro: third.spent_today_micro,
+    });
     let (agents, queues, pools) = (agents.collect(), queues.collect(), pools.collect());
-    v1::Fleet { agents, queues, epoch: fleet.epoch, pools }
+    v1::Fleet { agents, queues, epoch: fleet.epoch, pools, overflow: overflow.collect() }
 }
 
 // What agents say. They are ours, and they may be old or broken: everything is checked and cut.

@@ -47,6 +47,10 @@ pub const PRUNE_EVERY_MS: u64 = 60 * 60 * 1000;
 /// Rows that one transaction forgets.
 pub const PRUNE_ROWS_MAX: u32 = 500;
 
+/// The largest price or cap of a third party, micro-dollars: a million dollars, so that sums stay in range.
+pub const OVERFLOW_MICRO_MAX: i64 = 1_000_000_000_000;
+/// Microseconds of a day.
+pub const DAY_US: i64 = 86_400_000_000;
 /// Bytes of a pool's name.
 pub const POOL_NAME_BYTES_MAX: usize = 63;
 /// Machines of one pool.

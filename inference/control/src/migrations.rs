@@ -13,6 +13,7 @@ impl MigratorTrait for Migrator {
             Box::new(ModelOwners),
             Box::new(LeaderAddress),
             Box::new(Machines),
+            Box::new(Overflow),
         ]
     }
 
@@ -161,6 +162,25 @@ impl MigrationTrait for Machines {
         for statement in MACHINES {
             manager.get_connection().execute_unprepared(statement).await?;
         }
+        Ok(())
+    }
+}
+
+struct Overflow;
+
+impl MigrationName for Overflow {
+    fn name(&self) -> &'static str {
+        "m0006_overflow"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Overflow {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let sql = "CREATE TABLE overflow_spent (
+            pool TEXT NOT NULL, day BIGINT NOT NULL, tenant TEXT NOT NULL, micro BIGINT NOT NULL,
+            PRIMARY KEY (pool, day, tenant))";
+        manager.get_connection().execute_unprepared(sql).await?;
         Ok(())
     }
 }

@@ -449,6 +449,8 @@ pub struct Fleet {
     pub queues: Vec<QueueView>,
     /// Where machines come from.
     pub pools: Vec<PoolView>,
+    /// Third parties that take over under a cap; only for systems and staff.
+    pub overflow: Vec<OverflowView>,
     /// Epoch of the driver.
     pub epoch: i64,
 }
@@ -553,4 +555,23 @@ pub struct PoolView {
     pub spent_today_micro: Option<i64>,
     /// What its provider could not do last; only for systems and staff.
     pub trouble: Option<String>,
+}
+
+/// A third party that is paid by use. Money in millionths of a US dollar.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct OverflowView {
+    /// Its name.
+    pub name: String,
+    /// Attempts that may run there at once.
+    pub slots: u32,
+    /// What each job costs.
+    pub price_micro_per_job: i64,
+    /// What each second of compute costs beside that.
+    pub price_micro_per_second: i64,
+    /// What all jobs of a day (UTC) may cost.
+    pub cap_micro_per_day: i64,
+    /// What those of one tenant may cost, where that is bounded.
+    pub tenant_cap_micro_per_day: Option<i64>,
+    /// What those of today cost, those that run counted with the most that they may.
+    pub spent_today_micro: i64,
 }

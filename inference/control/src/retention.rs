@@ -46,6 +46,8 @@ pub struct Forgotten {
     pub jobs: u64,
     /// Idempotency keys.
     pub keys: u64,
+    /// What was spent with third parties on days that are as long over as jobs are kept.
+    pub spent: u64,
     /// Machines of pools that are gone for as long as jobs are kept.
     pub machines: u64,
 }
@@ -81,6 +83,7 @@ impl Inner {
             jobs: self.all(Old::Jobs, before(keep.jobs_days)).await?,
             inputs: self.all(Old::Inputs, before(keep.inputs_days)).await?,
             keys: self.all(Old::Keys, before(keep.keys_days)).await?,
+            spent: self.all(Old::Spent, before(keep.jobs_days.max(1))).await?,
             machines: self.all(Old::Machines, before(keep.jobs_days.max(1))).await?,
         })
     }
@@ -93,6 +96,10 @@ impl Inner {
             let found = match what {
                 Old::Jobs => store::delete_jobs(&tx, before, limits::PRUNE_ROWS_MAX).await?,
                 Old::Inputs => store::clear_inputs(&tx, before, limits::PRUNE_ROWS_MAX).await?,
+                Old::Spent => {
+                    let day = before.micros().div_euclid(limits::DAY_US);
+                    store::delete_spent(&tx, day, limits::PRUNE_ROWS_MAX).await?
+                }
                 Old::Machines => store::delete_machines(&tx, before, limits::PRUNE_ROWS_MAX).await?,
                 Old::Keys => store::purge_keys(&tx, before, limits::PRUNE_ROWS_MAX).await?,
             };
@@ -111,4 +118,5 @@ enum Old {
     Inputs,
     Keys,
     Machines,
+    Spent,
 }

@@ -361,6 +361,7 @@ impl Service {
             }
         }
         if scope.tenant.is_some() {
+            fleet.overflow.clear();
             for pool in &mut fleet.pools {
                 (pool.price_micro_per_hour, pool.spent_today_micro, pool.trouble) = (None, None, None);
             }

@@ -45,6 +45,13 @@ impl Scheduler {
             .map(|agent| agent.workers.values().copied().collect())
             .unwrap_or_default();
         for worker in ids {
+            let row = self.state.fleet.workers.get(worker);
+            let pool = row.and_then(|row| row.spec.pool.clone());
+            if let Some(pool) = pool.filter(|pool| self.state.overflow.is_paid(Some(pool))) {
+                // It stands apart: nothing of the fleet's own rules sees it.
+                self.state.overflow.joined(worker, pool);
+                continue;
+            }
             self.state.fleet.enlist(worker, &mut self.state.models);
             self.state.fleet.show(now, worker, &mut self.state.models);
             self.todo.push(Todo::Worker(worker));
@@ -97,6 +104,7 @@ impl Scheduler {
         let Some(id) = self.state.fleet.ids.remove(key) else { return };
         let Some(agent) = self.state.fleet.agents.remove(id) else { return };
         for worker in agent.workers.values() {
+            self.state.overflow.dropped(*worker);
             let Some(worker) = self.state.fleet.drop_worker(*worker, &mut self.state.models) else {
                 continue;
             };

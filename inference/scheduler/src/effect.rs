@@ -1,6 +1,6 @@
 //! What the scheduler decides. The driver makes each effect durable first and then carries it out.
 
-use crate::types::{AgentKey, FailureClass, Fence, JobKey, ModelKey, PoolKey, TimeUs, WorkerKey};
+use crate::types::{AgentKey, FailureClass, Fence, JobKey, ModelKey, PoolKey, TenantKey, TimeUs, WorkerKey};
 
 /// One decision. The order matters: an eviction comes before the assignment that needs its room, and an attempt's
 /// end before what follows for its job.
@@ -106,6 +106,18 @@ pub enum Effect {
         pool: PoolKey,
         /// How many.
         workers: u32,
+    },
+    /// What a tenant has spent with a third party on a day, from here on: comes before the assignment that costs it, to be made
+    /// durable with it.
+    Spent {
+        /// The third party.
+        pool: PoolKey,
+        /// Who.
+        tenant: TenantKey,
+        /// Days since the Unix epoch.
+        day: i64,
+        /// Micro-dollars, all in all.
+        micro: i64,
     },
     /// The agent has been away for so long that it is no longer part of the fleet.
     AgentForgotten {

@@ -47,7 +47,8 @@ impl Scheduler {
         let model = state.known_model(&spec.model).ok_or(Impossible::UnknownModel)?;
         let place = state.place_of(&Place::of(&spec.regions), tenant);
         let run_ms = state.run_ms(model, spec.features, spec.predicted_ms);
-        state.outlook(now, model, &place, rank, run_ms)
+        let told = state.outlook(now, model, &place, rank, run_ms);
+        told.or_else(|why| state.outside_or(now, model, &place, run_ms, &spec.tenant, why))
     }
 
     /// What will happen to a job that waits; `None` where it does not.
@@ -57,7 +58,10 @@ impl Scheduler {
         match row.status {
             Status::Ready | Status::BackingOff(_) => {
                 let place = self.state.place_of(self.state.places.key(row.own_place), Some(row.tenant));
-                Some(self.state.outlook(now, row.model, &place, row.rank, row.run_ms))
+                let told = self.state.outlook(now, row.model, &place, row.rank, row.run_ms);
+                let tenant = self.state.tenant_names.key(row.tenant);
+                let outside = |why| self.state.outside_or(now, row.model, &place, row.run_ms, tenant, why);
+                Some(told.or_else(outside))
             }
             Status::Leased(_) | Status::Between => None,
         }
@@ -78,7 +82,7 @@ impl Scheduler {
 }
 
 impl State {
-    fn outlook(
+    pub(crate) fn outlook(
         &self,
         now: TimeUs,
         model: u32,
@@ -90,8 +94,8 @@ impl State {
         if let Err(why) = self.possible(model, place) {
             // Nothing is there, but a pool could bring it: its machine boots, and loads.
             let profile = self.models[model as usize].profile.as_ref();
-            let boots_ms = profile.and_then(|profile| self.pools.could_in_ms(place, profile)).ok_or(why)?;
-            let start_p50_ms = boots_ms + self.load_ms(model);
+            let boots_ms = profile.and_then(|profile| self.pools.could_in_ms(place, profile));
+            let start_p50_ms = boots_ms.ok_or(why)? + self.load_ms(model);
             let position = u32::try_from(ahead).unwrap_or(u32::MAX);
             return Ok(Estimate { position, start_p50_ms, start_p90_ms: 2 * start_p50_ms, run_ms });
         }

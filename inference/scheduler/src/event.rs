@@ -65,6 +65,20 @@ pub enum Event {
     },
     /// A pool is new, or its bounds, price or capacity changed. `max` 0 ends it.
     PoolChanged(PoolSpec),
+    /// A third party that is paid by use is new, or its price or caps changed. Announced before its agents join.
+    PaidChanged(PaidSpec),
+    /// What a tenant has spent with a third party on a day, read again at the driver's start: the last
+    /// [`Effect::Spent`](crate::Effect::Spent) of these three.
+    PaidSpent {
+        /// The third party.
+        pool: PoolKey,
+        /// Who.
+        tenant: TenantKey,
+        /// Days since the Unix epoch.
+        day: i64,
+        /// Micro-dollars.
+        micro: i64,
+    },
     /// An attempt began to compute.
     AttemptStarted {
         /// The job.
@@ -275,6 +289,23 @@ pub struct PoolSpec {
     pub speed_milli: u32,
     /// GPUs and memory in MiB of a worker, as [`WorkerSpec`] has them; `None`: not known before the first has come.
     pub kind: Option<(u32, i64)>,
+}
+
+/// A third party that computes for money by use. Its workers are agents' that name it as their pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaidSpec {
+    /// Its name.
+    pub pool: PoolKey,
+    /// What each job costs, in micro-dollars.
+    pub price_micro_per_job: i64,
+    /// What each second of compute costs beside that, in micro-dollars; begun seconds count.
+    pub price_micro_per_second: i64,
+    /// Attempts that may run there at once, over all its workers.
+    pub slots: u32,
+    /// What all jobs together may cost in a day (UTC), in micro-dollars.
+    pub cap_micro_per_day: i64,
+    /// What one tenant's jobs may cost in a day; `None`: only the cap of all counts.
+    pub tenant_cap_micro_per_day: Option<i64>,
 }
 
 /// An attempt that an agent says it runs.

@@ -67,6 +67,18 @@ impl Fair {
         self.shares[tenant as usize]
     }
 
+    /// Whether the fluid still serves what the tenant asked for.
+    pub(crate) fn owes(&self, tenant: u32) -> bool {
+        self.shares.get(tenant as usize).is_some_and(|share| share.queued.is_some())
+    }
+
+    /// Forgets a tenant whom nothing is owed.
+    pub(crate) fn forget(&mut self, tenant: u32) {
+        if let Some(share) = self.shares.get_mut(tenant as usize) {
+            *share = Share { weight: 1.0, finish: 0, debt_us: 0, queued: None };
+        }
+    }
+
     /// Work per time that one unit of weight gets now.
     pub(crate) fn rate(&self) -> f64 {
         self.capacity.max(1.0) / self.backlogged.max(1.0)

@@ -81,6 +81,7 @@ impl Scheduler {
         let state = &self.state;
         let loose = state.timers.is_loose(state.timer_owners()) || state.early.is_loose(state.lines.waiting);
         let counted = state.index.len() == state.jobs.iter().count();
+        let loose = loose || state.names_are_loose();
         if loose || !counted { Err(Violation::MemoryUnbounded) } else { Ok(()) }
     }
 
@@ -115,7 +116,8 @@ impl Scheduler {
                 if leased.count() > worker.concurrency_max {
                     return Err(Violation::WorkerOverfull(worker.key.clone()));
                 }
-                let takes = agent.connected && !agent.draining;
+                let paid = self.state.overflow.is_paid(worker.spec.pool.as_ref());
+                let takes = agent.connected && !agent.draining && !paid;
                 let room = takes && !worker.is_full();
                 if worker.live != takes || worker.spare.is_some() != room {
                     return Err(Violation::WorkerMisplaced(worker.key.clone()));

@@ -142,7 +142,8 @@ impl Scheduler {
         let Some(slot) = self.state.slot_of(job) else { return };
         let Some(row) = self.state.jobs.get(slot) else { return };
         let Some(lease) = row.lease_under(fence).filter(|lease| lease.started_at.is_none()) else { return };
-        let measured = row.forecast.filter(|_| row.attempts_ended == 0);
+        let own = row.attempts_ended == 0 && !self.state.overflow.is_outside(fence);
+        let measured = row.forecast.filter(|_| own);
         let (holder, submitted) = (self.state.holder(lease), row.created_at);
         if let Some(holder) = holder {
             self.state.fleet.relieve(holder, fence, now);
@@ -192,7 +193,12 @@ impl Scheduler {
             return;
         };
         let holder = self.state.holder(lease);
-        self.learn(slot, holder, outcome, load_ms, compute_ms);
+        let began = lease.started_at.is_some();
+        let (cut, outside) = (self.state.overflow.is_cut(fence), self.state.overflow.is_outside(fence));
+        self.settle_outside(fence, began, outcome, compute_ms, effects);
+        if !outside {
+            self.learn(slot, holder, outcome, load_ms, compute_ms);
+        }
         self.note_served(now, slot, outcome, compute_ms);
         if let Some(holder) = holder {
             self.state.fleet.release(holder, fence);
@@ -211,7 +217,8 @@ impl Scheduler {
             }
             AttemptOutcome::Failed { class, retryable } => {
                 effects.push(Effect::AttemptEnded { job, fence, end: AttemptEnd::Failed(class) });
-                self.after_no_result(now, slot, class, retryable, effects);
+                let again = retryable || (cut && class == FailureClass::TimedOut);
+                self.after_no_result(now, slot, class, again, effects);
             }
         }
     }
@@ -223,13 +230,17 @@ impl Scheduler {
         self.after_no_result(now, slot, FailureClass::LostWorker, true, effects);
     }
 
-    pub(crate) fn timed_out(&mut self, slot: u32, effects: &mut Vec<Effect>) {
+    pub(crate) fn timed_out(&mut self, now: TimeUs, slot: u32, effects: &mut Vec<Effect>) {
         let Some(lease) = self.state.jobs.get(slot).and_then(Job::lease) else { return };
         let worker = lease.worker.clone();
+        let cut = self.state.overflow.is_cut(lease.fence);
         let Some((job, fence)) = self.end_lease(slot, true) else { return };
         let class = FailureClass::TimedOut;
         effects.push(Effect::StopAttempt { job, fence, worker, why: StopReason::TimedOut });
         effects.push(Effect::AttemptEnded { job, fence, end: AttemptEnd::Failed(class) });
+        if cut {
+            return self.after_no_result(now, slot, class, true, effects);
+        }
         self.end(slot);
         effects.push(Effect::Failed { job, class });
     }
@@ -340,6 +351,7 @@ impl Scheduler {
             row.status = status;
             return None;
         };
+        self.state.overflow.ended(lease.fence);
         if let Some(jobs) = self.state.orphans.get_mut(&lease.worker.agent) {
             jobs.remove(&job);
             if jobs.is_empty() {

@@ -19,6 +19,7 @@ mod estimate;
 mod event;
 mod fair;
 mod fleet;
+mod forget;
 mod index;
 mod invariants;
 mod jobs;
@@ -39,8 +40,8 @@ mod types;
 pub use effect::{Assignment, AttemptEnd, Effect, StopReason};
 pub use estimate::{Estimate, Impossible};
 pub use event::{
-    AgentSpec, AttemptOutcome, Event, Features, JobSpec, ModelProfile, PoolSpec, Restored, RestoredState,
-    RunningAttempt, TenantSpec, WorkerSpec,
+    AgentSpec, AttemptOutcome, Event, Features, JobSpec, ModelProfile, PaidSpec, PoolSpec, Restored,
+    RestoredState, RunningAttempt, TenantSpec, WorkerSpec,
 };
 pub use invariants::Violation;
 pub use place::PoolOutlook;

@@ -196,6 +196,20 @@ pub const HAZARD_PRIOR_H: f64 = 8.0;
 pub const PLACE_HOLD_H: f64 = 1.0;
 /// The part of the jobs that may be late which blows of spot markets may take; the rest is for queues.
 pub const RISK_SHARE: f64 = 0.25;
+/// Third parties are asked this often while jobs wait: short against the promise.
+pub const OVERFLOW_LOOK_MS: i64 = 1_000;
+/// Jobs of one line that go out at one look.
+pub const OVERFLOW_AT_ONCE: usize = 16;
+/// Where a third party is paid by time, an attempt may take this many times what it should, and is charged as much before it
+/// begins: more would block the cap for what is hardly ever used, and what is cut off is tried again here.
+pub const OVERFLOW_SPARE: f64 = 2.0;
+/// Tenants that may spend with one third party on one day.
+pub const OVERFLOW_TENANTS_MAX: usize = 100_000;
+/// Regions that are told apart as homes of data; of further ones the data counts as everywhere alike.
+pub const FAR_REGIONS_MAX: usize = 1_024;
+/// Names (of tenants, models, places and lines) that may be known beside twice those in use and one for each job, before those
+/// that nobody uses are forgotten.
+pub const NAMES_SPARE: usize = 4_096;
 /// Ways between regions whose length is learned.
 pub const FAR_WAYS_MAX: usize = 4_096;
 /// Weight of one measurement of a way.

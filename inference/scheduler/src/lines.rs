@@ -31,6 +31,8 @@ pub(crate) struct Lines {
     /// Heads of lines that are not stalled.
     pub(crate) heads: BTreeSet<(Rank, u32)>,
     stalled: Vec<u32>,
+    /// Rows of lines that were forgotten.
+    free: Vec<u32>,
     pub(crate) waiting: usize,
 }
 
@@ -40,10 +42,49 @@ impl Lines {
         if let Some(id) = self.ids.get(&(model, place)) {
             return (*id, false);
         }
-        let id = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+        let row = Line { model, place, jobs: BTreeMap::new(), timer_at: None, stalled: false };
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.rows[id as usize] = row;
+                id
+            }
+            None => {
+                self.rows.push(row);
+                u32::try_from(self.rows.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
         self.ids.insert((model, place), id);
-        self.rows.push(Line { model, place, jobs: BTreeMap::new(), timer_at: None, stalled: false });
         (id, true)
+    }
+
+    /// Lines that are known.
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Forgets lines in which nothing waits; what they were of.
+    pub(crate) fn keep_waiting(&mut self) -> Vec<(u32, u32)> {
+        let rows = &self.rows;
+        let gone: Vec<((u32, u32), u32)> = self
+            .ids
+            .iter()
+            .filter(|(_, id)| rows[**id as usize].jobs.is_empty())
+            .map(|(key, id)| (*key, *id))
+            .collect();
+        for (key, id) in &gone {
+            self.ids.remove(key);
+            let row = &mut self.rows[*id as usize];
+            (row.timer_at, row.stalled) = (None, false);
+            self.free.push(*id);
+        }
+        let rows = &self.rows;
+        self.stalled.retain(|id| rows[*id as usize].stalled);
+        gone.into_iter().map(|((model, _), id)| (model, id)).collect()
+    }
+
+    /// Places in which lines are.
+    pub(crate) fn places(&self) -> impl Iterator<Item = u32> + '_ {
+        self.ids.keys().map(|(_, place)| *place)
     }
 
     pub(crate) fn line(&self, id: u32) -> &Line {
@@ -81,6 +122,11 @@ impl Lines {
                 self.heads.insert((*next, id));
             }
         }
+    }
+
+    /// Lines that nothing connected can run.
+    pub(crate) fn stalled(&self) -> impl Iterator<Item = u32> + '_ {
+        self.stalled.iter().copied()
     }
 
     pub(crate) fn stall(&mut self, id: u32) {

@@ -4,16 +4,17 @@ use std::hash::Hash;
 
 use crate::index::Index;
 
-/// Numbers for keys. A number never changes its key.
+/// Numbers for keys. A number keeps its key until it is forgotten; then it is given again.
 #[derive(Clone, Debug)]
 pub(crate) struct Names<K> {
     index: Index,
     keys: Vec<K>,
+    free: Vec<u32>,
 }
 
 impl<K> Default for Names<K> {
     fn default() -> Self {
-        Self { index: Index::default(), keys: Vec::new() }
+        Self { index: Index::default(), keys: Vec::new(), free: Vec::new() }
     }
 }
 
@@ -27,10 +28,44 @@ impl<K: Eq + Hash + Clone> Names<K> {
         if let Some(id) = self.find(key) {
             return id;
         }
-        let id = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.keys[id as usize] = key.clone();
+                id
+            }
+            None => {
+                self.keys.push(key.clone());
+                u32::try_from(self.keys.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
         self.index.insert(key, id);
-        self.keys.push(key.clone());
         id
+    }
+
+    /// Forgets all keys whose number is not among these; the numbers that are free now.
+    pub(crate) fn keep(&mut self, used: &[bool]) -> Vec<u32> {
+        let unused = |id: &u32| !used.get(*id as usize).copied().unwrap_or(false);
+        let all = 0..u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
+        let mut gone = Vec::new();
+        for id in all.filter(unused) {
+            let before = self.index.len();
+            self.index.remove(&self.keys[id as usize], |row| row == id);
+            if self.index.len() < before {
+                gone.push(id);
+            }
+        }
+        self.free.extend(&gone);
+        gone
+    }
+
+    /// Keys that have a number.
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Numbers that were ever given at once.
+    pub(crate) fn given(&self) -> usize {
+        self.keys.len()
     }
 
     pub(crate) fn key(&self, id: u32) -> &K {

@@ -120,6 +120,12 @@ impl Predictor {
         learn_any(&mut self.any_load, ms);
     }
 
+    /// Models of which something was learned.
+    pub(crate) fn models(&self) -> impl Iterator<Item = u32> + '_ {
+        let exact = self.exact.all().map(|((model, _), _)| *model);
+        exact.chain(self.model.all().map(|(model, _)| *model)).chain(self.load.all().map(|(model, _)| *model))
+    }
+
     /// Expected compute: by model and features, else by features, else by model, else what the model says of itself,
     /// else what runs take.
     pub(crate) fn run_ms(&self, model: u32, features: Features, said_ms: i64) -> i64 {

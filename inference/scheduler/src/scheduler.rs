@@ -142,6 +142,8 @@ impl Scheduler {
                 self.capacity_changed(now, &worker, concurrency, slots, price_micro_per_hour);
             }
             Event::PoolChanged(spec) => self.pool_changed(now, spec),
+            Event::PaidChanged(spec) => self.paid_changed(spec),
+            Event::PaidSpent { pool, tenant, day, micro } => self.paid_spent(&pool, &tenant, day, micro),
             Event::AttemptStarted { job, fence } => self.attempt_started(now, job, fence),
             Event::Progress { job, fence, phase, done_permille } => {
                 self.progress(now, job, fence, phase, done_permille)
@@ -155,9 +157,13 @@ impl Scheduler {
         }
         self.dispatch(now, effects);
         self.prepare(now, effects);
+        self.watch_overflow(now);
         let first = self.state.lines.heads.first().map(|(rank, _)| rank.key);
         self.state.fair.hold(now, first);
         self.tidy_timers();
+        if self.state.names_are_loose() {
+            self.state.forget_names(now);
+        }
     }
 
     fn fire_timers(&mut self, now: TimeUs, effects: &mut Vec<Effect>) {
@@ -180,6 +186,7 @@ impl Scheduler {
                     self.todo.push(Todo::Worker(worker));
                 }
                 Timer::Look => self.look(now, effects),
+                Timer::Overflow => self.look_outside(now, effects),
             }
         }
     }
@@ -212,7 +219,7 @@ impl Scheduler {
             }
             Status::BackingOff(ready_at) if *ready_at <= now => self.back_off_over(slot),
             Status::Leased(lease) if lease.expires_at <= now => self.lose(now, slot, effects),
-            Status::Leased(lease) if lease.times_out_at <= now => self.timed_out(slot, effects),
+            Status::Leased(lease) if lease.times_out_at <= now => self.timed_out(now, slot, effects),
             Status::Ready | Status::BackingOff(_) | Status::Leased(_) | Status::Between => {}
         }
         if self.state.jobs.get(slot).is_some_and(|row| row.timer_at <= now) {
@@ -262,6 +269,7 @@ impl State {
                 preparing.is_some_and(|preparing| preparing.until == at)
             }
             Timer::Look => self.pools.look_at() == Some(at),
+            Timer::Overflow => self.overflow.look_at() == Some(at),
             Timer::Agent(agent) => self.fleet.agents.get(agent).is_some_and(|row| row.forget_at == Some(at)),
         }
     }

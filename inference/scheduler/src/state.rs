@@ -14,7 +14,7 @@ use crate::{
     limits,
     lines::{Lines, Rank},
     names::{Names, Slab},
-    place::{Far, Pools},
+    place::{Far, Overflow, Pools},
     policy::value::{self, Demand},
     predict::Predictor,
     starts::Forecast,
@@ -48,6 +48,9 @@ pub(crate) struct State {
     pub(crate) timers: Timers,
     pub(crate) pools: Pools,
     pub(crate) far: Far,
+    pub(crate) overflow: Overflow,
+    /// Names that were known after the last sweep.
+    pub(crate) names_kept: usize,
     /// Moving mean of the time from arrival to assignment.
     pub(crate) mean_wait_ms: f64,
 }
@@ -217,11 +220,15 @@ impl State {
     }
 
     pub(crate) fn model_id(&mut self, key: &ModelKey) -> u32 {
+        if let Some(id) = self.model_names.find(key) {
+            return id;
+        }
         let id = self.model_names.intern(key);
         if self.models.len() <= id as usize {
-            let name = key.as_str().rsplit_once(':').map_or(key.as_str(), |(name, _)| name);
-            self.models.push(Model { name: Arc::from(name), ..Model::default() });
+            self.models.push(Model::default());
         }
+        let name = key.as_str().rsplit_once(':').map_or(key.as_str(), |(name, _)| name);
+        self.models[id as usize].name = Arc::from(name);
         id
     }
 

@@ -22,6 +22,8 @@ pub(crate) enum Timer {
     Preparing(u32),
     /// The pools.
     Look,
+    /// Third parties, while jobs wait.
+    Overflow,
 }
 
 /// All timers, in the order in which they fire.

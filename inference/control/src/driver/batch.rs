@@ -59,6 +59,8 @@ pub(crate) struct Batch {
     pub(crate) models: Vec<Model>,
     pub(crate) events: Vec<Pending>,
     pub(crate) snapshot: Option<String>,
+    /// What tenants have spent with third parties, by third party, day and tenant.
+    pub(crate) spent: BTreeMap<(String, i64, String), i64>,
     /// Machines whose rows are new or change.
     pub(crate) machines: BTreeSet<String>,
     /// Renew the lead though nothing else is written.
@@ -84,6 +86,7 @@ impl Batch {
             models: Vec::new(),
             events: Vec::new(),
             snapshot: None,
+            spent: BTreeMap::new(),
             machines: BTreeSet::new(),
             renew: false,
             after: Vec::new(),
@@ -102,6 +105,7 @@ impl Batch {
                 && self.tenants.is_empty()
                 && self.models.is_empty()
                 && self.machines.is_empty()
+                && self.spent.is_empty()
                 && self.events.is_empty())
     }
 
@@ -206,6 +210,10 @@ impl Driver {
         for late in &batch.late {
             store::late_report(&tx, late.job, late.fence, late.outcome, now).await?;
         }
+        for ((pool, day, tenant), micro) in &batch.spent {
+            let (pool, tenant) = (pool.clone(), tenant.clone());
+            store::put_spent(&tx, &store::Spent { pool, tenant, day: *day, micro: *micro }).await?;
+        }
         for id in &batch.machines {
             if let Some(machine) = self.machines.rows.get(id) {
                 store::machine_write(&tx, machine).await?;
@@ -276,6 +284,7 @@ impl Batch {
         self.models.extend(other.models);
         self.events.extend(other.events);
         self.snapshot = other.snapshot.or(self.snapshot.take());
+        self.spent.extend(other.spent);
         self.machines.extend(other.machines);
         self.renew |= other.renew;
         self.after.extend(other.after);

@@ -51,6 +51,13 @@ impl Driver {
             Effect::Expired { job } => self.expired(now, job, batch),
             Effect::Scale { pool, workers } => self.scaled(now, &pool, workers, batch),
             Effect::Retire { agent, .. } => self.retired(now, &agent, batch),
+            Effect::Spent { pool, tenant, day, micro } => {
+                // In the commit of the attempt that costs it: a charge is never later than what it is for.
+                let (pool, tenant) = (pool.to_string(), tenant.to_string());
+                self.machines.spent.insert((pool.clone(), tenant.clone()), (day, micro));
+                batch.spent.insert((pool, day, tenant), micro);
+                batch.urgent = true;
+            }
             Effect::AgentForgotten { agent } => {
                 self.agents.remove(&agent);
             }

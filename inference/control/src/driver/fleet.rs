@@ -8,7 +8,8 @@ use backlot_inference_scheduler::{PoolKey, WorkerKey};
 use super::Driver;
 use crate::{
     machine::{Machine, MachineState},
-    model::{AgentView, Fleet, JobState, PoolView, QueueView, WorkerView},
+    model::{AgentView, Fleet, JobState, OverflowView, PoolView, QueueView, WorkerView},
+    overflow::OverflowConfig,
     pools::PoolConfig,
 };
 
@@ -30,9 +31,23 @@ impl Driver {
         Fleet {
             agents: agents.collect(),
             queues: self.queues(now),
+            overflow: self.overflow_views(now),
             pools: self.machines.pools.iter().map(|(name, pool)| self.pool_view(now, name, pool)).collect(),
             epoch: i64::try_from(self.epoch).unwrap_or(i64::MAX),
         }
+    }
+
+    fn overflow_views(&self, now: Timestamp) -> Vec<OverflowView> {
+        let view = |(name, config): (&String, &OverflowConfig)| OverflowView {
+            name: name.clone(),
+            slots: config.slots,
+            price_micro_per_job: config.price_micro_per_job,
+            price_micro_per_second: config.price_micro_per_second,
+            cap_micro_per_day: config.cap_micro_per_day,
+            tenant_cap_micro_per_day: config.tenant_cap_micro_per_day,
+            spent_today_micro: self.overflowed_today_micro(now, name),
+        };
+        self.machines.overflow.iter().map(view).collect()
     }
 
     fn pool_view(&self, now: Timestamp, name: &str, config: &PoolConfig) -> PoolView {

@@ -7,14 +7,16 @@ use std::{
 
 use backlot_foundation_ids::Uuid;
 use backlot_foundation_time::Timestamp;
-use backlot_inference_scheduler::{AgentKey, Event, PoolKey, WorkerKey, limits as scheduling};
+use backlot_inference_scheduler::{AgentKey, Event, PoolKey, TenantKey, WorkerKey, limits as scheduling};
 use tokio::sync::watch;
 
 use super::{Driver, agents::Hello, batch::Batch, plus_ms};
 use crate::{
     limits,
     machine::{Machine, MachineState as State},
+    overflow::OverflowConfig,
     pools::{Errand, Errands, Found, News, PoolConfig, ProviderKind, pause_ms},
+    store::Spent,
 };
 
 /// All machines, and what is known of their pools beside the rows.
@@ -22,6 +24,9 @@ pub(super) struct Machines {
     pub(super) pools: BTreeMap<String, PoolConfig>,
     /// Those that are not gone, and those that went within a day.
     pub(super) rows: BTreeMap<String, Machine>,
+    /// Third parties, and what tenants spent with them: of which day, and how much.
+    pub(super) overflow: BTreeMap<String, OverflowConfig>,
+    pub(super) spent: BTreeMap<(String, String), (i64, i64)>,
     /// Workers that the scheduler said last.
     pub(super) wanted: BTreeMap<String, u32>,
     /// Listed machines that nobody here ordered.
@@ -50,6 +55,8 @@ impl Machines {
         let machines = Self {
             pools,
             rows: rows.into_iter().map(|machine| (machine.id.clone(), machine)).collect(),
+            overflow: BTreeMap::new(),
+            spent: BTreeMap::new(),
             wanted: BTreeMap::new(),
             unknown: BTreeMap::new(),
             troubles: BTreeMap::new(),
@@ -119,6 +126,32 @@ impl Driver {
         for agent in leaving {
             self.apply(now, Event::AgentDraining { agent: AgentKey::from(agent.as_str()) }, None, batch);
         }
+    }
+
+    /// Announces third parties, with what was spent today.
+    pub(super) fn announce_overflow(
+        &mut self,
+        now: Timestamp,
+        overflow: BTreeMap<String, OverflowConfig>,
+        spent: Vec<Spent>,
+        batch: &mut Batch,
+    ) {
+        for (name, config) in &overflow {
+            self.apply(now, Event::PaidChanged(config.spec(name)), None, batch);
+        }
+        self.machines.overflow = overflow;
+        for Spent { pool, tenant, day, micro } in spent {
+            self.machines.spent.insert((pool.clone(), tenant.clone()), (day, micro));
+            let (pool, tenant) = (PoolKey::from(pool.as_str()), TenantKey::from(tenant.as_str()));
+            self.apply(now, Event::PaidSpent { pool, tenant, day, micro }, None, batch);
+        }
+    }
+
+    /// What jobs cost at a third party since midnight (UTC), micro-dollars.
+    pub(super) fn overflowed_today_micro(&self, now: Timestamp, name: &str) -> i64 {
+        let today = now.micros().div_euclid(limits::DAY_US);
+        let own = self.machines.spent.iter().filter(|((pool, _), (day, _))| pool == name && *day == today);
+        own.map(|(_, (_, micro))| *micro).fold(0, i64::saturating_add)
     }
 
     /// The scheduler wants so many workers in a pool: what is missing is ordered, orders that are too many are cancelled.
@@ -211,6 +244,9 @@ impl Driver {
         hello: &Hello,
         batch: &mut Batch,
     ) -> Option<PoolKey> {
+        if self.machines.overflow.contains_key(&hello.pool) {
+            return Some(PoolKey::from(hello.pool.as_str()));
+        }
         if hello.machine.is_empty() {
             return None;
         }
@@ -433,6 +469,8 @@ impl Driver {
         }
         let old = |one: &Machine| one.gone_at.is_some_and(|at| plus_ms(at, limits::GONE_KEPT_MS) < now);
         self.machines.rows.retain(|_, machine| !old(machine));
+        let today = now.micros().div_euclid(limits::DAY_US);
+        self.machines.spent.retain(|_, (day, _)| *day >= today);
         self.measure_machines(now);
     }
 
@@ -449,6 +487,10 @@ impl Driver {
     }
 
     fn measure_machines(&self, now: Timestamp) {
+        for name in self.machines.overflow.keys() {
+            metrics::gauge!("backlot_inference_overflow_spent_today_micro", "pool" => name.clone())
+                .set(self.overflowed_today_micro(now, name) as f64);
+        }
         for name in self.machines.pools.keys() {
             for state in State::ALL.into_iter().filter(|state| *state != State::Gone) {
                 let count = self.machines.rows.values().filter(|one| one.pool == *name && one.state == state);
@@ -464,8 +506,7 @@ impl Driver {
 
     /// What a pool's machines cost since midnight (UTC), micro-dollars.
     pub(super) fn spent_today_micro(&self, now: Timestamp, pool: &str) -> i64 {
-        const DAY_US: i64 = 86_400_000_000;
-        let midnight = Timestamp::from_micros(now.micros() - now.micros().rem_euclid(DAY_US));
+        let midnight = Timestamp::from_micros(now.micros() - now.micros().rem_euclid(limits::DAY_US));
         let own = self.machines.rows.values().filter(|one| one.pool == pool);
         own.map(|one| one.cost_micro(midnight, now)).fold(0, i64::saturating_add)
     }

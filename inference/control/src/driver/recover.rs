@@ -84,6 +84,8 @@ impl Driver {
             committed_at: now,
         };
         driver.announce_pools(now, &mut Batch::new(now));
+        let spent = store::spent(db, now.micros().div_euclid(limits::DAY_US)).await?;
+        driver.announce_overflow(now, config.overflow.clone(), spent, &mut Batch::new(now));
         driver.restore_jobs(now, store::live_jobs(db).await?);
         tracing::info!(epoch, jobs = driver.jobs.len(), "the queue leads");
         Ok(driver)

@@ -2,6 +2,7 @@
 
 mod jobs;
 mod machines;
+mod spent;
 
 use std::collections::BTreeSet;
 
@@ -16,6 +17,7 @@ pub(crate) use jobs::{
 };
 
 pub(crate) use machines::{delete_machines, machine_write, machines};
+pub(crate) use spent::{Spent, delete_spent, put_spent, spent};
 
 use crate::{
     error::Error,

@@ -8,5 +8,6 @@ mod http;
 mod jobs;
 mod lab;
 mod leader;
+mod overflow;
 mod pools;
 mod retention;

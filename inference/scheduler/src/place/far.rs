@@ -26,7 +26,7 @@ impl Far {
         let region = region?;
         let id = match self.regions.find(region) {
             Some(id) => id,
-            None if self.ways.len() < limits::FAR_WAYS_MAX => self.regions.intern(region),
+            None if self.regions.len() < limits::FAR_REGIONS_MAX => self.regions.intern(region),
             None => return None,
         };
         u16::try_from(id).ok()

@@ -10,17 +10,18 @@ mod choose;
 mod demand;
 mod far;
 mod look;
+mod overflow;
 mod pool;
 mod remember;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use self::far::Far;
 use self::{
     demand::{Day, Demand, Headroom, Peak},
     pool::Pool,
     remember::Learned,
 };
+pub(crate) use self::{far::Far, overflow::Overflow};
 use crate::{
     event::{AttemptOutcome, ModelProfile, PoolSpec},
     limits,
@@ -104,6 +105,11 @@ impl Pools {
     pub(crate) fn could_in_ms(&self, place: &Place, profile: &ModelProfile) -> Option<i64> {
         let rows = self.rows.values().filter(|pool| pool.spec.max > 0 && place.allows(&pool.spec.region));
         rows.filter(|pool| pool.suits(profile.gpus, profile.memory_mib)).map(Pool::boot_ms).min()
+    }
+
+    /// Places of which a demand is known.
+    pub(crate) fn places(&self) -> impl Iterator<Item = u32> + '_ {
+        self.groups.keys().map(|(place, _, _)| *place)
     }
 
     fn measure_boots(&mut self) {

@@ -92,6 +92,7 @@ impl World {
                 | Effect::StopAttempt { .. }
                 | Effect::Requeue { .. }
                 | Effect::Scale { .. }
+                | Effect::Spent { .. }
                 | Effect::Retire { .. }
                 | Effect::AgentForgotten { .. } => {}
             }

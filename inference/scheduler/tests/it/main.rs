@@ -3,6 +3,7 @@
 mod cases;
 mod fairness;
 mod invariants;
+mod overflow;
 mod pools;
 mod prepare;
 mod script;

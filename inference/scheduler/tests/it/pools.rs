@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crate::script::{Script, agent, job, worker};
 use backlot_inference_scheduler::{
-    AgentKey, AgentSpec, AttemptOutcome, Effect, Event, Fence, JobKey, JobSpec, PoolKey, PoolSpec, RegionKey, Scheduler,
-    TimeUs, WorkerSpec, limits,
+    AgentKey, AgentSpec, AttemptOutcome, Effect, Event, Fence, JobKey, JobSpec, PoolKey, PoolSpec, RegionKey,
+    Scheduler, TimeUs, WorkerSpec, limits,
 };
 use proptest::prelude::*;
 
@@ -223,7 +223,8 @@ fn a_restart_forgets_nothing_that_was_learned_of_pools() {
     studio.running.retain(|one| one.3 != agent);
     studio.apply(Event::AgentDraining { agent });
     let before = studio.script.scheduler.snapshot();
-    let known = |scheduler: &Scheduler| specs.iter().map(|s| scheduler.pool_outlook(&s.pool)).collect::<Vec<_>>();
+    let known =
+        |scheduler: &Scheduler| specs.iter().map(|s| scheduler.pool_outlook(&s.pool)).collect::<Vec<_>>();
     let learned = known(&studio.script.scheduler);
 
     let mut next = Scheduler::new(2).with_snapshot(&before);
@@ -243,7 +244,10 @@ fn a_restart_forgets_nothing_that_was_learned_of_pools() {
     let wanted: u32 =
         effects.iter().map(|one| if let Effect::Scale { workers, .. } = one { *workers } else { 0 }).sum();
     assert!(wanted >= 2, "{effects:?}");
-    assert_eq!(places(&Scheduler::new(3).with_snapshot("place-pool x\nplace-day 1 2\nplace-group").snapshot()), BTreeSet::new());
+    assert_eq!(
+        places(&Scheduler::new(3).with_snapshot("place-pool x\nplace-day 1 2\nplace-group").snapshot()),
+        BTreeSet::new()
+    );
 }
 
 #[test]

@@ -111,6 +111,7 @@ fn text(effects: &[Effect]) -> String {
         Effect::Expired { job } => format!("expired {}", job.0),
         Effect::Retire { pool, agent } => format!("retire {agent} of {pool}"),
         Effect::Scale { pool, workers } => format!("scale {pool} to {workers}"),
+        Effect::Spent { pool, tenant, day, micro } => format!("{tenant} spent {micro} with {pool} on {day}"),
         Effect::AgentForgotten { agent } => format!("forgotten {agent}"),
     };
     effects.iter().map(line).collect::<Vec<_>>().join("; ")

@@ -24,7 +24,10 @@ impl Engine<'_> {
             Effect::Assign(assignment) => self.assign(&assignment),
             Effect::Prefetch { worker, model } => self.take_prefetch(&worker, &model),
             Effect::Evict { worker, model } => self.evict(&worker, &model),
-            Effect::Keep { .. } | Effect::Requeue { .. } | Effect::AgentForgotten { .. } => Ok(()),
+            Effect::Keep { .. }
+            | Effect::Requeue { .. }
+            | Effect::Spent { .. }
+            | Effect::AgentForgotten { .. } => Ok(()),
             Effect::LateReport { .. } => {
                 self.tally.late_reports += 1;
                 Ok(())

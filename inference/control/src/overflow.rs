@@ -1,0 +1,56 @@
+//! Third parties that compute for money by use: what the operator says of them, and what was spent.
+
+use backlot_inference_scheduler::{PaidSpec, PoolKey};
+use serde::{Deserialize, Serialize};
+
+use crate::limits;
+
+/// A third party behind an agent, used where the fleet's own start would break the promise, and only under its cap.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OverflowConfig {
+    /// What each job costs, in millionths of a US dollar.
+    pub price_micro_per_job: i64,
+    /// What each begun second of compute costs beside that. Where it is more than 0, an attempt that takes twice what was
+    /// expected is stopped and tried on the fleet's own machines.
+    pub price_micro_per_second: i64,
+    /// Attempts that may run there at once.
+    pub slots: u32,
+    /// What all jobs of a day (UTC) may cost together; 0: nothing goes there.
+    pub cap_micro_per_day: i64,
+    /// What one tenant's jobs of a day may cost; nothing: only the cap of all counts.
+    pub tenant_cap_micro_per_day: Option<i64>,
+}
+
+impl OverflowConfig {
+    /// The first thing that cannot be.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let money = |micro: i64| (0..=limits::OVERFLOW_MICRO_MAX).contains(&micro);
+        let prices = money(self.price_micro_per_job) && money(self.price_micro_per_second);
+        let caps = money(self.cap_micro_per_day) && self.tenant_cap_micro_per_day.is_none_or(money);
+        if !prices || !caps {
+            return Err("prices and caps must be 0 to 1000000000000");
+        }
+        if self.price_micro_per_job == 0 && self.price_micro_per_second == 0 {
+            return Err(
+                "price_micro_per_job or price_micro_per_second must be given: a cap on what is free bounds nothing",
+            );
+        }
+        if !(1..=limits::WORKER_ROOM_MAX).contains(&self.slots) {
+            return Err("slots must be 1 to 1024");
+        }
+        Ok(())
+    }
+
+    /// What the scheduler must know.
+    pub(crate) fn spec(&self, name: &str) -> PaidSpec {
+        PaidSpec {
+            pool: PoolKey::from(name),
+            price_micro_per_job: self.price_micro_per_job,
+            price_micro_per_second: self.price_micro_per_second,
+            slots: self.slots,
+            cap_micro_per_day: self.cap_micro_per_day,
+            tenant_cap_micro_per_day: self.tenant_cap_micro_per_day,
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Overflow: a third party that is paid by use, for jobs that would break the promise here, under a cap.
+//!
+//! Its workers are agents like any other that say whose they are; they never stand among the fleet's own. Every second, while
+//! jobs wait, each line is asked for the first job whose told start breaks the promise ([`PROMISE_MS`](limits::PROMISE_MS)); it
+//! goes out where the third party serves its model, has room, and the most that it can cost still fits under the caps of
+//! this day. What it can cost is charged before it is assigned, and bounded: where the price is by time, the attempt is stopped
+//! when its charge is used up. What was not used is given back when the agent reports; an attempt that was lost stays
+//! charged, because nobody knows what it did.
+//!
+//! A job that is bound to regions never leaves, nor does one that is ahead of its tenant's share: nobody buys what others pay
+//! for by asking for too much.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    effect::{Assignment, Effect},
+    estimate::{Estimate, Impossible},
+    event::{AttemptOutcome, PaidSpec},
+    fleet::Loading,
+    limits,
+    scheduler::Scheduler,
+    state::{Lease, Place, State, Status},
+    timers::Timer,
+    types::{Fence, Phase, PoolKey, TenantKey, TimeUs},
+};
+
+const DAY_US: i64 = 86_400_000_000;
+
+/// Third parties, what they may cost and what they have.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Overflow {
+    rows: BTreeMap<PoolKey, Account>,
+    /// Their workers that are connected, by row.
+    workers: BTreeMap<u32, PoolKey>,
+    /// What running attempts were charged.
+    charges: BTreeMap<Fence, Charge>,
+    look_at: Option<TimeUs>,
+}
+
+/// A third party's account of one day.
+#[derive(Clone, Debug)]
+struct Account {
+    spec: PaidSpec,
+    day: i64,
+    spent: BTreeMap<TenantKey, i64>,
+    total: i64,
+}
+
+#[derive(Clone, Debug)]
+struct Charge {
+    pool: PoolKey,
+    tenant: TenantKey,
+    day: i64,
+    micro: i64,
+    /// Whether its time is bounded by what it was charged, and not by its model.
+    cut: bool,
+}
+
+fn day_of(now: TimeUs) -> i64 {
+    now.0.div_euclid(DAY_US)
+}
+
+impl Account {
+    fn new(spec: PaidSpec) -> Self {
+        Self { spec, day: i64::MIN, spent: BTreeMap::new(), total: 0 }
+    }
+
+    fn turn(&mut self, day: i64) {
+        if day > self.day {
+            (self.day, self.total) = (day, 0);
+            self.spent.clear();
+        }
+    }
+
+    /// What the tenant has spent after it spends so much more; `None` where that is above a cap.
+    fn after(&self, tenant: &TenantKey, micro: i64) -> Option<i64> {
+        let own = self.spent.get(tenant).copied();
+        let room = own.is_some() || self.spent.len() < limits::OVERFLOW_TENANTS_MAX;
+        let own = own.unwrap_or(0).checked_add(micro)?;
+        let all = self.total.checked_add(micro)?;
+        let tenant_cap = self.spec.tenant_cap_micro_per_day.unwrap_or(i64::MAX);
+        (room && all <= self.spec.cap_micro_per_day && own <= tenant_cap).then_some(own)
+    }
+
+    /// Sets what a tenant has spent.
+    fn put(&mut self, tenant: &TenantKey, micro: i64) {
+        let before = self.spent.insert(tenant.clone(), micro).unwrap_or(0);
+        self.total = self.total.saturating_add(micro - before);
+    }
+}
+
+impl PaidSpec {
+    /// Milliseconds that a job may take there, where time costs: twice what it should, and the most that it can cost.
+    fn bound(&self, run_ms: i64) -> (Option<i64>, i64) {
+        if self.price_micro_per_second <= 0 {
+            return (None, self.price_micro_per_job.max(0));
+        }
+        let seconds = ((run_ms.max(0) as f64 * limits::OVERFLOW_SPARE / 1_000.0).ceil() as i64).max(1);
+        let micro = seconds.saturating_mul(self.price_micro_per_second);
+        (Some(seconds.saturating_mul(1_000)), micro.saturating_add(self.price_micro_per_job.max(0)))
+    }
+
+    /// What an attempt that computed for so long costs.
+    fn used(&self, compute_ms: i64) -> i64 {
+        let seconds = compute_ms.max(0).saturating_add(999) / 1_000;
+        let micro = seconds.saturating_mul(self.price_micro_per_second.max(0));
+        micro.saturating_add(self.price_micro_per_job.max(0))
+    }
+}
+
+impl Overflow {
+    fn is_off(&self) -> bool {
+        self.workers.is_empty()
+    }
+
+    pub(crate) fn look_at(&self) -> Option<TimeUs> {
+        self.look_at
+    }
+
+    pub(crate) fn is_paid(&self, pool: Option<&PoolKey>) -> bool {
+        pool.is_some_and(|pool| self.rows.contains_key(pool))
+    }
+
+    pub(crate) fn joined(&mut self, worker: u32, pool: PoolKey) {
+        self.workers.insert(worker, pool);
+    }
+
+    pub(crate) fn dropped(&mut self, worker: u32) {
+        self.workers.remove(&worker);
+    }
+
+    /// Whether an attempt was cut off because what it was charged was used up.
+    pub(crate) fn is_cut(&self, fence: Fence) -> bool {
+        self.charges.get(&fence).is_some_and(|charge| charge.cut)
+    }
+
+    /// Whether an attempt runs outside: how long that takes says nothing of the fleet.
+    pub(crate) fn is_outside(&self, fence: Fence) -> bool {
+        self.charges.contains_key(&fence)
+    }
+
+    pub(crate) fn ended(&mut self, fence: Fence) {
+        self.charges.remove(&fence);
+    }
+}
+
+impl State {
+    /// Whether a third party serves the model now, whatever it costs.
+    pub(crate) fn is_served_outside(&self, model: u32, place: &Place) -> bool {
+        matches!(place, Place::Anywhere) && self.overflow.workers.keys().any(|id| self.serves(*id, model))
+    }
+
+    /// A third party's worker says by name what it runs: its machine is nobody's business.
+    fn serves(&self, worker: u32, model: u32) -> bool {
+        let Some(worker) = self.fleet.workers.get(worker) else { return false };
+        let agent = self.fleet.agent(&worker.key.agent).map(|(_, agent)| agent);
+        let takes = agent.is_some_and(|agent| agent.connected && !agent.draining);
+        let row = &self.models[model as usize];
+        takes && row.profile.is_some() && worker.spec.models.contains(&row.name)
+    }
+
+    /// The cheapest worker outside that takes the model now, with what it can cost at most and how long it may take.
+    fn outside(&self, now: TimeUs, model: u32, run_ms: i64, tenant: &TenantKey) -> Option<(u32, i64, i64)> {
+        let overflow = &self.overflow;
+        let takes = overflow.workers.iter().filter_map(|(id, pool)| {
+            let (account, worker) = (overflow.rows.get(pool)?, self.fleet.workers.get(*id)?);
+            if worker.is_full() || !self.serves(*id, model) {
+                return None;
+            }
+            let of_pool = overflow.workers.iter().filter(|(_, other)| *other == pool);
+            let running: usize =
+                of_pool.filter_map(|(id, _)| self.fleet.workers.get(*id)).map(|one| one.running.len()).sum();
+            let (may_ms, micro) = account.spec.bound(run_ms);
+            let fresh = account.day < day_of(now);
+            let fits = match fresh {
+                true => Account::new(account.spec.clone()).after(tenant, micro).is_some(),
+                false => account.after(tenant, micro).is_some(),
+            };
+            let may_ms = may_ms.unwrap_or(i64::MAX).min(self.timeout_ms(model));
+            (running < account.spec.slots as usize && fits).then_some((micro, *id, may_ms))
+        });
+        takes.min().map(|(micro, id, may_ms)| (id, micro, may_ms))
+    }
+
+    /// The answer where nothing here can run a job: a third party that takes it, or why nobody can.
+    pub(crate) fn outside_or(
+        &self,
+        now: TimeUs,
+        model: u32,
+        place: &Place,
+        run_ms: i64,
+        tenant: &TenantKey,
+        why: Impossible,
+    ) -> Result<Estimate, Impossible> {
+        let served =
+            self.is_served_outside(model, place) && self.outside(now, model, run_ms, tenant).is_some();
+        let start_ms = limits::OVERFLOW_LOOK_MS;
+        let told = Estimate { position: 0, start_p50_ms: start_ms, start_p90_ms: 2 * start_ms, run_ms };
+        if served { Ok(told) } else { Err(why) }
+    }
+
+    /// Whether the job should go out: what is told of its start here breaks the promise.
+    fn breaks_promise(&self, now: TimeUs, slot: u32) -> bool {
+        let Some(job) = self.jobs.get(slot) else { return false };
+        // Once, and only for the first attempt: what failed outside is tried again here.
+        if job.early || job.attempts_ended > 0 || job.cancel_requested || !matches!(job.status, Status::Ready)
+        {
+            return false;
+        }
+        let place = self.places.key(self.lines.line(job.line).place);
+        let told = self.outlook(now, job.model, place, job.rank, job.run_ms);
+        let waited_ms = now.since_ms(job.created_at);
+        // A job that takes longer than the promise breaks it anywhere: it is asked to begin within its half.
+        let left_ms = limits::PROMISE_MS - (job.run_ms as f64).min(limits::PROMISE_MS / 2.0);
+        told.map_or(true, |told| (waited_ms.saturating_add(told.start_p50_ms)) as f64 > left_ms)
+    }
+
+    /// Jobs that would break the promise here and that somebody outside serves, a few by line.
+    fn breaking(&self, now: TimeUs) -> Vec<u32> {
+        let heads = self.lines.heads.iter().map(|(_, line)| *line).take(limits::HEADS_SCANNED);
+        let lines = heads.chain(self.lines.stalled().take(limits::HEADS_SCANNED));
+        let lines = lines.filter(|line| {
+            let row = self.lines.line(*line);
+            self.is_served_outside(row.model, self.places.key(row.place))
+        });
+        let slots = lines.flat_map(|line| {
+            let jobs = self.lines.line(line).jobs.values().take(limits::FORECAST_JOBS as usize);
+            jobs.copied().filter(|slot| self.breaks_promise(now, *slot)).take(1)
+        });
+        slots.collect()
+    }
+}
+
+impl Scheduler {
+    pub(crate) fn paid_changed(&mut self, spec: PaidSpec) {
+        let rows = &mut self.state.overflow.rows;
+        if let Some(account) = rows.get_mut(&spec.pool) {
+            account.spec = spec;
+        } else if rows.len() < limits::POOLS_MAX {
+            rows.insert(spec.pool.clone(), Account::new(spec));
+        }
+    }
+
+    /// What was spent before the driver's restart.
+    pub(crate) fn paid_spent(&mut self, pool: &PoolKey, tenant: &TenantKey, day: i64, micro: i64) {
+        if let Some(account) = self.state.overflow.rows.get_mut(pool) {
+            account.turn(day);
+            if day == account.day {
+                account.put(tenant, micro);
+            }
+        }
+    }
+
+    /// Looks again soon while somebody outside could help.
+    pub(crate) fn watch_overflow(&mut self, now: TimeUs) {
+        let overflow = &mut self.state.overflow;
+        if !overflow.is_off() && overflow.look_at.is_none() && self.state.lines.waiting > 0 {
+            let at = now.plus_ms(limits::OVERFLOW_LOOK_MS);
+            overflow.look_at = Some(at);
+            self.state.timers.set(at, Timer::Overflow);
+        }
+    }
+
+    pub(crate) fn look_outside(&mut self, now: TimeUs, effects: &mut Vec<Effect>) {
+        self.state.overflow.look_at = None;
+        // Each that goes shortens its line: what stands behind it is looked at again.
+        for _ in 0..limits::OVERFLOW_AT_ONCE {
+            let mut sent = false;
+            for slot in self.state.breaking(now) {
+                sent |= self.send_out(now, slot, effects);
+            }
+            if !sent {
+                return;
+            }
+        }
+    }
+
+    /// Charges a job and leases it to a worker outside, where one takes it under the caps.
+    fn send_out(&mut self, now: TimeUs, slot: u32, effects: &mut Vec<Effect>) -> bool {
+        let state = &mut self.state;
+        let Some(row) = state.jobs.get(slot) else { return false };
+        let (job, model, run_ms) = (row.key, row.model, row.run_ms);
+        let tenant = state.tenant_names.key(row.tenant).clone();
+        let Some((id, micro, may_ms)) = state.outside(now, model, run_ms, &tenant) else { return false };
+        let Some(pool) = state.overflow.workers.get(&id).cloned() else { return false };
+        let Some(worker) = state.fleet.workers.get(id) else { return false };
+        let (key, serial) = (worker.key.clone(), worker.serial);
+        let day = day_of(now);
+        let Some(account) = state.overflow.rows.get_mut(&pool) else { return false };
+        account.turn(day);
+        let Some(spent) = account.after(&tenant, micro).filter(|_| account.day == day) else { return false };
+        account.put(&tenant, spent);
+        effects.push(Effect::Spent { pool: pool.clone(), tenant: tenant.clone(), day, micro: spent });
+        let cut = may_ms < self.state.timeout_ms(model);
+        self.sequence += 1;
+        let fence = Fence { epoch: self.epoch, sequence: self.sequence };
+        self.state.overflow.charges.insert(fence, Charge { pool, tenant, day, micro, cut });
+        let lease_ms = limits::LEASE_MS;
+        let lease = Lease {
+            fence,
+            worker: key.clone(),
+            row: Some((id, serial)),
+            expires_at: now.plus_ms(lease_ms),
+            times_out_at: now.plus_ms(may_ms.saturating_add(limits::TIMEOUT_GRACE_MS)),
+            started_at: None,
+            phase: Phase::Assigned,
+            done_permille: 0,
+            charged_ms: 0,
+        };
+        self.leave_queue(slot);
+        self.begin_lease(now, slot, lease, Loading::default());
+        effects.push(Effect::Assign(Assignment {
+            job,
+            fence,
+            worker: key,
+            lease_ms,
+            timeout_ms: may_ms,
+            warm: true,
+        }));
+        true
+    }
+
+    /// The agent says how an attempt ended: what it did not use is given back, all of it where it never began.
+    pub(crate) fn settle_outside(
+        &mut self,
+        fence: Fence,
+        began: bool,
+        outcome: AttemptOutcome,
+        compute_ms: i64,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(charge) = self.state.overflow.charges.remove(&fence) else { return };
+        let Some(account) = self.state.overflow.rows.get_mut(&charge.pool) else { return };
+        let began = began || compute_ms > 0 || outcome == AttemptOutcome::Succeeded;
+        let used = if began { account.spec.used(compute_ms).min(charge.micro) } else { 0 };
+        if used == charge.micro || account.day != charge.day {
+            return;
+        }
+        let before = account.spent.get(&charge.tenant).copied().unwrap_or(0);
+        let micro = (before - (charge.micro - used)).max(0);
+        account.put(&charge.tenant, micro);
+        let Charge { pool, tenant, day, .. } = charge;
+        effects.push(Effect::Spent { pool, tenant, day, micro });
+    }
+}
