@@ -3314,6 +3314,8 @@ export interface components {
              * @description Epoch of the driver.
              */
             epoch: number;
+            /** @description Third parties that take over under a cap; only for systems and staff. */
+            overflow: components["schemas"]["OverflowView"][];
             /** @description Where machines come from. */
             pools: components["schemas"]["PoolView"][];
             /** @description What waits, by tenant and model. */
@@ -3471,6 +3473,41 @@ export interface components {
              * @description Its size.
              */
             size_bytes: number;
+        };
+        /** @description A third party that is paid by use. Money in millionths of a US dollar. */
+        OverflowView: {
+            /**
+             * Format: int64
+             * @description What all jobs of a day (UTC) may cost.
+             */
+            cap_micro_per_day: number;
+            /** @description Its name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description What each job costs.
+             */
+            price_micro_per_job: number;
+            /**
+             * Format: int64
+             * @description What each second of compute costs beside that.
+             */
+            price_micro_per_second: number;
+            /**
+             * Format: int32
+             * @description Attempts that may run there at once.
+             */
+            slots: number;
+            /**
+             * Format: int64
+             * @description What those of today cost, those that run counted with the most that they may.
+             */
+            spent_today_micro: number;
+            /**
+             * Format: int64
+             * @description What those of one tenant may cost, where that is bounded.
+             */
+            tenant_cap_micro_per_day?: number | null;
         };
         /**
          * @description What a job is doing.
