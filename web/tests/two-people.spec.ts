@@ -37,11 +37,10 @@ async function makeBoard(ada: Page) {
 }
 
 /** What stands on the board goes into the film, and the film is made for the price on the button. */
-async function makeFilm(page: Page, shots: RegExp[], without = false) {
+async function makeFilm(page: Page, shots: RegExp[]) {
   await page.getByRole("button", { name: "Storyboard" }).click();
   for (const shot of shots) await page.getByRole("button", { name: shot }).click();
   await page.getByRole("button", { name: "Film", exact: true }).click();
-  if (without) await page.getByRole("button", { name: "Leave them out" }).click();
   await page.getByLabel("Size").selectOption("720p");
   const order = page.getByRole("button", { name: /Export the film · [\d.]+ credits?/ });
   await expect(order).not.toHaveAttribute("aria-disabled", "true");
@@ -98,8 +97,8 @@ async function remix(li: Page, parent: string, post: string, title: string): Pro
   await li.getByRole("button", { name: "Remix", exact: true }).click();
   await expect(li).toHaveURL(/\/boards\/[0-9a-f-]{36}/);
   await expect(li.getByRole("link", { name: `A remix of “${parent}” by ${ADA}` })).toBeVisible();
-  // The parameters were shared: the tools are there, without what they were fed. What was published is there whole.
-  await makeFilm(li, [/^Put .* in the film$/], true);
+  // What was published is there whole, as the only shot of a film that can be made at once.
+  await makeFilm(li, []);
   const own = await publishFilm(li, title, "remix");
   await expect(li.getByRole("link", { name: "a remix of this" })).toHaveAttribute("href", post);
   await li.getByRole("button", { name: "Remix tree" }).click();
@@ -251,5 +250,7 @@ test("two people: one makes a film, the other finds it, remixes it, and what may
     .getAttribute("href");
   const handle = address?.split("/").pop() ?? "";
   await test.step("Ada mutes, then blocks Li", () => part(ada, li, own, `Again ${tag}`, handle));
+  // A post that was taken down has no picture: a notice of it that is on the page in that moment asks in vain.
+  watch.forgive(/404 .*\/v1\/posts\/[0-9a-f-]{36}\/preview/);
   watch.expectQuiet();
 });
