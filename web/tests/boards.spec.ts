@@ -339,6 +339,7 @@ test("a board is deleted with a moment to think again", async ({ page }) => {
 
 for (const theme of ["dark", "light"]) {
   test(`axe finds nothing on boards, ${theme}`, async ({ page }) => {
+    test.slow();
     await page.emulateMedia({ reducedMotion: "reduce" });
     await page.addInitScript((name) => localStorage.setItem("backlot.theme", name), theme);
     await signUp(page);
@@ -388,6 +389,7 @@ for (const theme of ["dark", "light"]) {
 
 for (const theme of ["dark", "light"]) {
   test(`axe finds nothing on boards on a phone, ${theme}`, async ({ page }) => {
+    test.slow();
     await page.setViewportSize({ width: 390, height: 844 });
     await page.emulateMedia({ reducedMotion: "reduce" });
     await page.addInitScript((name) => localStorage.setItem("backlot.theme", name), theme);
