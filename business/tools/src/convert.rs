@@ -45,6 +45,7 @@ pub(crate) fn job_of(job: inference::Job) -> Job {
         inference::Phase::Fetching => Phase::Fetching,
         inference::Phase::Loading => Phase::Loading,
         inference::Phase::Running => Phase::Running,
+        inference::Phase::Paused => Phase::Paused,
         inference::Phase::Uploading => Phase::Uploading,
     };
     let failure = class_of(job.failure());
@@ -97,6 +98,7 @@ fn attempt_of(attempt: inference::Attempt) -> Attempt {
         message: attempt.message,
         load_ms: attempt.load_ms,
         compute_ms: attempt.compute_ms,
+        held_ms: attempt.held_ms,
     }
 }
 

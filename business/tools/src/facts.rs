@@ -154,6 +154,8 @@ pub(crate) struct Attempt {
     pub load_ms: i64,
     /// Milliseconds.
     pub compute_ms: i64,
+    /// Milliseconds between two of its steps in which its worker ran something short.
+    pub held_ms: i64,
 }
 
 /// What would happen to a job now.

@@ -125,6 +125,9 @@ pub struct ModelRef {
     /// Of one attempt; 0: inference's default.
     #[serde(default)]
     pub timeout_ms: i64,
+    /// Whether it stands still between two of its steps where it is told to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pausable: bool,
 }
 
 /// What starts a model.

@@ -331,6 +331,7 @@ impl Systems {
             memory_mib: model.memory_mib,
             gpus: model.gpus,
             timeout_ms: model.timeout_ms,
+            pausing: model.pausable.then(inference::Pausing::default),
         };
         self.control().put_model(inference::PutModelRequest { spec: Some(spec) }).await?;
         Ok(())

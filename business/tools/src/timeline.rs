@@ -133,6 +133,9 @@ fn job_items(job: &Job) -> Vec<TimelineItem> {
         }
         if let Some(at) = attempt.ended_at {
             let mut detail = format!("{} ms of compute", attempt.compute_ms);
+            if attempt.held_ms > 0 {
+                detail = format!("{detail}; stood aside for {} ms", attempt.held_ms);
+            }
             if !attempt.message.is_empty() {
                 detail = format!("{detail}; {}", attempt.message);
             }

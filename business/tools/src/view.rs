@@ -65,6 +65,8 @@ pub enum Phase {
     Loading,
     /// The model computes.
     Running,
+    /// The model stands still between two of its steps while its worker runs something short.
+    Paused,
     /// Outputs are brought to the store, made assets, and paid.
     Uploading,
 }

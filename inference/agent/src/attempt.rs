@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use backlot_inference_api::v1::output_target::Target;
 use backlot_inference_api::v1::{Assign, AttemptFinished, AttemptPhase, FailureClass, JobOutput, Phase};
-use backlot_inference_runtimes::{Failure, Reporter, Runtime, Snapshot, Work};
+use backlot_inference_runtimes::{Failure, Hold, Reporter, Runtime, Snapshot, Work};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,9 @@ pub(crate) struct Attempt {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) evict: Vec<Arc<dyn Runtime>>,
     pub(crate) cancel: CancellationToken,
+    pub(crate) hold: Hold,
+    pub(crate) report: Reporter,
+    pub(crate) reader: watch::Receiver<Snapshot>,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) http: reqwest::Client,
     /// Where private folders are made.
@@ -60,16 +63,17 @@ struct Ended {
 struct Took {
     load: Duration,
     compute: Duration,
+    /// It stood still between two steps, which is no compute.
+    held: Duration,
     loaded: bool,
 }
 
 impl Attempt {
     /// Runs to its end, whatever that is; nothing of it runs any more afterwards.
     pub(crate) async fn run(self) -> AttemptFinished {
-        let (report, reader) = Reporter::new();
         let mut took = Took::default();
-        let result = self.steps(&report, &reader, &mut took).await;
-        let log_tail = reader.borrow().log_tail().to_owned();
+        let result = self.steps(&self.report, &self.reader, &mut took).await;
+        let log_tail = self.reader.borrow().log_tail().to_owned();
         let (ended, outputs, message) = match result {
             Ok(outputs) => (SUCCEEDED, outputs, String::new()),
             Err(error) => (ended(&error), Vec::new(), words(&error)),
@@ -84,6 +88,7 @@ impl Attempt {
             outputs,
             load_ms: millis(took.load),
             compute_ms: millis(took.compute),
+            held_ms: millis(took.held),
             log_tail,
             loaded: took.loaded,
             retryable: ended.is_retryable,
@@ -114,11 +119,13 @@ impl Attempt {
             files,
             folder: folder.path().to_owned(),
             timeout: self.timeout(),
+            hold: self.hold.clone(),
         };
         self.tell(Phase::Running, &Snapshot::default()).await;
         let started = Instant::now();
         let outputs = self.compute(work, report, reader.clone()).await;
-        took.compute = started.elapsed();
+        took.held = reader.borrow().held();
+        took.compute = started.elapsed().saturating_sub(took.held);
         let outputs = outputs?;
         if matches!(self.target(), Some(Target::Issuer(_))) {
             let mut snapshot = reader.borrow().clone();
@@ -156,17 +163,26 @@ impl Attempt {
     ) -> Result<Vec<backlot_inference_runtimes::Output>, Failure> {
         let mut running = std::pin::pin!(self.runtime.run(work, report, &self.cancel));
         let mut quiet_until = tokio::time::Instant::now();
+        let mut was_held = false;
         loop {
             let news = async {
-                tokio::time::sleep_until(quiet_until).await;
                 // An error says that the reporter is gone, which it is not while we hold it.
                 let _ = reader.changed().await;
+                // Control waits for a pause; the rest may come a little later.
+                while reader.borrow().is_held() == was_held {
+                    tokio::select! {
+                        () = tokio::time::sleep_until(quiet_until) => break,
+                        _ = reader.changed() => (),
+                    }
+                }
             };
             tokio::select! {
                 result = &mut running => return result,
                 () = news => {
                     let snapshot = reader.borrow_and_update().clone();
-                    self.tell(Phase::Running, &snapshot).await;
+                    was_held = snapshot.is_held();
+                    let phase = if was_held { Phase::Paused } else { Phase::Running };
+                    self.tell(phase, &snapshot).await;
                     quiet_until = tokio::time::Instant::now() + PROGRESS_INTERVAL;
                 }
             }
@@ -278,6 +294,6 @@ fn work_id(assign: &Assign) -> String {
     id.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '-' }).collect()
 }
 
-fn millis(duration: Duration) -> i64 {
+pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backlot_inference_api::v1::{ModelSpec, RuntimeKind};
+use backlot_inference_api::v1::{ModelSpec, Pausing, RuntimeKind};
 use backlot_inference_runtimes::{
     CogRuntime, CommandRuntime, EchoRuntime, Environment, Manifest, Program, Runtime, Supervisor, discover,
 };
@@ -62,6 +62,7 @@ pub fn echo_model() -> ModelSpec {
         memory_mib: 0,
         gpus: 0,
         timeout_ms: ECHO_TIMEOUT_MS,
+        pausing: None,
     }
 }
 
@@ -82,6 +83,7 @@ fn spec(manifest: &Manifest) -> ModelSpec {
         memory_mib: bounded(manifest.memory_mib),
         gpus: i32::try_from(manifest.gpus).unwrap_or(i32::MAX),
         timeout_ms: bounded(manifest.timeout_ms),
+        pausing: manifest.pause_ms.map(|cost_ms| Pausing { cost_ms: bounded(cost_ms) }),
     }
 }
 

@@ -102,6 +102,7 @@ impl Reports {
             job_id: job.clone(),
             fence: fence.clone(),
             worker_id: one.report.worker_id.clone(),
+            ..RunningAttempt::default()
         })
     }
 

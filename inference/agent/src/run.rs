@@ -11,7 +11,8 @@ use backlot_inference_api::v1::{
     AgentMessage, Assign, AttemptFinished, AttemptPhase, CancelAttempt, Draining, Evict, FailureClass,
     Heartbeat, Hello, LoadFinished, Prefetch, ResidencyReport, RunningAttempt, Welcome, WorkerSpec,
 };
-use tokio::sync::mpsc;
+use backlot_inference_runtimes::{HoldControl, Reporter, Snapshot};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
 use crate::agent::{Agent, workers};
-use crate::attempt::{Attempt, refusal};
+use crate::attempt::{Attempt, millis, refusal};
 use crate::link::{Happened, Link};
 use crate::models::key;
 use crate::reports::Reports;
@@ -53,6 +54,8 @@ struct Running {
     worker_id: String,
     model: String,
     cancel: CancellationToken,
+    hold: HoldControl,
+    snapshot: watch::Receiver<Snapshot>,
     /// Its fence is no longer the current one: nobody wants its report.
     is_stale: bool,
     /// Stopped by the agent's own end, not by a cancel.
@@ -133,7 +136,10 @@ impl<'a> Run<'a> {
                 let running = self.running();
                 self.link.send(FromAgent::Heartbeat(Heartbeat { running }));
             }
-            Happened::Lost => self.reports.write_all(),
+            Happened::Lost => {
+                self.reports.write_all();
+                self.go_on_alone();
+            }
             Happened::Said(said) => self.said(*said),
         }
     }
@@ -143,6 +149,8 @@ impl<'a> Run<'a> {
             FromControl::Welcome(welcome) => self.welcomed(&welcome),
             FromControl::Assign(assign) => self.assigned(assign),
             FromControl::Cancel(cancel) => self.cancel(cancel),
+            FromControl::Pause(pause) => self.hold(pause.job_id, pause.fence, true),
+            FromControl::Resume(resume) => self.hold(resume.job_id, resume.fence, false),
             FromControl::Evict(evict) => self.evict(&evict),
             FromControl::Prefetch(prefetch) => self.prefetch(prefetch),
             // That it came is what counts, and the link has noted it.
@@ -195,6 +203,8 @@ impl<'a> Run<'a> {
                 job_id: job.clone(),
                 fence: fence.clone(),
                 worker_id: running.worker_id.clone(),
+                paused: running.snapshot.borrow().is_held(),
+                held_ms: millis(running.snapshot.borrow().held()),
             })
             .chain(self.reports.unsent())
             .take(NAMED_MAX)
@@ -277,10 +287,14 @@ impl<'a> Run<'a> {
             .ok_or_else(|| format!("no worker \"{}\"", assign.worker_id))?;
         let taken = worker.take(model, &self.agent.maker)?;
         let cancel = CancellationToken::new();
+        let (hold_control, hold) = HoldControl::new();
+        let (report, reader) = Reporter::new();
         let running = Running {
             worker_id: assign.worker_id.clone(),
             model: key(model),
             cancel: cancel.clone(),
+            hold: hold_control,
+            snapshot: reader.clone(),
             is_stale: false,
             is_evicted: false,
             phase: None,
@@ -291,6 +305,9 @@ impl<'a> Run<'a> {
             runtime: taken.runtime,
             evict: taken.evict,
             cancel,
+            hold,
+            report,
+            reader,
             events: self.sender.clone(),
             http: self.agent.http.clone(),
             folder: self.agent.attempts.clone(),
@@ -330,6 +347,27 @@ impl<'a> Run<'a> {
             ..AttemptFinished::default()
         });
         self.link.send(FromAgent::Finished(report));
+    }
+
+    /// An attempt stands still after the step that it computes, or goes on. One that has ended has said so.
+    fn hold(&mut self, job_id: String, fence: String, wanted: bool) {
+        if let Some(running) = self.attempts.get(&(job_id, fence)) {
+            running.hold.set(wanted);
+        }
+    }
+
+    /// Where control cannot be asked, what stands still goes on as soon as nothing else runs on its worker.
+    fn go_on_alone(&self) {
+        if self.link.is_welcome() {
+            return;
+        }
+        for running in self.attempts.values().filter(|running| running.hold.is_wanted()) {
+            let on_worker =
+                |other: &&Running| other.worker_id == running.worker_id && !other.hold.is_wanted();
+            if self.attempts.values().find(on_worker).is_none() {
+                running.hold.set(false);
+            }
+        }
     }
 
     fn evict(&mut self, evict: &Evict) {
@@ -433,6 +471,7 @@ impl<'a> Run<'a> {
         if !running.is_stale {
             self.keep(report);
         }
+        self.go_on_alone();
     }
 
     fn report_residency(&mut self) {

@@ -16,8 +16,8 @@ use crate::{
     error::Error,
     limits,
     model::{
-        Attempt, Failure, Fleet, Job, JobState, Model, ModelSpec, Output, Phase, RuntimeKind, Target, Tier,
-        job_key,
+        Attempt, Failure, Fleet, Job, JobState, Model, ModelSpec, Output, Pausing, Phase, RuntimeKind,
+        Target, Tier, job_key,
     },
 };
 
@@ -117,6 +117,7 @@ pub(crate) fn read_spec(message: Option<v1::ModelSpec>) -> Result<ModelSpec, Err
         memory_mib: message.memory_mib,
         gpus: u32::try_from(message.gpus).map_err(|_| broken("/gpus", "must not be negative"))?,
         timeout_ms: message.timeout_ms,
+        pausing: message.pausing.map(|pausing| Pausing { cost_ms: reported_ms(pausing.cost_ms) }),
     })
 }
 
@@ -137,6 +138,7 @@ pub(crate) fn model_spec(spec: &ModelSpec) -> v1::ModelSpec {
         memory_mib: spec.memory_mib,
         gpus: i32::try_from(spec.gpus).unwrap_or(i32::MAX),
         timeout_ms: spec.timeout_ms,
+        pausing: spec.pausing.map(|pausing| v1::Pausing { cost_ms: pausing.cost_ms }),
     }
 }
 
@@ -149,6 +151,7 @@ pub(crate) fn running(job: JobKey, fence: Fence, worker: &WorkerKey) -> v1::Runn
         job_id: job_id(job).to_string(),
         fence: fence.to_string(),
         worker_id: worker.worker.to_string(),
+        ..v1::RunningAttempt::default()
     }
 }
 
@@ -184,6 +187,7 @@ fn phase_message(phase: Phase) -> i32 {
         Phase::Fetching => v1::Phase::Fetching,
         Phase::Loading => v1::Phase::Loading,
         Phase::Running => v1::Phase::Running,
+        Phase::Paused => v1::Phase::Paused,
         Phase::Uploading => v1::Phase::Uploading,
     };
     phase.into()
@@ -227,6 +231,7 @@ fn attempt(attempt: &Attempt) -> v1::Attempt {
         message: attempt.message.clone(),
         load_ms: attempt.load_ms,
         compute_ms: attempt.compute_ms,
+        held_ms: attempt.held_ms,
     }
 }
 
@@ -345,7 +350,8 @@ fn all_running(running: Vec<v1::RunningAttempt>) -> Result<Vec<RunningAttempt>, 
     }
     let one = |run: v1::RunningAttempt| {
         let (job, fence) = attempt_of(&run.job_id, &run.fence)?;
-        Ok(RunningAttempt { job, fence, worker: Arc::from(run.worker_id) })
+        let (paused, held_ms) = (run.paused, reported_ms(run.held_ms));
+        Ok(RunningAttempt { job, fence, worker: Arc::from(run.worker_id), paused, held_ms })
     };
     running.into_iter().map(one).collect()
 }
@@ -404,6 +410,7 @@ fn phase_of(value: i32) -> Phase {
     match v1::Phase::try_from(value) {
         Ok(v1::Phase::Loading) => Phase::Loading,
         Ok(v1::Phase::Running) => Phase::Running,
+        Ok(v1::Phase::Paused) => Phase::Paused,
         Ok(v1::Phase::Uploading) => Phase::Uploading,
         Ok(v1::Phase::Fetching | v1::Phase::Queued | v1::Phase::Unspecified) | Err(_) => Phase::Fetching,
     }
@@ -447,6 +454,7 @@ fn report(message: v1::AttemptFinished) -> Result<Report, Error> {
         outputs: message.outputs.into_iter().take(limits::OUTPUTS_MAX + 1).map(output).collect(),
         load_ms: reported_ms(message.load_ms),
         compute_ms: reported_ms(message.compute_ms),
+        held_ms: reported_ms(message.held_ms),
         log_tail: tail(&message.log_tail, limits::LOG_TAIL_BYTES_MAX),
     })
 }

@@ -14,6 +14,7 @@ impl MigratorTrait for Migrator {
             Box::new(LeaderAddress),
             Box::new(Machines),
             Box::new(Overflow),
+            Box::new(HeldAttempts),
         ]
     }
 
@@ -180,6 +181,23 @@ impl MigrationTrait for Overflow {
         let sql = "CREATE TABLE overflow_spent (
             pool TEXT NOT NULL, day BIGINT NOT NULL, tenant TEXT NOT NULL, micro BIGINT NOT NULL,
             PRIMARY KEY (pool, day, tenant))";
+        manager.get_connection().execute_unprepared(sql).await?;
+        Ok(())
+    }
+}
+
+struct HeldAttempts;
+
+impl MigrationName for HeldAttempts {
+    fn name(&self) -> &'static str {
+        "m0007_held_attempts"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for HeldAttempts {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let sql = "ALTER TABLE attempts ADD COLUMN held_ms BIGINT NOT NULL DEFAULT 0";
         manager.get_connection().execute_unprepared(sql).await?;
         Ok(())
     }

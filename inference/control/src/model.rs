@@ -60,6 +60,8 @@ text_enum!(
         Loading = "loading",
         /// The model computes.
         Running = "running",
+        /// It is held between two steps while its worker runs something short.
+        Paused = "paused",
         /// Outputs are uploaded.
         Uploading = "uploading",
     }
@@ -279,8 +281,10 @@ pub struct Attempt {
     pub message: String,
     /// Milliseconds that loading took.
     pub load_ms: i64,
-    /// Milliseconds of compute.
+    /// Milliseconds of compute, without pauses.
     pub compute_ms: i64,
+    /// Milliseconds that it was held between two of its steps.
+    pub held_ms: i64,
 }
 
 fn as_text<S: serde::Serializer>(fence: &Fence, serializer: S) -> Result<S::Ok, S::Error> {
@@ -343,6 +347,16 @@ pub struct ModelSpec {
     pub gpus: u32,
     /// Longest attempt, milliseconds; 0: the default.
     pub timeout_ms: i64,
+    /// What a pause between two of its steps takes; nothing where its runtime cannot hold it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pausing: Option<Pausing>,
+}
+
+/// A model can be held between two of its steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Pausing {
+    /// Milliseconds of compute that one pause with its resumption costs.
+    pub cost_ms: i64,
 }
 
 impl ModelSpec {
@@ -368,6 +382,9 @@ impl ModelSpec {
             memory_mib: self.memory_mib,
             gpus: self.gpus,
             timeout_ms: self.timeout_ms,
+            offers: scheduler::Offers {
+                pause: self.pausing.map(|pausing| scheduler::Pausing { cost_ms: pausing.cost_ms }),
+            },
         }
     }
 }

@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use crate::lines::{Line, Lines};
 use crate::process::{Process, ProcessSpec, Supervisor, ended};
 use crate::{
-    CANCEL_GRACE, Environment, Failure, Manifest, Output, Program, Reporter, Runtime, Work, message, outputs,
+    CANCEL_GRACE, Environment, Failure, Hold, Manifest, Output, Program, Reporter, Runtime, Work, message,
+    outputs,
 };
 
 /// How long a process may stay after it has given its result.
@@ -93,9 +94,14 @@ impl Runtime for CommandRuntime {
             stderr: Lines::new(stderr),
             is_stdout_open: true,
             is_stderr_open: true,
+            stands_still: false,
+            held_since: None,
             result: None,
         };
-        let outcome = converse(&mut process, talk, stdin, request, work.timeout, cancel).await;
+        let hold = if self.manifest.pause_ms.is_some() { work.hold } else { Hold::default() };
+        let is_pausable = self.manifest.pause_ms.is_some();
+        let feed = feed(stdin, request, hold.clone(), is_pausable);
+        let outcome = converse(&mut process, talk, feed, (work.timeout, hold), cancel).await;
         // Whatever the outcome, nothing may run on.
         process.stop(CANCEL_GRACE).await;
         outcome
@@ -120,31 +126,51 @@ struct Talk<'a> {
     stderr: Lines<ChildStderr>,
     is_stdout_open: bool,
     is_stderr_open: bool,
+    /// What it says of itself.
+    stands_still: bool,
+    /// Since when it stands still as it was told to.
+    held_since: Option<Instant>,
     result: Option<Result<Vec<Output>, Failure>>,
+}
+
+/// Gives a process its work, and tells one that can be paused when to stand still: only its input stays open. A process
+/// that does not read breaks the pipe; what it says counts all the same.
+async fn feed(mut stdin: ChildStdin, request: String, mut hold: Hold, is_pausable: bool) {
+    let mut written = stdin.write_all(request.as_bytes()).await;
+    if is_pausable && written.is_ok() {
+        written = stdin.write_all(b"\n").await;
+    }
+    while is_pausable && written.is_ok() {
+        let line: &[u8] = if hold.changed().await { b"{\"pause\": true}\n" } else { b"{\"resume\": true}\n" };
+        written = stdin.write_all(line).await;
+    }
+    let _ = stdin.shutdown().await;
 }
 
 async fn converse(
     process: &mut Process,
     mut talk: Talk<'_>,
-    mut stdin: ChildStdin,
-    request: String,
-    timeout: Duration,
+    feed: impl Future<Output = ()>,
+    (timeout, mut hold): (Duration, Hold),
     cancel: &CancellationToken,
 ) -> Result<Vec<Output>, Failure> {
-    let deadline = Instant::now() + timeout;
+    let mut deadline = Instant::now() + timeout;
     let mut linger = None;
-    // A process that does not read its input breaks the pipe; what it says counts all the same.
-    let mut feed = std::pin::pin!(async move {
-        let _ = stdin.write_all(request.as_bytes()).await;
-        let _ = stdin.shutdown().await;
-    });
+    let mut feed = std::pin::pin!(feed);
     let mut is_fed = false;
     let mut is_stopped = false;
     let status = loop {
         tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(Failure::Canceled),
-            () = tokio::time::sleep_until(deadline) => return Err(Failure::TimedOut { limit: timeout }),
+            wanted = hold.changed() => {
+                // Its clock goes on when it is told to go on: what it says itself moves no deadline.
+                if !wanted && let Some(since) = talk.held_since.take() {
+                    deadline += since.elapsed();
+                    talk.report.hold(false);
+                }
+            }
+            () = tokio::time::sleep_until(deadline), if talk.held_since.is_none() => return Err(Failure::TimedOut { limit: timeout }),
             () = tokio::time::sleep_until(linger.unwrap_or(deadline)), if linger.is_some() => {
                 talk.report.log("the process stayed after its result and was ended");
                 is_stopped = true;
@@ -153,6 +179,10 @@ async fn converse(
             status = process.wait() => break status,
             () = &mut feed, if !is_fed => is_fed = true,
             () = talk.hear() => {
+                if talk.stands_still && talk.held_since.is_none() && hold.is_wanted() {
+                    talk.held_since = Some(Instant::now());
+                    talk.report.hold(true);
+                }
                 if talk.result.is_some() && linger.is_none() {
                     linger = Some(Instant::now() + LINGER_MAX);
                 }
@@ -206,6 +236,9 @@ impl Talk<'_> {
         if let Some(fraction) = said.progress {
             self.report.progress(fraction, said.note.as_deref().unwrap_or_default());
         }
+        if let Some(paused) = said.paused {
+            self.stands_still = paused;
+        }
         if let Some(picture) = said.preview {
             self.report.preview(picture);
         }
@@ -245,6 +278,7 @@ impl Talk<'_> {
 struct Said {
     progress: Option<f64>,
     note: Option<String>,
+    paused: Option<bool>,
     preview: Option<String>,
     log: Option<String>,
     output: Option<Vec<Claim>>,
@@ -254,7 +288,7 @@ struct Said {
 
 impl Said {
     fn is_empty(&self) -> bool {
-        let shows = self.progress.is_some() || self.preview.is_some();
+        let shows = self.progress.is_some() || self.preview.is_some() || self.paused.is_some();
         !shows && self.log.is_none() && self.output.is_none() && self.error.is_none()
     }
 }

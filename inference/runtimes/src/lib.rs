@@ -7,6 +7,7 @@ mod cog;
 mod command;
 mod echo;
 mod environment;
+mod hold;
 mod leftovers;
 mod lines;
 mod manifest;
@@ -25,6 +26,7 @@ pub use cog::CogRuntime;
 pub use command::CommandRuntime;
 pub use echo::EchoRuntime;
 pub use environment::Environment;
+pub use hold::{Hold, HoldControl};
 pub use manifest::{Manifest, ManifestError, Program, discover};
 pub use process::Supervisor;
 pub use report::{LOG_TAIL_BYTES_MAX, Reporter, Snapshot};
@@ -47,8 +49,10 @@ pub struct Work {
     pub files: Vec<PathBuf>,
     /// A private, existing folder; whoever made it removes it.
     pub folder: PathBuf,
-    /// How long the model may take.
+    /// How long the model may compute; a pause does not count.
     pub timeout: Duration,
+    /// Whether it should stand still between two of its steps; a runtime that cannot do so does not look.
+    pub hold: Hold,
 }
 
 /// What the model made.

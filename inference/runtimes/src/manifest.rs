@@ -31,6 +31,8 @@ pub struct Manifest {
     pub memory_mib: u64,
     /// GPUs that it needs; 0: runs on a CPU.
     pub gpus: u32,
+    /// Whether it stands still between two of its steps where it is told to, and what going on costs, milliseconds.
+    pub pause_ms: Option<u64>,
     /// Where it is.
     pub folder: PathBuf,
     /// JSON Schema of its input as the model sees it, where files are strings with `"format": "uri"`.
@@ -107,6 +109,10 @@ struct File {
     memory_mib: u64,
     #[serde(default)]
     gpus: u32,
+    #[serde(default)]
+    pausable: bool,
+    #[serde(default)]
+    pause_ms: u64,
 }
 
 #[derive(Deserialize)]
@@ -140,6 +146,9 @@ impl Manifest {
         if file.version.is_empty() || file.version.len() > 64 {
             return Err(rule("version has 1 to 64 characters"));
         }
+        if file.pausable && matches!(file.runtime, Kind::Cog) {
+            return Err(rule("runtime \"cog\" cannot be paused"));
+        }
         let (program, input_schema) = match (file.runtime, file.predictor, file.command) {
             (Kind::Cog, Some(predictor), None) if predictor.contains(':') => {
                 (Program::Cog { predictor }, cog_schema(folder)?)
@@ -163,6 +172,7 @@ impl Manifest {
             timeout_ms: file.timeout_ms,
             memory_mib: file.memory_mib,
             gpus: file.gpus,
+            pause_ms: file.pausable.then_some(file.pause_ms),
             folder: folder.to_owned(),
             input_schema,
         })
@@ -293,6 +303,10 @@ mod tests {
         check("model = 'a/b'\nversion = '1'\nruntime = 'cog'\nmodle = 1", "unknown field `modle`");
         check("model = 'a/b'\nversion = '1'\nruntime = 'cog'", "file.py:Class");
         check("model = 'a/b'\nversion = '1'\nruntime = 'command'\ncommand = []", "command = [");
+        check(
+            "model = 'a/b'\nversion = '1'\nruntime = 'cog'\npredictor = 'a.py:A'\npausable = true",
+            "cannot be paused",
+        );
         check("model = '../b/c'\nversion = '1'\nruntime = 'command'\ncommand = ['x']", "owner/name");
     }
 }

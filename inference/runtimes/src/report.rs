@@ -1,6 +1,9 @@
 //! What a model says while it works.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// How much of a log is kept, from its end.
 pub const LOG_TAIL_BYTES_MAX: usize = 16 * 1024;
@@ -19,9 +22,24 @@ pub struct Snapshot {
     /// How the result looks so far: a data URL of a small picture, or empty.
     pub preview: String,
     log: String,
+    /// Since when it stands still.
+    held_since: Option<Instant>,
+    held_before: Duration,
 }
 
 impl Snapshot {
+    /// Whether it stands still between two of its steps.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.held_since.is_some()
+    }
+
+    /// How long it stood still in all, until now.
+    #[must_use]
+    pub fn held(&self) -> Duration {
+        self.held_before + self.held_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
     /// The last [`LOG_TAIL_BYTES_MAX`] bytes of the log.
     #[must_use]
     pub fn log_tail(&self) -> &str {
@@ -57,6 +75,14 @@ impl Reporter {
         if picture.len() <= PREVIEW_BYTES_MAX && picture.starts_with("data:image/") {
             self.0.send_modify(|snapshot| snapshot.preview = picture);
         }
+    }
+
+    /// It stands still from now on, or goes on.
+    pub(crate) fn hold(&self, held: bool) {
+        self.0.send_modify(|snapshot| {
+            let before = snapshot.held();
+            (snapshot.held_before, snapshot.held_since) = (before, held.then(Instant::now));
+        });
     }
 
     /// One line of the log.

@@ -20,7 +20,7 @@ use std::{
 
 use backlot_inference_scheduler::{
     AgentKey, AgentSpec, AttemptOutcome, Effect, Event, Features, Fence, JobKey, JobSpec, ModelKey,
-    ModelProfile, RegionKey, Scheduler, TenantKey, TenantSpec, Tier, TimeUs, WorkerSpec,
+    ModelProfile, Offers, RegionKey, Scheduler, TenantKey, TenantSpec, Tier, TimeUs, WorkerSpec,
 };
 use criterion::{BenchmarkId, Criterion, Throughput};
 
@@ -92,6 +92,7 @@ impl Bench {
                 memory_mib: 8_000,
                 gpus: 1,
                 timeout_ms: 0,
+                offers: Offers::default(),
             }));
         }
         for tenant in bench.tenants.clone() {

@@ -36,6 +36,7 @@ impl Scheduler {
         for run in &running {
             self.occupy(now, &key, run);
             self.extend_or_stop(now, &key, run, true, effects);
+            self.settle_hold(now, &key, run, effects);
         }
         let ids: Vec<u32> = self
             .state
@@ -305,6 +306,7 @@ impl Scheduler {
             load: None,
             pressed: false,
             early: false,
+            held: None,
         });
         worker.running.sort_unstable_by_key(|running| running.fence);
         worker.concurrency_max = worker.concurrency_max.max(worker.running.len());

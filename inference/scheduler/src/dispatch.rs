@@ -7,6 +7,7 @@ use crate::{
     effect::{Assignment, Effect},
     fleet::{Loading, Resident, Worker},
     limits,
+    pause::Hold,
     policy::{adapters, pressure, swap},
     scheduler::Scheduler,
     state::{Job, Lease, State, Status},
@@ -60,6 +61,9 @@ impl Scheduler {
 
     /// Gives the worker what is warm there, or what presses harder. Whether it has room left.
     fn serve_worker(&mut self, now: TimeUs, id: u32, effects: &mut Vec<Effect>) -> bool {
+        if self.serve_held(now, id, effects) && self.state.fleet.workers.get(id).is_none_or(Worker::is_full) {
+            return false;
+        }
         while let Some(line) = self.state.warm_line(now, id) {
             // The head may have stood too early; it never stands too late, so the first one that stays is the first.
             if self.state.settle_head(line) {
@@ -119,6 +123,7 @@ impl Scheduler {
                     }
                 }
                 Choice::Wait(ms) => {
+                    self.ask_for(now, line, effects);
                     let ms = (ms.ceil() as i64).clamp(1, limits::RECHECK_MS);
                     return self.state.look_again(now.plus_ms(ms), line);
                 }
@@ -128,7 +133,7 @@ impl Scheduler {
     }
 
     /// Leases the head of a line to a worker, where the state allows it.
-    fn start(
+    pub(crate) fn start(
         &mut self,
         now: TimeUs,
         line: u32,
@@ -142,7 +147,8 @@ impl Scheduler {
         let (Some(row), Some(worker)) = (state.jobs.get(slot), state.fleet.workers.get(id)) else {
             return false;
         };
-        if !matches!(row.status, Status::Ready) || !worker.live || worker.is_full() {
+        let full = worker.is_full() && !worker.takes_guest();
+        if !matches!(row.status, Status::Ready) || !worker.live || full {
             debug_assert!(false, "the rule proposed what cannot be: {row:?} on {worker:?}");
             return false;
         }
@@ -188,6 +194,9 @@ impl Scheduler {
             phase: Phase::Assigned,
             done_permille: 0,
             charged_ms: load_ms,
+            hold: Hold::Free,
+            held_ms: 0,
+            rests_until: now,
         };
         self.leave_queue(slot);
         self.begin_lease(now, slot, lease, loading);

@@ -43,6 +43,25 @@ pub enum Effect {
         /// Why.
         why: StopReason,
     },
+    /// Tell the agent to hold this attempt after the step that it computes. The answer is
+    /// [`Phase::Paused`](crate::Phase::Paused), or its end where it came first.
+    Pause {
+        /// The job.
+        job: JobKey,
+        /// The attempt's fence.
+        fence: Fence,
+        /// The worker.
+        worker: WorkerKey,
+    },
+    /// Tell the agent to go on with a paused attempt, or to forget that it was to be paused.
+    Resume {
+        /// The job.
+        job: JobKey,
+        /// The attempt's fence.
+        fence: Fence,
+        /// The worker.
+        worker: WorkerKey,
+    },
     /// The attempt that held the job's lease has ended; nothing under its fence counts from here on.
     AttemptEnded {
         /// The job.

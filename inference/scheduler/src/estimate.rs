@@ -148,7 +148,7 @@ impl State {
 
     /// Milliseconds until a job with so many of its model ahead computes: on a worker that holds the model, or after a
     /// swap, whichever comes first; whether that is the swap.
-    fn start_ms(&self, now: TimeUs, model: u32, place: &Place, ahead: u64) -> (i64, bool) {
+    pub(crate) fn start_ms(&self, now: TimeUs, model: u32, place: &Place, ahead: u64) -> (i64, bool) {
         let warm_ms = self.host_in_ms(now, model, place, ahead);
         if !self.models[model as usize].loads() {
             return (warm_ms.unwrap_or_default().round() as i64, false);

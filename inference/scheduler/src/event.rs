@@ -151,6 +151,22 @@ pub struct ModelProfile {
     pub gpus: u32,
     /// The longest attempt in milliseconds; 0: [`limits::ATTEMPT_TIMEOUT_MS`](crate::limits::ATTEMPT_TIMEOUT_MS).
     pub timeout_ms: i64,
+    /// What its runtime offers.
+    pub offers: Offers,
+}
+
+/// What a model's runtime offers beside running one job from its beginning to its end. The default offers nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offers {
+    /// It can be held between two steps of its compute, and goes on where it was.
+    pub pause: Option<Pausing>,
+}
+
+/// What a pause takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pausing {
+    /// Compute that one pause with its resumption costs, milliseconds.
+    pub cost_ms: i64,
 }
 
 /// A job as the scheduler sees it.
@@ -317,6 +333,10 @@ pub struct RunningAttempt {
     pub fence: Fence,
     /// The worker, by its name within the agent.
     pub worker: Arc<str>,
+    /// Whether it is paused now.
+    pub paused: bool,
+    /// Milliseconds that it was paused in all, this time included.
+    pub held_ms: i64,
 }
 
 /// How an attempt ended on its worker.

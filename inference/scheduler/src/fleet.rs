@@ -33,6 +33,10 @@ pub(crate) struct Fleet {
     pub(crate) pressed: usize,
     /// Attempts of jobs that were ahead of their tenants' shares.
     pub(crate) early: usize,
+    /// Workers that compute one attempt alone, which could be paused.
+    pub(crate) pausable: BTreeSet<u32>,
+    /// Attempts that were asked to pause, by the line that they are to stand aside for.
+    pub(crate) asked: BTreeMap<u32, u32>,
     serials: u64,
 }
 
@@ -123,6 +127,8 @@ pub(crate) struct Running {
     pub(crate) pressed: bool,
     /// Whether its job was ahead of its tenant's share.
     pub(crate) early: bool,
+    /// While it is paused: since when. Its time to the end stands still.
+    pub(crate) held: Option<TimeUs>,
 }
 
 /// What an attempt is expected to load before it computes, milliseconds.
@@ -137,6 +143,13 @@ pub(crate) struct Loading {
 impl Worker {
     pub(crate) fn is_full(&self) -> bool {
         self.preparing.is_some() || self.running.len() >= self.spec.concurrency as usize
+    }
+
+    /// Whether what computed here stands aside, and nothing computes in its place yet.
+    pub(crate) fn takes_guest(&self) -> bool {
+        self.preparing.is_none()
+            && self.running.iter().all(|running| running.held.is_some())
+            && self.running.len() == 1
     }
 
     pub(crate) fn resident(&self, model: u32) -> Option<&Resident> {
@@ -160,7 +173,10 @@ impl Worker {
         if let Some(preparing) = self.preparing {
             return loads.left_ms(now.since_ms(preparing.since), preparing.expected_ms).round() as i64;
         }
-        let left = self.running.iter().map(|running| {
+        // What stands aside goes on before anybody else comes.
+        let held = self.running.iter().filter_map(|running| Some(running.ends_at.since_ms(running.held?)));
+        let held_ms: i64 = held.sum();
+        let left = self.running.iter().filter(|running| running.held.is_none()).map(|running| {
             if let Some((since, expected_ms)) = running.load {
                 let after_ms = running.ends_at.since_ms(since) - expected_ms;
                 return loads.left_ms(now.since_ms(since), expected_ms).round() as i64 + after_ms;
@@ -168,7 +184,7 @@ impl Worker {
             let left_ms = running.ends_at.0.saturating_sub(now.0) / 1_000;
             left_ms.max(if running.ends_at <= now { running.run_ms / 10 } else { 0 })
         });
-        left.min().unwrap_or(0)
+        left.min().unwrap_or(0) + held_ms
     }
 
     fn weight_milli(&self) -> u64 {
@@ -297,6 +313,7 @@ impl Fleet {
         let Some(worker) = self.workers.get_mut(id) else { return false };
         let Some(at) = worker.running.iter().position(|running| running.fence == fence) else { return false };
         let ended = worker.running.remove(at);
+        self.pausable.remove(&id);
         self.pressed -= usize::from(ended.pressed);
         self.early -= usize::from(ended.early);
         true
@@ -316,6 +333,7 @@ impl Fleet {
         self.discharge(id, models);
         self.set_preparing(id, None);
         let worker = self.workers.remove(id)?;
+        self.pausable.remove(&id);
         self.pressed -= worker.running.iter().filter(|running| running.pressed).count();
         self.early -= worker.running.iter().filter(|running| running.early).count();
         Some(worker)

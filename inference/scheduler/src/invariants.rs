@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    fleet::{Running, Worker},
+    limits,
+    pause::Hold,
     scheduler::Scheduler,
     state::Status,
     types::{Fence, JobKey, ModelKey, TenantKey, WorkerKey},
@@ -27,6 +30,12 @@ pub enum Violation {
     WorkerMisplaced(WorkerKey),
     /// More is remembered than what waits, runs and is connected accounts for.
     MemoryUnbounded,
+    /// A worker holds more paused attempts than it may.
+    HeldTwice(WorkerKey),
+    /// A lease and its worker disagree on whether the attempt is paused, or it is paused for nobody.
+    HeldForNothing(JobKey),
+    /// Attempts that were asked to pause are miscounted.
+    HoldsMiscounted,
     /// A worker has room, and a job waits that is warm there.
     IdleBesideWarmWork(WorkerKey),
 }
@@ -79,6 +88,11 @@ impl Scheduler {
 
     fn check_memory(&self) -> Result<(), Violation> {
         let state = &self.state;
+        let asked = state.jobs.iter().filter_map(|(_, row)| row.lease());
+        let asked = asked.filter(|lease| matches!(lease.hold, Hold::Asked { .. })).count();
+        if asked != state.fleet.asked.values().map(|count| *count as usize).sum() {
+            return Err(Violation::HoldsMiscounted);
+        }
         let loose = state.timers.is_loose(state.timer_owners()) || state.early.is_loose(state.lines.waiting);
         let counted = state.index.len() == state.jobs.iter().count();
         let loose = loose || state.names_are_loose();
@@ -105,17 +119,33 @@ impl Scheduler {
         Ok(())
     }
 
+    fn check_holds(&self, worker: &Worker, connected: bool) -> Result<(), Violation> {
+        let held = worker.running.iter().filter(|running| running.held.is_some()).count();
+        if held > limits::PAUSED_PER_WORKER {
+            return Err(Violation::HeldTwice(worker.key.clone()));
+        }
+        for running in &worker.running {
+            let lease = self.state.job(running.job).and_then(|row| row.lease_under(running.fence));
+            let Some(lease) = lease.filter(|lease| lease.worker == worker.key) else { continue };
+            let is_held = matches!(lease.hold, Hold::Held { .. });
+            let alone = is_held && connected && worker.running.len() == 1;
+            if is_held != running.held.is_some() || alone {
+                return Err(Violation::HeldForNothing(running.job));
+            }
+        }
+        Ok(())
+    }
+
     fn check_workers(&self) -> Result<(), Violation> {
         let fleet = &self.state.fleet;
         for (_, agent) in fleet.ids.iter().filter_map(|(key, id)| Some((key, fleet.agents.get(*id)?))) {
             for (id, worker) in agent.workers.values().filter_map(|id| Some((*id, fleet.workers.get(*id)?))) {
-                let leased = worker.running.iter().filter(|running| {
-                    let row = self.state.job(running.job);
-                    row.is_some_and(|row| row.lease_under(running.fence).is_some())
-                });
+                let lease = |running: &Running| self.state.job(running.job)?.lease_under(running.fence);
+                let leased = worker.running.iter().filter(|run| run.held.is_none() && lease(run).is_some());
                 if leased.count() > worker.concurrency_max {
                     return Err(Violation::WorkerOverfull(worker.key.clone()));
                 }
+                self.check_holds(worker, agent.connected)?;
                 let paid = self.state.overflow.is_paid(worker.spec.pool.as_ref());
                 let takes = agent.connected && !agent.draining && !paid;
                 let room = takes && !worker.is_full();

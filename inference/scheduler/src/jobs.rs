@@ -7,6 +7,7 @@ use crate::{
     fleet::{Loading, Running},
     limits,
     lines::Rank,
+    pause::Hold,
     scheduler::Scheduler,
     state::{Job, Lease, Place, Status},
     types::{FailureClass, Fence, JobKey, Phase, Tier, TimeUs},
@@ -114,6 +115,9 @@ impl Scheduler {
                     phase: Phase::Assigned,
                     done_permille: 0,
                     charged_ms: 0,
+                    hold: Hold::Free,
+                    held_ms: 0,
+                    rests_until: now,
                 };
                 self.begin_lease(now, slot, lease, Loading::default());
             }
@@ -155,21 +159,31 @@ impl Scheduler {
         if let Some(lease) = self.lease_mut(job, fence) {
             lease.started_at = Some(now);
         }
+        self.state.note_pausable(slot);
     }
 
     /// What uploads has computed: its time-out stops, because an agent tries an upload again and again.
-    pub(crate) fn progress(&mut self, now: TimeUs, job: JobKey, fence: Fence, phase: Phase, permille: u32) {
+    pub(crate) fn progress(
+        &mut self,
+        now: TimeUs,
+        job: JobKey,
+        fence: Fence,
+        (phase, permille): (Phase, u32),
+        effects: &mut Vec<Effect>,
+    ) {
+        self.note_hold(now, job, fence, phase, effects);
         let Some(lease) = self.lease_mut(job, fence) else { return };
         if phase == Phase::Uploading && lease.phase != Phase::Uploading {
             lease.times_out_at = lease.times_out_at.max(now.plus_ms(limits::UPLOAD_MS));
         }
         (lease.phase, lease.done_permille) = (phase, permille.min(1000));
-        let (done, started_at) = (i64::from(lease.done_permille), lease.started_at);
-        let Some(started_at) = started_at.filter(|_| done > 0) else { return };
-        let left_ms = now.since_ms(started_at) * (1000 - done) / done;
+        let (done, computed_ms) = (i64::from(lease.done_permille), lease.computed_ms(now));
+        let Some(computed_ms) = computed_ms.filter(|_| done > 0) else { return };
+        let left_ms = computed_ms * (1000 - done) / done;
         let holder = self.state.job(job).and_then(|row| self.state.holder(row.lease()?));
         let Some(worker) = holder.and_then(|id| self.state.fleet.workers.get_mut(id)) else { return };
-        if let Some(running) = worker.running.iter_mut().find(|running| running.fence == fence) {
+        let running = worker.running.iter_mut().find(|running| running.fence == fence);
+        if let Some(running) = running.filter(|running| running.held.is_none()) {
             running.ends_at = now.plus_ms(left_ms);
         }
     }
@@ -331,6 +345,7 @@ impl Scheduler {
                 load,
                 pressed,
                 early,
+                held: None,
             });
             self.state.fleet.pressed += usize::from(pressed);
             self.state.fleet.early += usize::from(early);
@@ -344,6 +359,7 @@ impl Scheduler {
     /// Nothing under the lease counts from here on. The job is between states: its end or the queue must follow.
     /// `stray`: the attempt may still run and takes its worker's room.
     fn end_lease(&mut self, slot: u32, stray: bool) -> Option<(JobKey, Fence)> {
+        self.state.set_hold(slot, Hold::Free);
         let row = self.state.jobs.get_mut(slot)?;
         let job = row.key;
         let status = std::mem::replace(&mut row.status, Status::Between);
@@ -380,10 +396,7 @@ impl Scheduler {
 
     pub(crate) fn lease_mut(&mut self, job: JobKey, fence: Fence) -> Option<&mut Lease> {
         let slot = self.state.slot_of(job)?;
-        match &mut self.state.jobs.get_mut(slot)?.status {
-            Status::Leased(lease) if lease.fence == fence => Some(lease),
-            Status::Leased(_) | Status::Ready | Status::BackingOff(_) | Status::Between => None,
-        }
+        self.state.jobs.get_mut(slot)?.lease_mut().filter(|lease| lease.fence == fence)
     }
 
     /// What never ran is not held against its tenant.

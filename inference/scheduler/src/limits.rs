@@ -91,6 +91,24 @@ pub const ADAPTERS_LOSE: f64 = 4.0;
 /// Half-life of the chance that a set is wanted again.
 pub const ADAPTERS_HALF_LIFE_MS: f64 = 3_600_000.0;
 
+/// A job stands aside only for one that takes at most one part in so many of what it takes itself ...
+pub const PAUSE_LONGER: i64 = 2;
+/// ... and that would wait this many times what the long one loses. Less than 1, because a second is less to a job the
+/// longer it takes.
+pub const PAUSE_GAIN: f64 = 0.5;
+/// An attempt may stand aside for this long: half of the shortest clip ...
+pub const PAUSE_FIRST_MS: i64 = 30_000;
+/// ... and for this share of what it has computed, in thousandths: it always has half of its worker in the end.
+pub const PAUSE_PERMILLE: i64 = 1_000;
+/// An attempt that was asked to pause and says nothing for this long is left alone: its steps are too long.
+pub const PAUSE_ANSWER_MS: i64 = 30_000;
+/// ... and is not asked again for this long: what it still says of the first wish has arrived by then.
+pub const PAUSE_REST_MS: i64 = 60_000;
+/// Attempts on one worker that may stand aside at once: the memory of each stays taken.
+pub const PAUSED_PER_WORKER: usize = 1;
+/// Workers that one decision compares for a pause.
+pub const PAUSES_COMPARED: usize = 64;
+
 /// Tenants whose fair start lies within this much are served in the order of arrival: as long as a job may take at all
 /// ([`PROMISE_MS`]).
 pub const FAIR_SLACK_MS: f64 = 60_000.0;

@@ -88,6 +88,8 @@ pub(crate) struct Predictor {
     alike: Cells<Features>,
     model: Cells<u32>,
     load: Cells<u32>,
+    /// From the wish that a model pauses to its answer.
+    pause: Cells<u32>,
     any_run: Option<Cell>,
     any_load: Option<Cell>,
     pub(crate) loads: Loads,
@@ -154,6 +156,16 @@ impl Predictor {
         (load.round() as i64).max(1)
     }
 
+    /// A model paused so long after it was asked to.
+    pub(crate) fn paused(&mut self, model: u32, answer_ms: i64) {
+        self.pause.learn(&model, answer_ms.max(0) as f64);
+    }
+
+    /// What a model takes until it pauses; 0 where it never did.
+    pub(crate) fn pause_ms(&self, model: u32) -> i64 {
+        self.pause.get(&model).map_or(0, |cell| cell.mean_ms.round() as i64)
+    }
+
     /// What a load takes on the whole; 0 where none was measured.
     pub(crate) fn mean_load_ms(&self) -> f64 {
         self.any_load.map_or(0.0, |cell| cell.mean_ms)
@@ -173,6 +185,7 @@ impl Predictor {
         self.alike.all().for_each(|(f, cell)| line("alike", cell, features(f)));
         self.model.all().for_each(|(model, cell)| line("model", cell, names.key(*model).to_string()));
         self.load.all().for_each(|(model, cell)| line("load", cell, names.key(*model).to_string()));
+        self.pause.all().for_each(|(model, cell)| line("pause", cell, names.key(*model).to_string()));
         self.any_run.iter().for_each(|cell| line("run", cell, String::new()));
         self.any_load.iter().for_each(|cell| line("loads", cell, String::new()));
         for (at, regime) in self.starts.regimes.iter().enumerate().filter(|(_, regime)| regime.count > 0) {
@@ -222,6 +235,7 @@ impl Predictor {
             "alike" => self.alike.put(features(key)?.0, cell),
             "model" => self.model.put(id_of(key), cell),
             "load" => self.load.put(id_of(key), cell),
+            "pause" => self.pause.put(id_of(key), cell),
             "run" => self.any_run = Some(cell),
             "loads" => self.any_load = Some(cell),
             _ => {}
@@ -254,6 +268,7 @@ mod tests {
         predictor.ran(model, features, 120);
         predictor.ran(model, features, 240);
         predictor.loaded(model, 10, 9);
+        predictor.paused(model, 700);
         let forecast = Forecast { ms: 1_000, told_p90_ms: 1_800, loads: true };
         predictor.starts.learn(forecast, TimeUs(0), TimeUs(5_000_000));
         let text = predictor.write(&names);

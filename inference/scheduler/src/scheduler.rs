@@ -146,7 +146,7 @@ impl Scheduler {
             Event::PaidSpent { pool, tenant, day, micro } => self.paid_spent(&pool, &tenant, day, micro),
             Event::AttemptStarted { job, fence } => self.attempt_started(now, job, fence),
             Event::Progress { job, fence, phase, done_permille } => {
-                self.progress(now, job, fence, phase, done_permille)
+                self.progress(now, job, fence, (phase, done_permille), effects);
             }
             Event::Finished { job, fence, outcome, load_ms, compute_ms } => {
                 self.finished(now, job, fence, outcome, load_ms, compute_ms, effects);
@@ -219,7 +219,8 @@ impl Scheduler {
             }
             Status::BackingOff(ready_at) if *ready_at <= now => self.back_off_over(slot),
             Status::Leased(lease) if lease.expires_at <= now => self.lose(now, slot, effects),
-            Status::Leased(lease) if lease.times_out_at <= now => self.timed_out(now, slot, effects),
+            Status::Leased(lease) if lease.is_overdue(now) => self.timed_out(now, slot, effects),
+            Status::Leased(lease) if lease.hold.is_unanswered(now) => self.take_back(now, slot, effects),
             Status::Ready | Status::BackingOff(_) | Status::Leased(_) | Status::Between => {}
         }
         if self.state.jobs.get(slot).is_some_and(|row| row.timer_at <= now) {

@@ -14,6 +14,7 @@ use crate::{
     limits,
     lines::{Lines, Rank},
     names::{Names, Slab},
+    pause::Hold,
     place::{Far, Overflow, Pools},
     policy::value::{self, Demand},
     predict::Predictor,
@@ -155,11 +156,24 @@ pub(crate) struct Lease {
     pub(crate) done_permille: u32,
     /// Milliseconds of loading that the tenant was charged.
     pub(crate) charged_ms: i64,
+    /// Whether it was asked to stand aside, or does.
+    pub(crate) hold: Hold,
+    /// Milliseconds that it was paused, up to its last resumption.
+    pub(crate) held_ms: i64,
+    /// It is not asked to pause before then.
+    pub(crate) rests_until: TimeUs,
 }
 
 impl Job {
     pub(crate) fn lease(&self) -> Option<&Lease> {
         match &self.status {
+            Status::Leased(lease) => Some(lease),
+            Status::Ready | Status::BackingOff(_) | Status::Between => None,
+        }
+    }
+
+    pub(crate) fn lease_mut(&mut self) -> Option<&mut Lease> {
+        match &mut self.status {
             Status::Leased(lease) => Some(lease),
             Status::Ready | Status::BackingOff(_) | Status::Between => None,
         }
@@ -175,7 +189,12 @@ impl Job {
         match &self.status {
             Status::Ready | Status::Between => self.expires_at,
             Status::BackingOff(ready_at) => self.expires_at.min(*ready_at),
-            Status::Leased(lease) => lease.expires_at.min(lease.times_out_at),
+            Status::Leased(lease) => match lease.hold {
+                Hold::Free => lease.expires_at.min(lease.times_out_at),
+                Hold::Asked { until, .. } => lease.expires_at.min(lease.times_out_at).min(until),
+                // A time-out counts compute.
+                Hold::Held { .. } => lease.expires_at,
+            },
         }
     }
 }

@@ -155,6 +155,8 @@ pub enum Phase {
     Loading,
     /// The model computes.
     Running,
+    /// The model is held between two steps, its memory kept, while its worker computes something shorter.
+    Paused,
     /// Outputs are uploaded.
     Uploading,
 }

@@ -47,6 +47,8 @@ pub struct JobOutcome {
     pub gpu: u32,
     /// Attempts that it took.
     pub attempts: u32,
+    /// How long it was held between two of its steps.
+    pub held_us: i64,
     /// What was told of its start; `None` where the policy tells nothing.
     pub told: Option<ToldStart>,
 }
@@ -80,6 +82,8 @@ pub struct Tally {
     pub attempts: u64,
     /// Attempts that spot preemption ended.
     pub preempted: u64,
+    /// Times that an attempt was held between two of its steps.
+    pub pauses: u64,
     /// Reports that came too late to count.
     pub late_reports: u64,
     /// Events that the policy was given.

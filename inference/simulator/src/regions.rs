@@ -24,7 +24,18 @@ use crate::{
 /// Regions, and the zone whose availability each has; the third is remapped, because no zone of it was traced.
 const REGIONS: [(&str, &str); 3] =
     [("us-east-2", "us-east-2b"), ("us-west-2", "us-west-2a"), ("eu-west-1", "us-west-2c")];
+/// A zone a region, each with up to so many nodes; or all traced zones, of which the market said only whether they had
+/// any: then a zone has this many nodes, or none.
 const DATASET: &str = "16-node";
+const DATASET_ZONES: &str = "1-node";
+const ZONE_NODES: u32 = 16;
+/// The nine zones, by region; those of us-east-1, where no request comes from, are nearest to us-east-2, and are mapped to
+/// eu-west-1, which was not traced.
+const ZONES: [&[&str]; 3] = [
+    &["us-east-2a", "us-east-2b"],
+    &["us-west-2a", "us-west-2b", "us-west-2c"],
+    &["us-east-1a", "us-east-1c", "us-east-1d", "us-east-1f"],
+];
 const GPU: &str = "A10G";
 /// Machines on demand in a region.
 const ON_DEMAND: u32 = 64;
@@ -46,18 +57,19 @@ const MARKET_US: f64 = 2.0 * 86_400e6;
 pub struct Market {
     /// Dollars an hour, on demand and spot, by region.
     pub prices: Vec<(f64, f64)>,
-    /// Changes of spot capacity, by region.
-    pub capacity: Vec<Vec<(i64, u32)>>,
+    /// Changes of spot capacity, by region and zone.
+    pub capacity: Vec<Vec<Vec<(i64, u32)>>>,
     /// Round trips, microseconds.
     pub rtt_us: Vec<Vec<i64>>,
 }
 
 impl Market {
     /// Reads `gpu_prices.csv`, `spot_availability.csv` and `region_rtt_ms.csv` of a folder.
-    pub fn read(folder: &Path) -> Result<Self, ReadError> {
+    /// `zones`: all nine traced zones with all or nothing each, in place of one a region.
+    pub fn read(folder: &Path, zones: bool) -> Result<Self, ReadError> {
         Ok(Self {
             prices: prices(&folder.join("gpu_prices.csv"))?,
-            capacity: capacity(&folder.join("spot_availability.csv"))?,
+            capacity: capacity(&folder.join("spot_availability.csv"), zones)?,
             rtt_us: round_trips(&folder.join("region_rtt_ms.csv"))?,
         })
     }
@@ -77,30 +89,29 @@ impl Market {
         };
         Self {
             prices: vec![(1.0, 0.4), (1.0, 0.5), (1.1, 0.55)],
-            capacity: (0..REGIONS.len()).map(|_| zone()).collect(),
+            capacity: (0..REGIONS.len()).map(|_| vec![zone()]).collect(),
             rtt_us: vec![vec![0, 50_000, 90_000], vec![50_000, 0, 130_000], vec![90_000, 130_000, 0]],
         }
     }
 
     /// A spot and an on-demand pool in every region.
     fn pools(&self, boot_us: i64, slots: u32) -> Vec<PoolSetup> {
-        let pools = REGIONS.iter().enumerate().flat_map(|(at, (region, _))| {
-            let gpu = GpuSpec { region: at as u16, slots, concurrency: 1, overlap: false, speed_milli: 1000 };
-            let (on_demand, spot) = self.prices[at];
-            let pool = |kind: &str, price_usd_h: f64, capacity: Vec<(i64, u32)>| PoolSetup {
-                name: Arc::from(format!("{region}-{kind}")),
-                gpu,
-                spot: kind == "spot",
-                min: 0,
-                boot_us,
-                price_usd_h,
-                capacity,
-            };
-            [
-                pool("on-demand", on_demand, vec![(0, ON_DEMAND)]),
-                pool("spot", spot, self.capacity[at].clone()),
-            ]
-        });
+        let pools =
+            REGIONS.iter().enumerate().flat_map(|(at, (region, _))| {
+                let gpu =
+                    GpuSpec { region: at as u16, slots, concurrency: 1, overlap: false, speed_milli: 1000 };
+                let (on_demand, spot) = self.prices[at];
+                let pool = |name: String, spot: bool, price_usd_h: f64, capacity: Vec<(i64, u32)>| {
+                    PoolSetup { name: Arc::from(name), gpu, spot, min: 0, boot_us, price_usd_h, capacity }
+                };
+                let zones = &self.capacity[at];
+                let spots = zones.iter().enumerate().map(move |(nth, changes)| {
+                    let zone = if zones.len() > 1 { format!("-{nth}") } else { String::new() };
+                    pool(format!("{region}-spot{zone}"), true, spot, changes.clone())
+                });
+                let lasting = pool(format!("{region}-on-demand"), false, on_demand, vec![(0, ON_DEMAND)]);
+                std::iter::once(lasting).chain(spots).collect::<Vec<_>>()
+            });
         pools.collect()
     }
 }
@@ -127,22 +138,28 @@ fn prices(path: &Path) -> Result<Vec<(f64, f64)>, ReadError> {
     REGIONS.iter().map(of).collect()
 }
 
-fn capacity(path: &Path) -> Result<Vec<Vec<(i64, u32)>>, ReadError> {
+fn capacity(path: &Path, zones: bool) -> Result<Vec<Vec<Vec<(i64, u32)>>>, ReadError> {
+    let (dataset, nodes) = if zones { (DATASET_ZONES, ZONE_NODES) } else { (DATASET, 1) };
     let mut table = Table::open(path, &["dataset", "zone", "t_s", "available"])?;
     let mut found: BTreeMap<String, Vec<(i64, u32)>> = BTreeMap::new();
     while let Some(line) = table.next_line()? {
         let row = table.row(&line)?;
-        if row.text("dataset").contains(DATASET) {
-            let change = ((row.amount("t_s", 1e9)? * 1e6) as i64, row.number("available")?);
+        if row.text("dataset").contains(dataset) {
+            let available: u32 = row.number("available")?;
+            let change = ((row.amount("t_s", 1e9)? * 1e6) as i64, available.saturating_mul(nodes));
             found.entry(row.name("zone")?.to_owned()).or_default().push(change);
         }
     }
-    let of = |(_, zone): &(&str, &str)| {
-        let mut changes = found.get(*zone).cloned().ok_or_else(|| missing(path, zone))?;
+    let of = |zone: &str| {
+        let mut changes = found.get(zone).cloned().ok_or_else(|| missing(path, zone))?;
         changes.sort_unstable();
         Ok(changes)
     };
-    REGIONS.iter().map(of).collect()
+    let by_region = REGIONS.iter().zip(ZONES).map(|((_, zone), all)| {
+        let names: &[&str] = if zones { all } else { &[*zone] };
+        names.iter().map(|zone| of(zone)).collect()
+    });
+    by_region.collect()
 }
 
 fn round_trips(path: &Path) -> Result<Vec<Vec<i64>>, ReadError> {
@@ -242,8 +259,9 @@ impl Regions<'_> {
             let mut machines = work_us as f64 / BIN_US as f64;
             let mut offers: Vec<(f64, f64)> =
                 self.market.prices.iter().map(|price| (price.0, f64::INFINITY)).collect();
-            for (at, changes) in self.market.capacity.iter().enumerate() {
-                offers.push((self.market.prices[at].1, f64::from(most_within(changes, bin))));
+            for (at, zones) in self.market.capacity.iter().enumerate() {
+                let zones = zones.iter().map(|changes| f64::from(most_within(changes, bin)));
+                offers.extend(zones.map(|most| (self.market.prices[at].1, most)));
             }
             offers.sort_by(|a, b| a.0.total_cmp(&b.0));
             for (price, most) in offers {

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::{
     baselines,
-    engine::{self, Violation, setup::Setup, setup::Slo},
+    engine::{self, Violation, setup::PausingSetup, setup::Setup, setup::Slo},
     loads::Loads,
     measure,
     outcome::Run,
@@ -37,6 +37,8 @@ pub struct Question<'a> {
     pub load_milli: i64,
     /// Whether to keep decisions.
     pub record: bool,
+    /// Whether clips can be paused between two steps, and what a resumption costs, microseconds.
+    pub pause_us: Option<i64>,
 }
 
 impl Question<'_> {
@@ -61,6 +63,7 @@ impl Question<'_> {
         let mut policy = baselines::policy(self.policy, self.seed).ok_or_else(unknown)?;
         let mut setup = self.setup(gpus);
         setup.stop_at = stop_at;
+        setup.pausing = self.pause_us.map(|cost_us| PausingSetup { models: workload.clips(), cost_us });
         Ok(engine::run(&setup, workload, loads, policy.as_mut())?)
     }
 

@@ -2,6 +2,7 @@
 //! decided. A failure is made small before it is shown, and the small one replays.
 
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     panic::{AssertUnwindSafe, catch_unwind},
 };
@@ -15,7 +16,7 @@ use crate::{
         self,
         faults::{Fault, Faults, Planned},
         pools::PoolSetup,
-        setup::{GpuSpec, Setup},
+        setup::{GpuSpec, PausingSetup, Setup},
     },
     outcome::Run,
     rng::Rng,
@@ -30,6 +31,8 @@ const TENANTS: usize = 5;
 const ADAPTERS: usize = 4;
 /// Machines on demand in a region.
 const POOL_MAX: u32 = 4;
+/// Jobs that can be paused are so many times as long as the others.
+const PAUSABLE_TIMES: i64 = 12;
 /// Rounds of making a failure smaller.
 const SHRINK_ROUNDS: u32 = 12;
 
@@ -99,7 +102,10 @@ impl Case {
         if self.policy == "backlot" && rng.below(2) == 0 {
             market(&mut rng, &mut setup);
         }
-        let workload = workload(&mut rng, regions);
+        let mut workload = workload(&mut rng, regions);
+        if rng.below(2) == 0 {
+            pauses(&mut rng, &mut setup, &mut workload);
+        }
         self.keep(setup, workload)
     }
 
@@ -238,6 +244,18 @@ fn market(rng: &mut Rng, setup: &mut Setup) {
         setup.faults.plan.push(Planned { at_us, gpu, fault });
     }
     setup.faults.plan.sort_by_key(|planned| planned.at_us);
+}
+
+/// Some models run for minutes and can be paused.
+fn pauses(rng: &mut Rng, setup: &mut Setup, workload: &mut Workload) {
+    let (first, cost_us) = (rng.below(2) as u32, (rng.unit() * 2e6) as i64);
+    let models: BTreeSet<u32> = (0..MODELS as u32).filter(|model| model % 2 == first).collect();
+    for request in workload.requests.iter_mut().filter(|request| models.contains(&request.model)) {
+        request.warm_us *= PAUSABLE_TIMES;
+        // Steps of a fraction of a second and of half a minute.
+        request.steps = 1 + rng.below(60) as u16;
+    }
+    setup.pausing = Some(PausingSetup { models, cost_us });
 }
 
 fn faults(rng: &mut Rng, gpus: usize) -> Faults {

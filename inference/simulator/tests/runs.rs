@@ -8,7 +8,9 @@ use backlot_inference_simulator::{
     measure,
     outcome::Ending,
     rng::Rng,
-    workload::{Request, Task, Workload},
+    scenario::Stage,
+    stress::Case,
+    workload::{RECIPE, Recipe, Request, Task, Workload, generate, synthetic_loads},
 };
 
 fn loads() -> Loads {
@@ -179,6 +181,7 @@ fn where_the_real_trace_is_named_baselines_stand_where_others_measured_them() {
         overlap: false,
         load_milli: 1000,
         record: false,
+        pause_us: None,
     };
     let run = question.smallest(&folded, &loads, SLO, 40).expect("a run");
     assert_eq!(run.gpus, 20);
@@ -188,4 +191,24 @@ fn where_the_real_trace_is_named_baselines_stand_where_others_measured_them() {
 #[test]
 fn nobody_lags_behind_its_fair_share_at_any_load() {
     fairness::sweep("backlot", 1, &loads(), |row| assert!(row.holds, "{row:?}")).expect("runs");
+}
+
+#[test]
+fn pausing_clips_helps_pictures_and_costs_clips_little() {
+    let recipe = Recipe { requests: 3_400, video_share: 0.3, ..RECIPE };
+    let (workload, loads) = (generate(&recipe), synthetic_loads());
+    let stage = Stage { workload: &workload, loads: &loads, policies: &["backlot"], seed: 1 };
+    let mut gains = Vec::new();
+    stage.video_folded(16, 43_200, |row| gains.extend((row["gain"] == true).then_some(row))).expect("runs");
+    let gain = |name: &str| gains[0][name].as_f64().expect("a number");
+    assert!(gain("pictures_wait_mean") < 0.6, "{gains:?}");
+    assert!(gain("pictures_slo_k5") > 0.01, "{gains:?}");
+    assert!(gain("clips_flow_mean") < 1.1 && gain("clips_slo_k5") > -0.02, "{gains:?}");
+}
+
+#[test]
+fn runs_with_faults_pause_and_go_on() {
+    let cases = (1..=120).map(|seed| Case::new("backlot", seed).run().expect("holds"));
+    let pauses: u64 = cases.map(|run| run.tally.pauses).sum();
+    assert!(pauses > 20, "{pauses} pauses");
 }

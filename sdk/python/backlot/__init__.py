@@ -30,6 +30,7 @@ import json
 import mimetypes
 import os
 import pathlib
+import select
 import shutil
 import sys
 import traceback
@@ -185,6 +186,7 @@ class Tool:
 
     def __init__(self, function, **facts):
         self.function, self.facts = function, facts
+        self.pausable = bool(facts.get("pausable"))
         self.name = function.__name__.replace("_", "-")
         self.parameters: dict[str, Parameter] = {}
         self.defaults: dict[str, object] = {}
@@ -268,12 +270,14 @@ def tool(
     memory_mib: int = 500,
     gpus: int = 0,
     max_outputs: int = 1,
+    pausable: bool = False,
 ):
     """Makes a function a tool.
 
     price: micro-credits of a run, or lines such as [{"label": "Pixels", "amount": 10000,
     "times": [{"megapixels": "picture"}]}]. makes: media type of the result, or several. seconds: how long a typical
-    run takes; the studio learns the real time. timeout: seconds after which a run is stopped.
+    run takes; the studio learns the real time. timeout: seconds after which a run is stopped. pausable: each call of
+    progress() is a step after which the tool may be held, its memory kept, while its machine runs something short.
     """
 
     def decorate(function) -> Tool:
@@ -288,6 +292,7 @@ def tool(
             memory_mib=int(memory_mib),
             gpus=int(gpus),
             max_outputs=int(max_outputs),
+            pausable=bool(pausable),
         )
 
     return decorate
@@ -304,10 +309,56 @@ def _say(message: dict) -> None:
 _stdout = sys.stdout
 
 
+class _Studio:
+    """What the studio says while a pausable tool runs: the lines that follow the request on standard input."""
+
+    def __init__(self, rest: bytes, file: int = 0):
+        self.rest, self.file, self.hold, self.ended = rest, file, False, False
+
+    def listen(self, wait: bool) -> None:
+        """Reads what was said; with wait, until something is."""
+        while not self.ended and select.select([self.file], [], [], None if wait else 0)[0]:
+            said = os.read(self.file, 4096)
+            self.ended, self.rest, wait = not said, self.rest + said, False
+        *lines, self.rest = self.rest.split(b"\n")
+        for line in filter(None, lines):
+            order = json.loads(line)
+            self.hold = bool(order.get("pause")) if "pause" in order or "resume" in order else self.hold
+        # Nobody is left who could say that it goes on.
+        self.hold = self.hold and not self.ended
+
+    def stand_aside(self) -> None:
+        """Holds the tool for as long as the studio wants."""
+        self.listen(wait=False)
+        if not self.hold:
+            return
+        _say({"paused": True})
+        while self.hold:
+            self.listen(wait=True)
+        _say({"paused": False})
+
+
+_studio: _Studio | None = None
+
+
+def _request() -> tuple[dict, bytes]:
+    """The request on standard input, and what was read behind it: a line where the input stays open, else all of it."""
+    text = b""
+    while b"\n" not in text:
+        more = os.read(0, 65_536)
+        if not more:
+            break
+        text += more
+    line, _, rest = text.partition(b"\n")
+    return json.loads(line), rest
+
+
 def progress(fraction: float, note: str = "") -> None:
-    """Says how much is done, from 0 to 1, and what is being done."""
+    """Says how much is done, from 0 to 1, and what is being done. A pausable tool may be held here for a while."""
     if _speaks_json:
         _say({"progress": float(fraction), "note": str(note)})
+        if _studio is not None:
+            _studio.stand_aside()
     else:
         print(f"{float(fraction):4.0%} {note}", file=sys.stderr)
 
@@ -398,13 +449,14 @@ def line_of(error: BaseException, file: str):
 
 def serve(file: str) -> int:
     """Runs one job by the command protocol of a studio's workers: JSON on standard input, JSON lines back."""
-    global _speaks_json
+    global _speaks_json, _studio
     _speaks_json = True
     # What the tool prints is its log, not the protocol.
     sys.stdout = sys.stderr
     try:
-        request = json.load(sys.stdin)
+        request, rest = _request()
         one = load(file)
+        _studio = _Studio(rest) if one.pausable else None
         given = {name: value for name, value in (request.get("input") or {}).items() if name in one.parameters}
         outputs = collect(one.function(**given), pathlib.Path(request["output_dir"]), one.name)
     except InvalidInput as error:

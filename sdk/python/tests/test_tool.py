@@ -78,6 +78,38 @@ class Tools(unittest.TestCase):
         self.assertEqual(pathlib.Path(said[-1]["output"][0]["path"]).read_text(), "xxx")
         self.assertIn("a word", ran.stderr)
 
+    def test_a_pausable_tool_is_held_where_it_says_how_far_it_is(self):
+        code = HEAD + "@tool(pausable=True, makes='text/plain')\ndef f(n: Whole(1, 9)):\n"
+        code += "    for at in range(n):\n        progress(at / n)\n    open('x.txt', 'w').write('made')\n    return 'x.txt'\n"
+        (self.root / "one.py").write_text(code)
+        with subprocess.Popen(
+            [sys.executable, "-B", "-m", "backlot", "serve", "one.py"], cwd=self.root, text=True, bufsize=1,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(LIBRARY)},
+        ) as tool:  # fmt: skip
+            given = json.dumps({"input": {"n": 3}, "output_dir": str(self.root)})
+            # One wish is taken back before it is read, one that is not known is passed over, the last one counts.
+            wishes = ['{"pause": true}', '{"resume": true}', '{"other": 1}', '{"pause": true}']
+            tool.stdin.write("\n".join([given, *wishes]) + "\n")
+            said = [json.loads(tool.stdout.readline()) for _ in range(2)]
+            self.assertEqual(said, [{"progress": 0.0, "note": ""}, {"paused": True}])
+            tool.stdin.write('{"resume": true}\n')
+            self.assertEqual(json.loads(tool.stdout.readline()), {"paused": False})
+            rest = [json.loads(line) for line in tool.stdout]
+        self.assertEqual([one["progress"] for one in rest[:2]], [1 / 3, 2 / 3])
+        self.assertEqual(pathlib.Path(rest[-1]["output"][0]["path"]).read_text(), "made")
+        self.assertEqual(tool.returncode, 0)
+
+    def test_a_held_tool_goes_on_when_nobody_is_left_to_say_so(self):
+        code = HEAD + "@tool(pausable=True, makes='text/plain')\ndef f():\n    progress(0.5)\n    open('x.txt', 'w').write('made')\n    return 'x.txt'\n"
+        given = json.dumps({"input": {}, "output_dir": str(self.root)}) + '\n{"pause": true}\n'
+        (self.root / "one.py").write_text(code)
+        ran = subprocess.run(
+            [sys.executable, "-B", "-m", "backlot", "serve", "one.py"], cwd=self.root, input=given, text=True,
+            capture_output=True, env={**os.environ, "PYTHONPATH": str(LIBRARY)}, timeout=60,
+        )  # fmt: skip
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        self.assertIn("output", json.loads(ran.stdout.splitlines()[-1]))
+
     def test_failures_are_the_callers_or_the_tools(self):
         given = {"input": {}, "output_dir": str(self.root)}
         body = HEAD + "@tool()\ndef f():\n    {}\n"

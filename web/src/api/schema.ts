@@ -3274,13 +3274,18 @@ export interface components {
             assigned_at: components["schemas"]["Timestamp"];
             /**
              * Format: int64
-             * @description Milliseconds of compute.
+             * @description Milliseconds of compute, without pauses.
              */
             compute_ms: number;
             ended_at?: components["schemas"]["Timestamp"] | null;
             failure?: components["schemas"]["Failure"] | null;
             /** @description `epoch-sequence`: what makes its result count. */
             fence: string;
+            /**
+             * Format: int64
+             * @description Milliseconds that it was held between two of its steps.
+             */
+            held_ms: number;
             /**
              * Format: int64
              * @description Milliseconds that loading took.
@@ -3439,6 +3444,7 @@ export interface components {
             memory_mib: number;
             /** @description `owner/name`. */
             name: string;
+            pausing?: components["schemas"]["Pausing"] | null;
             /**
              * Format: int64
              * @description Expected milliseconds for a typical input.
@@ -3509,11 +3515,19 @@ export interface components {
              */
             tenant_cap_micro_per_day?: number | null;
         };
+        /** @description A model can be held between two of its steps. */
+        Pausing: {
+            /**
+             * Format: int64
+             * @description Milliseconds of compute that one pause with its resumption costs.
+             */
+            cost_ms: number;
+        };
         /**
          * @description What a job is doing.
          * @enum {string}
          */
-        Phase: "queued" | "fetching" | "loading" | "running" | "uploading";
+        Phase: "queued" | "fetching" | "loading" | "running" | "paused" | "uploading";
         /** @description A pool: machines that are ordered by need. */
         PoolView: {
             /**
@@ -5031,7 +5045,7 @@ export interface components {
          * @description What is being done to a run.
          * @enum {string}
          */
-        business_Phase: "queued" | "checking" | "reviewing" | "fetching" | "loading" | "running" | "uploading";
+        business_Phase: "queued" | "checking" | "reviewing" | "fetching" | "loading" | "running" | "paused" | "uploading";
         /** @description What to run. */
         RunBody: {
             /** @description By the tool's JSON Schema. */

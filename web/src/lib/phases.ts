@@ -11,6 +11,7 @@ const PHASE_WORD: Record<Phase, string> = {
   fetching: "Fetching",
   loading: "Loading the model",
   running: "Running",
+  paused: "Standing aside for something short",
   uploading: "Saving",
 };
 
@@ -40,13 +41,13 @@ export function phaseWord(phase: Phase): string {
 
 export function progressOf(run: Run): Progress {
   const phase: Phase = run.phase ?? "queued";
-  const step = STEPS.indexOf(phase);
+  const step = STEPS.indexOf(phase === "paused" ? "running" : phase);
   if (run.state === "canceling") {
     return { word: "Stopping", detail: "waiting until the worker confirms that it stopped", step, fraction: null };
   }
   const word = phaseWord(phase);
   if (phase === "queued") return { word, detail: queueDetail(run), step, fraction: null };
-  const fraction = phase === "running" && run.progress ? run.progress : null;
+  const fraction = (phase === "running" || phase === "paused") && run.progress ? run.progress : null;
   const percent = fraction === null ? "" : `${Math.round(fraction * 100)} %`;
   return { word, detail: [percent, run.progress_note ?? ""].filter(Boolean).join(" · "), step, fraction };
 }

@@ -45,6 +45,9 @@ pub(super) struct Described {
     pub(super) memory_mib: u32,
     pub(super) gpus: u32,
     pub(super) max_outputs: u32,
+    /// Older libraries say nothing of it.
+    #[serde(default)]
+    pub(super) pausable: bool,
 }
 
 /// Describes the tool in `file` of `folder`, which also holds the library.

@@ -90,6 +90,7 @@ pub(super) fn write_worker(manifest: &Manifest, kind: Kind, file: &str, into: &P
         timeout_ms = (model.timeout_ms)
         memory_mib = (model.memory_mib)
         gpus = (model.gpus)
+        pausable = (model.pausable)
     };
     std::fs::write(into.join("worker.toml"), worker.to_string())?;
     std::fs::write(into.join("input_schema.json"), worker_schema(&manifest.input).to_string())?;
@@ -143,6 +144,7 @@ pub(super) fn manifest(source: &Source, kind: Kind, described: Described, versio
             memory_mib: i64::from(described.memory_mib),
             gpus: i32::try_from(described.gpus).unwrap_or(i32::MAX),
             timeout_ms: i64::from(described.timeout.clamp(1, TIMEOUT_S_MAX)) * 1_000,
+            pausable: described.pausable,
         },
         input: described.input,
         output: OutputSpec {

@@ -153,7 +153,8 @@ async fn cut_off_it_finishes_and_hands_over_later() {
 
     // Again connected while it works: it says so, and is told to go on.
     let (session, hello) = control.welcomed().await;
-    let expected = RunningAttempt { job_id: "j".into(), fence: "1-1".into(), worker_id: "cpu-0".into() };
+    let (job_id, fence, worker_id) = ("j".into(), "1-1".into(), "cpu-0".into());
+    let expected = RunningAttempt { job_id, fence, worker_id, ..RunningAttempt::default() };
     assert_eq!((hello.running, hello.spooled.len()), (vec![expected], 0));
     drop(session);
 

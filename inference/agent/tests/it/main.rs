@@ -2,6 +2,7 @@
 
 mod agent;
 mod extensions;
+mod pause;
 mod residency;
 mod shipped;
 mod support;

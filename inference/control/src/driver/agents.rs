@@ -79,6 +79,7 @@ pub(crate) struct Report {
     pub(crate) outputs: Vec<Output>,
     pub(crate) load_ms: i64,
     pub(crate) compute_ms: i64,
+    pub(crate) held_ms: i64,
     pub(crate) log_tail: String,
 }
 
@@ -278,9 +279,10 @@ impl Driver {
             Phase::Fetching => backlot_inference_scheduler::Phase::Fetching,
             Phase::Loading => backlot_inference_scheduler::Phase::Loading,
             Phase::Running => backlot_inference_scheduler::Phase::Running,
+            Phase::Paused => backlot_inference_scheduler::Phase::Paused,
             Phase::Uploading => backlot_inference_scheduler::Phase::Uploading,
         };
-        if matches!(phase, Phase::Running | Phase::Uploading) {
+        if matches!(phase, Phase::Running | Phase::Paused | Phase::Uploading) {
             self.started(now, key, fence, batch);
             self.apply(now, Event::AttemptStarted { job: key, fence }, None, batch);
         }

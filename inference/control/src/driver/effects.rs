@@ -36,6 +36,16 @@ impl Driver {
                 }
             }
             Effect::StopAttempt { job, fence, worker, why } => Self::stop(job, fence, &worker, why, batch),
+            Effect::Pause { job, fence, worker } => {
+                let run = crate::convert::running(job, fence, &worker);
+                let pause = v1::PauseAttempt { job_id: run.job_id, fence: run.fence };
+                batch.tell(&worker.agent, Message::Pause(pause));
+            }
+            Effect::Resume { job, fence, worker } => {
+                let run = crate::convert::running(job, fence, &worker);
+                let resume = v1::ResumeAttempt { job_id: run.job_id, fence: run.fence };
+                batch.tell(&worker.agent, Message::Resume(resume));
+            }
             Effect::AttemptEnded { job, fence, end } => {
                 self.attempt_ended(now, job, fence, end, report, batch)
             }
@@ -87,6 +97,7 @@ impl Driver {
             message: String::new(),
             load_ms: 0,
             compute_ms: 0,
+            held_ms: 0,
         });
         batch.attempts.insert((assignment.job, assignment.fence), true);
         batch.change(assignment.job);
@@ -140,6 +151,7 @@ impl Driver {
         if let Some(report) = report {
             attempt.load_ms = report.load_ms;
             attempt.compute_ms = report.compute_ms;
+            attempt.held_ms = report.held_ms;
             attempt.message.clone_from(&report.message);
         }
         live.job.compute_ms = live.job.attempts.iter().map(|attempt| attempt.compute_ms).sum();

@@ -109,18 +109,19 @@ pub(crate) async fn attempt_write(
         attempt.message.as_str().into(),
         attempt.load_ms.into(),
         attempt.compute_ms.into(),
+        attempt.held_ms.into(),
     ];
     if !new {
         let sql =
             "UPDATE attempts SET started_at = $4, ended_at = $5, outcome = $6, failure = $7, message = $8,
-                       load_ms = $9, compute_ms = $10
+                       load_ms = $9, compute_ms = $10, held_ms = $11
                    WHERE job_id = $1 AND epoch = $2 AND sequence = $3";
         execute(tx, sql, changing).await?;
         return Ok(());
     }
     let sql = "INSERT INTO attempts (job_id, epoch, sequence, started_at, ended_at, outcome, failure, message, load_ms,
-                   compute_ms, agent, worker, region, assigned_at, late_outcome, late_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, '', NULL)";
+                   compute_ms, held_ms, agent, worker, region, assigned_at, late_outcome, late_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, '', NULL)";
     let fixed: [Value; 4] = [
         attempt.agent.as_str().into(),
         attempt.worker.as_str().into(),
@@ -323,6 +324,7 @@ fn decode_attempt(row: &QueryResult) -> Result<(JobId, Attempt), DbErr> {
         message: row.try_get("", "message")?,
         load_ms: row.try_get("", "load_ms")?,
         compute_ms: row.try_get("", "compute_ms")?,
+        held_ms: row.try_get("", "held_ms")?,
     };
     Ok((row.try_get("", "job_id")?, attempt))
 }

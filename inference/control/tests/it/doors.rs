@@ -225,6 +225,7 @@ fn a_model_and_its_owners_names_are_one_namespaces() {
             memory_mib: 0,
             gpus: 0,
             timeout_ms: 0,
+            pausing: None,
         };
         let refused = |process: &crate::lab::Process, scope: &Scope, name: &str| {
             let put = process.run(process.service.put_model(scope, spec(name)));

@@ -282,6 +282,7 @@ pub(crate) fn running(assign: &v1::Assign) -> v1::RunningAttempt {
         job_id: assign.job_id.clone(),
         fence: assign.fence.clone(),
         worker_id: assign.worker_id.clone(),
+        ..v1::RunningAttempt::default()
     }
 }
 

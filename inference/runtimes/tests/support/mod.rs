@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use backlot_inference_runtimes::{Environment, Manifest, Supervisor, Work};
+use backlot_inference_runtimes::{Environment, Hold, Manifest, Supervisor, Work};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -35,7 +35,8 @@ impl Bench {
     pub(crate) fn work(&self, id: &str, input: Value) -> Work {
         let folder = self.root.path().join("jobs").join(id);
         std::fs::create_dir_all(&folder).expect("made");
-        Work { id: id.to_owned(), input, files: Vec::new(), folder, timeout: Duration::from_secs(30) }
+        let (id, files, timeout) = (id.to_owned(), Vec::new(), Duration::from_secs(30));
+        Work { id, input, files, folder, timeout, hold: Hold::default() }
     }
 }
 

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::script::{Script, agent, job, worker};
 use backlot_inference_scheduler::{
-    AgentKey, AttemptOutcome, Effect, Event, FailureClass, Fence, JobKey, JobSpec, ModelKey, RunningAttempt,
-    Tier, WorkerKey,
+    AgentKey, AttemptOutcome, Effect, Event, FailureClass, Fence, JobKey, JobSpec, ModelKey, Phase,
+    RunningAttempt, Tier, WorkerKey,
 };
 use proptest::prelude::*;
 
 const AGENTS: [&str; 2] = ["a", "b"];
 const WORKERS: [&str; 2] = ["w", "x"];
-const MODELS: [&str; 3] = ["own/a:1", "own/b:1", "own/free:1"];
+const MODELS: [&str; 5] = ["own/a:1", "own/b:1", "own/free:1", "own/long:1", "own/long:1"];
 
 /// What may happen. Numbers choose among what exists.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ enum Step {
     Heartbeat(u8, bool),
     Finish(u8, u8),
     Repeat(u8),
+    Start(u8),
+    Pause(u8, bool),
     Wait(u16),
 }
 
@@ -37,6 +39,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (any::<u8>(), any::<bool>()).prop_map(|(agent, all)| Step::Heartbeat(agent, all)),
         6 => (any::<u8>(), any::<u8>()).prop_map(|(which, how)| Step::Finish(which, how)),
         1 => any::<u8>().prop_map(Step::Repeat),
+        4 => any::<u8>().prop_map(Step::Start),
+        4 => (any::<u8>(), any::<bool>()).prop_map(|(which, asked)| Step::Pause(which, asked)),
         3 => (0..40_000u16).prop_map(Step::Wait),
     ]
 }
@@ -51,6 +55,9 @@ struct World {
     lease: BTreeMap<JobKey, Fence>,
     reported: Vec<(JobKey, Fence)>,
     fences: BTreeSet<Fence>,
+    /// Attempts that were told to pause, and those that do.
+    asked: BTreeSet<Fence>,
+    held: BTreeSet<Fence>,
     /// Connected agents and whether they take work.
     up: BTreeMap<AgentKey, bool>,
 }
@@ -73,10 +80,25 @@ impl World {
                         Some(&true),
                         "assigned to an agent that takes work"
                     );
-                    let busy = self.lease.values().any(|fence| self.given[fence].1 == a.worker);
+                    let computes =
+                        |fence: &Fence| !self.held.contains(fence) && self.given[fence].1 == a.worker;
+                    let busy = self.lease.values().any(computes);
                     assert!(!busy, "assigned to a full worker");
                     assert!(self.lease.insert(a.job, a.fence).is_none(), "one live lease at most");
                     self.given.insert(a.fence, (a.job, a.worker.clone()));
+                }
+                Effect::Pause { job, fence, .. } => {
+                    assert_eq!(self.lease.get(job), Some(fence), "only what holds a lease is paused");
+                    assert!(!self.held.contains(fence), "what is paused is not paused again");
+                    self.asked.insert(*fence);
+                }
+                Effect::Resume { job, fence, .. } => {
+                    assert_eq!(self.lease.get(job), Some(fence), "only what holds a lease goes on");
+                    self.asked.remove(fence);
+                    self.held.remove(fence);
+                    let own = &self.given[fence].1;
+                    let computes = |one: &&Fence| !self.held.contains(*one) && self.given[*one].1 == *own;
+                    assert_eq!(self.lease.values().filter(computes).count(), 1, "one computes at a time");
                 }
                 Effect::AttemptEnded { job, fence, .. } => {
                     assert_eq!(self.lease.remove(job), Some(*fence), "only the current lease ends");
@@ -106,6 +128,8 @@ impl World {
                 job: *job,
                 fence: *fence,
                 worker: key.worker.clone(),
+                paused: self.held.contains(fence),
+                held_ms: 0,
             })
             .collect()
     }
@@ -143,6 +167,8 @@ fn event_of(step: &Step, script: &mut Script, world: &mut World) -> Option<Event
             if !keeps {
                 world.given.retain(|_, (_, worker)| worker.agent != key);
             }
+            // A wish that was on its way is lost with the stream.
+            world.asked.clear();
             world.up.insert(key.clone(), true);
             agent(key.as_str(), WORKERS.map(worker).to_vec(), world.running_on(&key))
         }
@@ -168,6 +194,23 @@ fn event_of(step: &Step, script: &mut Script, world: &mut World) -> Option<Event
         Step::Repeat(which) => {
             let (job, fence) = pick(world.reported.clone(), *which)?;
             Event::Finished { job, fence, outcome: AttemptOutcome::Succeeded, load_ms: 0, compute_ms: 5 }
+        }
+        Step::Start(which) => {
+            let fence = pick(world.given.keys().copied(), *which)?;
+            let (job, _) = world.given[&fence].clone();
+            Event::AttemptStarted { job, fence }
+        }
+        Step::Pause(which, asked) => {
+            // An agent that was asked, or one that only thinks so.
+            let of = if *asked { world.asked.clone() } else { world.given.keys().copied().collect() };
+            let fence = pick(of, *which).filter(|fence| world.given.contains_key(fence))?;
+            let (job, worker) = world.given[&fence].clone();
+            if !world.up.contains_key(&worker.agent) {
+                return None;
+            }
+            world.asked.remove(&fence);
+            world.held.insert(fence);
+            Event::Progress { job, fence, phase: Phase::Paused, done_permille: 100 }
         }
         Step::Wait(ms) => {
             script.now = script.now.plus_ms(i64::from(*ms));

@@ -4,6 +4,7 @@ mod cases;
 mod fairness;
 mod invariants;
 mod overflow;
+mod pause;
 mod pools;
 mod prepare;
 mod script;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use backlot_inference_scheduler::{
     AgentKey, AgentSpec, AttemptOutcome, Effect, Event, Features, Fence, JobKey, JobSpec, ModelKey,
-    ModelProfile, RegionKey, RunningAttempt, Scheduler, TenantKey, Tier, TimeUs, WorkerSpec,
+    ModelProfile, Offers, Pausing, RegionKey, RunningAttempt, Scheduler, TenantKey, Tier, TimeUs, WorkerSpec,
 };
 use expect_test::Expect;
 
@@ -30,8 +30,14 @@ pub(crate) fn job(n: u128) -> JobSpec {
 }
 
 fn model(name: &str, load_ms: i64) -> ModelProfile {
-    let model = ModelKey::from(name);
-    ModelProfile { model, load_ms, run_ms: 1_000, memory_mib: 100, gpus: 0, timeout_ms: 60_000 }
+    let (model, offers) = (ModelKey::from(name), Offers::default());
+    ModelProfile { model, load_ms, run_ms: 1_000, memory_mib: 100, gpus: 0, timeout_ms: 60_000, offers }
+}
+
+/// A model whose runs take minutes, and whose runtime can pause them.
+pub(crate) fn long_model(name: &str) -> ModelProfile {
+    let offers = Offers { pause: Some(Pausing { cost_ms: 100 }) };
+    ModelProfile { run_ms: 300_000, timeout_ms: 600_000, offers, ..model(name, 0) }
 }
 
 pub(crate) fn worker(name: &str) -> WorkerSpec {
@@ -55,7 +61,7 @@ pub(crate) fn agent(name: &str, workers: Vec<WorkerSpec>, running: Vec<RunningAt
 }
 
 pub(crate) fn running(job: u128, fence: Fence, worker: &str) -> RunningAttempt {
-    RunningAttempt { job: JobKey(job), fence, worker: Arc::from(worker) }
+    RunningAttempt { job: JobKey(job), fence, worker: Arc::from(worker), paused: false, held_ms: 0 }
 }
 
 pub(crate) fn fence(sequence: u64) -> Fence {
@@ -72,6 +78,7 @@ impl Script {
         for (name, load_ms) in [("own/a:1", 500), ("own/b:1", 500), ("own/free:1", 0)] {
             script.apply(Event::ModelChanged(model(name, load_ms)));
         }
+        script.apply(Event::ModelChanged(long_model("own/long:1")));
         script
     }
 
@@ -101,6 +108,8 @@ fn text(effects: &[Effect]) -> String {
         Effect::Prefetch { worker, model } => format!("prefetch {worker} {model}"),
         Effect::Evict { worker, model } => format!("evict {worker} {model}"),
         Effect::Keep { job, fence, .. } => format!("keep {} {fence}", job.0),
+        Effect::Pause { job, fence, .. } => format!("pause {} {fence}", job.0),
+        Effect::Resume { job, fence, .. } => format!("resume {} {fence}", job.0),
         Effect::StopAttempt { job, fence, why, .. } => format!("stop {} {fence} {why:?}", job.0),
         Effect::AttemptEnded { job, fence, end } => format!("ended {} {fence} {end:?}", job.0),
         Effect::LateReport { job, fence } => format!("late {} {fence}", job.0),

@@ -90,6 +90,9 @@ pub struct SimulateArgs {
     /// region_rtt_ms.csv. Without it the market is synthetic.
     #[arg(long, value_name = "DIR")]
     pub market: Option<PathBuf>,
+    /// With --market: all nine traced spot zones, each with sixteen machines or none, in place of one zone a region.
+    #[arg(long, requires = "market")]
+    pub zones: bool,
     /// Writes the synthetic workload (its loads beside it, as FILE.loads.csv) and ends.
     #[arg(long, value_name = "FILE")]
     pub generate: Option<PathBuf>,
@@ -283,6 +286,7 @@ fn one(
         overlap: args.overlap,
         load_milli: (args.load_factor * 1000.0) as i64,
         record: args.decisions.is_some() || (args.report.is_some() && policy == more::first_policy(args)),
+        pause_us: None,
     };
     let folded = workload.folded(args.fold, seed);
     let run = match args.gpus {

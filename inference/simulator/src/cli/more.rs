@@ -35,9 +35,10 @@ const REPORT_POLICIES: usize = 4;
 const SCENARIO_POLICIES: &[&str] = &["backlot", "b1-fifo-warm", "b7-invoke", "b8-vtc", "b10-affinity"];
 /// Seconds of the fold in s2 where none is given: a whole day, so that the regions' days differ.
 const REGIONS_FOLD_S: u64 = 86_400;
-/// Clips in scenario s5, where nothing else is said, and its fleet.
-const VIDEO_SHARE: f64 = 0.05;
-const VIDEO_GPUS: u32 = 24;
+/// Clips in scenario s5, where nothing else is said, and its fleets: from one that is overloaded at the peak to one that
+/// hardly waits.
+const VIDEO_SHARE: f64 = 0.3;
+const VIDEO_GPUS: [u32; 4] = [24, 28, 32, 36];
 
 fn write_error(path: &Path) -> impl Fn(std::io::Error) -> SimulateError {
     move |source| SimulateError::Write { what: path.display().to_string(), source }
@@ -151,7 +152,10 @@ pub(super) fn scenario(
             "fair" => fairness::sweep(&args.policy, stage.seed, loads, |one| {
                 row(serde_json::to_value(one).unwrap_or_default());
             })?,
-            _ => stage.video(args.gpus.unwrap_or(VIDEO_GPUS), row)?,
+            _ => {
+                let fleets = args.gpus.map_or(VIDEO_GPUS.to_vec(), |gpus| vec![gpus]);
+                fleets.into_iter().try_for_each(|gpus| stage.video(gpus, &mut row))?;
+            }
         }
         bar.inc(1);
     }
@@ -170,7 +174,10 @@ fn regions(
     let bar = progress(args.seeds);
     for nth in 0..args.seeds {
         let seed = args.seed + nth;
-        let market = args.market.as_deref().map_or_else(|| Ok(Market::synthetic(seed)), Market::read)?;
+        let market = match args.market.as_deref() {
+            Some(folder) => Market::read(folder, args.zones)?,
+            None => Market::synthetic(seed),
+        };
         let (fold_s, slots) = (args.fold.unwrap_or(REGIONS_FOLD_S), args.slots);
         let regions = Regions { workload, loads, market: &market, fold_s, slots, seed };
         let spent = regions.run(|value| {
@@ -264,6 +271,7 @@ pub(super) fn report(
                 overlap: args.overlap,
                 load_milli: (args.load_factor * 1000.0) as i64,
                 record: false,
+                pause_us: None,
             };
             let figures = measure::figures(&question.run(gpus, &folded, loads, None)?, &folded, SLO);
             let (slo60, wait_p99_s) = (figures.slo60, figures.wait_p99_s);

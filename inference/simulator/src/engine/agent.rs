@@ -60,7 +60,7 @@ impl Engine<'_> {
             agent: gpu.key.agent.clone(),
             region,
             workers: vec![worker],
-            running: running(gpu),
+            running: running(gpu, now_us),
         });
         self.inbox.extend(spooled);
         self.inbox.push_back(joined);
@@ -79,13 +79,14 @@ impl Engine<'_> {
     }
 
     pub(super) fn heartbeat(&mut self, at: usize) {
+        let now_us = self.now_us;
         let gpu = &mut self.gpus[at];
         gpu.beating = false;
         if !gpu.alive || gpu.attempts.is_empty() {
             return;
         }
         if gpu.linked {
-            let beat = Event::Heartbeat { agent: gpu.key.agent.clone(), running: running(gpu) };
+            let beat = Event::Heartbeat { agent: gpu.key.agent.clone(), running: running(gpu, now_us) };
             self.inbox.push_back(beat);
         }
         self.beat(at);
@@ -125,7 +126,9 @@ impl Engine<'_> {
         let attempt = &mut gpu.attempts[nth];
         attempt.stage = Stage::Computing;
         attempt.serial = serial;
-        attempt.computed_us = Some(now_us);
+        attempt.since_us = now_us;
+        attempt.computed_us.get_or_insert(now_us);
+        let left_us = attempt.left_us;
         let first = attempt.began_us.is_none();
         attempt.began_us.get_or_insert(now_us);
         let (job, fence, model) = (attempt.job, attempt.fence, attempt.model);
@@ -134,7 +137,8 @@ impl Engine<'_> {
             base.merged.clone_from(&request.adapters);
         }
         gpu.account(now_us);
-        let lasts_us = request.warm_us * 1000 / i64::from(gpu.spec.speed_milli.max(1));
+        let lasts_us = left_us.unwrap_or(request.warm_us * 1000 / i64::from(gpu.spec.speed_milli.max(1)));
+        gpu.attempts[nth].left_us = Some(lasts_us);
         self.clock.at(now_us + lasts_us, Happening::ComputeEnds { gpu: at, serial });
         if first {
             self.begins(job);
@@ -287,12 +291,14 @@ impl Engine<'_> {
         };
         self.note(at, What::Done, |line| line.job = Some(attempt.job));
         self.report_end(at, &attempt, outcome);
+        self.go_on_alone(at);
         self.pump(at);
         self.leave_when_done(at);
     }
 
     pub(super) fn report_end(&mut self, at: usize, attempt: &Attempt, outcome: AttemptOutcome) {
-        let compute_ms = attempt.computed_us.map_or(0, |since| (self.now_us - since) / 1000);
+        let held_us = attempt.held_until_us(self.now_us);
+        let compute_ms = attempt.computed_us.map_or(0, |since| (self.now_us - since - held_us) / 1000);
         let event = Event::Finished {
             job: JobKey(attempt.job as u128),
             fence: attempt.fence,
@@ -323,6 +329,7 @@ impl Engine<'_> {
         if self.gpus[at].unsure {
             self.report_resident(at);
         }
+        self.go_on_alone(at);
         self.pump(at);
         self.leave_when_done(at);
     }
@@ -444,17 +451,20 @@ fn computed(gpu: usize, attempt: &Attempt, now_us: i64) -> Computed {
         adapter_us: attempt.adapter_us,
         adapter_loads: attempt.adapter_loads,
         gpu,
+        held_us: attempt.held_until_us(now_us),
     }
 }
 
 /// What an agent says it runs.
-fn running(gpu: &Gpu) -> Vec<RunningAttempt> {
+fn running(gpu: &Gpu, now_us: i64) -> Vec<RunningAttempt> {
     let attempts = gpu.attempts.iter();
     attempts
         .map(|attempt| RunningAttempt {
             job: JobKey(attempt.job as u128),
             fence: attempt.fence,
             worker: gpu.key.worker.clone(),
+            paused: attempt.stage == Stage::Held,
+            held_ms: attempt.held_until_us(now_us) / 1000,
         })
         .collect()
 }

@@ -36,6 +36,8 @@ impl Engine<'_> {
                 self.stop(&worker, fence);
                 Ok(())
             }
+            Effect::Pause { job, fence, worker } => self.pause(job, fence, &worker),
+            Effect::Resume { job, fence, worker } => self.resume(job, fence, &worker),
             Effect::AttemptEnded { job, fence, end } => self.attempt_ended(job, fence, end),
             Effect::Succeeded { job, fence } => self.succeeded(job, fence),
             Effect::Failed { job, .. } => self.ends(job, Ending::Failed),
@@ -62,7 +64,7 @@ impl Engine<'_> {
         self.model_of.get(key).copied().ok_or_else(|| format!("model {key} does not exist"))
     }
 
-    fn live_job(&self, key: JobKey) -> Result<usize, String> {
+    pub(super) fn live_job(&self, key: JobKey) -> Result<usize, String> {
         let job = usize::try_from(key.0).ok().filter(|job| *job < self.jobs.len());
         let job = job.ok_or_else(|| format!("job {} does not exist", key.0))?;
         match &self.jobs[job] {
@@ -84,7 +86,7 @@ impl Engine<'_> {
         let request = &self.workload.requests[job];
         let (model, home) = (request.model, request.region);
         let gpu = &self.gpus[at];
-        if gpu.attempts.len() >= gpu.spec.concurrency as usize {
+        if gpu.active() >= gpu.spec.concurrency as usize {
             return Err(format!("{} is full", assignment.worker));
         }
         let known = gpu.resident(model).is_some();
@@ -121,6 +123,10 @@ impl Engine<'_> {
             adapter_us: 0,
             adapter_loads: 0,
             stopping: false,
+            left_us: None,
+            since_us: self.now_us,
+            held_us: 0,
+            pausing: false,
         });
         self.beat(at);
         if ready_us > self.now_us {
@@ -266,6 +272,7 @@ impl Engine<'_> {
             adapter_loads: took.map_or(0, |took| took.adapter_loads),
             gpu: took.map_or(0, |took| took.gpu as u32),
             attempts: one.attempts,
+            held_us: took.map_or(0, |took| took.held_us),
             told: one.told,
         };
         one.computed.clear();

@@ -28,6 +28,11 @@ pub(super) enum Happening {
     Heartbeat {
         gpu: usize,
     },
+    /// An attempt that is to be paused has computed its step.
+    StepEnds {
+        gpu: usize,
+        serial: u64,
+    },
     Stopped {
         gpu: usize,
         fence: Fence,

@@ -66,6 +66,8 @@ pub(super) enum Stage {
     Loading,
     /// It computes.
     Computing,
+    /// It is held between two steps.
+    Held,
 }
 
 #[derive(Clone, Debug)]
@@ -84,6 +86,21 @@ pub(super) struct Attempt {
     pub(super) adapter_loads: u32,
     /// Whether it was told to stop.
     pub(super) stopping: bool,
+    /// What is left of its compute here; `None`: all.
+    pub(super) left_us: Option<i64>,
+    /// Since when it computes or is held.
+    pub(super) since_us: i64,
+    /// How long it was held before.
+    pub(super) held_us: i64,
+    /// Whether it was told to pause.
+    pub(super) pausing: bool,
+}
+
+impl Attempt {
+    /// How long it was held until now.
+    pub(super) fn held_until_us(&self, now_us: i64) -> i64 {
+        self.held_us + if self.stage == Stage::Held { now_us - self.since_us } else { 0 }
+    }
 }
 
 /// What is being loaded.
@@ -151,6 +168,11 @@ impl Gpu {
 
     pub(super) fn computes(&self) -> bool {
         self.attempts.iter().any(|attempt| attempt.stage == Stage::Computing)
+    }
+
+    /// Attempts that take the GPU's room: one that is held leaves it to another.
+    pub(super) fn active(&self) -> usize {
+        self.attempts.iter().filter(|attempt| attempt.stage != Stage::Held).count()
     }
 
     /// Whether one more base fits, after one that nothing uses has gone.

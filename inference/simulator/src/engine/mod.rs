@@ -8,6 +8,7 @@ mod carry;
 mod clock;
 pub mod faults;
 mod gpu;
+mod pause;
 pub mod pools;
 pub mod setup;
 
@@ -80,6 +81,7 @@ struct Computed {
     adapter_us: i64,
     adapter_loads: u32,
     gpu: usize,
+    held_us: i64,
 }
 
 struct Engine<'a> {
@@ -238,6 +240,7 @@ impl<'a> Engine<'a> {
             Happening::ComputeEnds { gpu, serial } => self.compute_ends(gpu, serial),
             Happening::Ready { gpu } => self.pump(gpu),
             Happening::Heartbeat { gpu } => self.heartbeat(gpu),
+            Happening::StepEnds { gpu, serial } => self.step_ends(gpu, serial),
             Happening::Stopped { gpu, fence } => self.stopped(gpu, fence),
             Happening::Report(event) => self.inbox.push_back(*event),
             Happening::Fault(gpu, fault) => self.fault(gpu, fault),
@@ -315,6 +318,7 @@ impl<'a> Engine<'a> {
                 memory_mib: 0,
                 gpus: 1,
                 timeout_ms: 0,
+                offers: self.offers(request.model),
             }));
         }
         let key = TenantKey::from(&*self.workload.tenants[tenant]);

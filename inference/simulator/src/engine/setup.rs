@@ -1,6 +1,6 @@
 //! What one run is made of.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::Serialize;
 
@@ -50,6 +50,15 @@ pub struct ProfileGuess {
     pub run_ms: i64,
 }
 
+/// Which models can be paused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PausingSetup {
+    /// Numbers into the workload's models.
+    pub models: BTreeSet<u32>,
+    /// Compute that each resumption costs, microseconds.
+    pub cost_us: i64,
+}
+
 /// Everything that decides a run beside workload, loads and policy.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -75,6 +84,8 @@ pub struct Setup {
     pub stop_at: Option<Slo>,
     /// Time to live of every job, milliseconds.
     pub ttl_ms: i64,
+    /// Models that can be paused between two steps, and what that costs.
+    pub pausing: Option<PausingSetup>,
     /// Faults.
     pub faults: super::faults::Faults,
 }
@@ -99,6 +110,7 @@ impl Setup {
             record: false,
             stop_at: None,
             ttl_ms: TTL_MS,
+            pausing: None,
             faults: super::faults::Faults::default(),
         }
     }
@@ -162,4 +174,6 @@ pub enum What {
     Done,
     /// The attempt was stopped.
     Stop,
+    /// The attempt is held between two steps; it computes again with the next `Compute` of its job.
+    Pause,
 }

@@ -167,7 +167,9 @@ pub fn figures(run: &Run, workload: &Workload, slo: Slo) -> Figures {
     let useful_us: i64 = run
         .ended()
         .filter(|(_, outcome)| outcome.ending == Ending::Succeeded)
-        .map(|(_, outcome)| (outcome.ended_us - outcome.computed_us) + outcome.base_us + outcome.adapter_us)
+        .map(|(_, outcome)| {
+            (outcome.ended_us - outcome.computed_us - outcome.held_us) + outcome.base_us + outcome.adapter_us
+        })
         .sum();
     let fair = fairness(run, workload);
     let told_p90 = run.ended().filter_map(|(_, outcome)| Some(outcome.told?.p90_ms));

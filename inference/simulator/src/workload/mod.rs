@@ -11,7 +11,10 @@ pub use generate::{RECIPE, Recipe, generate, synthetic_loads};
 pub use read::{ReadError, read_loads, read_requests};
 pub use write::{write_loads, write_requests};
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 /// What kind of work a request is; part of what predicts its compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,6 +129,13 @@ impl Workload {
     #[must_use]
     pub fn warm_us(&self) -> i64 {
         self.requests.iter().map(|request| request.warm_us).sum()
+    }
+
+    /// Models of clips.
+    #[must_use]
+    pub fn clips(&self) -> BTreeSet<u32> {
+        let clips = self.requests.iter().filter(|request| request.task == Task::Video);
+        clips.map(|request| request.model).collect()
     }
 
     /// When the last request arrives.
