@@ -67,8 +67,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        AgentKey, AgentSpec, Event, Features, JobKey, JobSpec, ModelKey, ModelProfile, RegionKey, Scheduler,
-        TenantKey, Tier, WorkerKey, WorkerSpec,
+        AgentKey, AgentSpec, Event, Features, JobKey, JobSpec, ModelKey, ModelProfile, Offers, RegionKey,
+        Scheduler, TenantKey, Tier, WorkerKey, WorkerSpec,
     };
 
     fn job(n: u32, model: &ModelKey) -> JobSpec {
@@ -98,6 +98,7 @@ mod tests {
             memory_mib: 0,
             gpus: 0,
             timeout_ms: 0,
+            offers: Offers::default(),
         };
         let mut effects = Vec::new();
         let mut apply = |now: i64, event| {

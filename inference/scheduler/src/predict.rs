@@ -125,7 +125,8 @@ impl Predictor {
     /// Models of which something was learned.
     pub(crate) fn models(&self) -> impl Iterator<Item = u32> + '_ {
         let exact = self.exact.all().map(|((model, _), _)| *model);
-        exact.chain(self.model.all().map(|(model, _)| *model)).chain(self.load.all().map(|(model, _)| *model))
+        let others = [&self.model, &self.load, &self.pause].into_iter().flat_map(Cells::all);
+        exact.chain(others.map(|(model, _)| *model))
     }
 
     /// Expected compute: by model and features, else by features, else by model, else what the model says of itself,

@@ -52,13 +52,16 @@ const NODES: u32 = 16;
 const CHANGE_US: f64 = 2_700e6;
 const MARKET_US: f64 = 2.0 * 86_400e6;
 
+/// When a zone's capacity changes, and to how many machines.
+pub type Changes = Vec<(i64, u32)>;
+
 /// Prices, availability and distances.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Market {
     /// Dollars an hour, on demand and spot, by region.
     pub prices: Vec<(f64, f64)>,
     /// Changes of spot capacity, by region and zone.
-    pub capacity: Vec<Vec<Vec<(i64, u32)>>>,
+    pub capacity: Vec<Vec<Changes>>,
     /// Round trips, microseconds.
     pub rtt_us: Vec<Vec<i64>>,
 }
@@ -138,7 +141,7 @@ fn prices(path: &Path) -> Result<Vec<(f64, f64)>, ReadError> {
     REGIONS.iter().map(of).collect()
 }
 
-fn capacity(path: &Path, zones: bool) -> Result<Vec<Vec<Vec<(i64, u32)>>>, ReadError> {
+fn capacity(path: &Path, zones: bool) -> Result<Vec<Vec<Changes>>, ReadError> {
     let (dataset, nodes) = if zones { (DATASET_ZONES, ZONE_NODES) } else { (DATASET, 1) };
     let mut table = Table::open(path, &["dataset", "zone", "t_s", "available"])?;
     let mut found: BTreeMap<String, Vec<(i64, u32)>> = BTreeMap::new();

@@ -18,6 +18,7 @@ use crate::{
     event::{AttemptOutcome, PaidSpec},
     fleet::Loading,
     limits,
+    pause::Hold,
     scheduler::Scheduler,
     state::{Lease, Place, State, Status},
     timers::Timer,
@@ -306,6 +307,9 @@ impl Scheduler {
             phase: Phase::Assigned,
             done_permille: 0,
             charged_ms: 0,
+            hold: Hold::Free,
+            held_ms: 0,
+            rests_until: now,
         };
         self.leave_queue(slot);
         self.begin_lease(now, slot, lease, Loading::default());

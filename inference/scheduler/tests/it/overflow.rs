@@ -6,8 +6,8 @@ use std::{
 };
 
 use backlot_inference_scheduler::{
-    AttemptOutcome, Effect, Event, FailureClass, Fence, JobKey, JobSpec, ModelKey, ModelProfile, PaidSpec,
-    PoolKey, RegionKey, Scheduler, TenantKey, TenantSpec, TimeUs, WorkerSpec, limits,
+    AttemptOutcome, Effect, Event, FailureClass, Fence, JobKey, JobSpec, ModelKey, ModelProfile, Offers,
+    PaidSpec, PoolKey, RegionKey, Scheduler, TenantKey, TenantSpec, TimeUs, WorkerSpec, limits,
 };
 use proptest::prelude::*;
 
@@ -178,7 +178,9 @@ impl Book {
 fn fresh(epoch: u64, spec: &PaidSpec, book: &Book) -> Scheduler {
     let mut scheduler = Scheduler::new(epoch);
     let model = ModelKey::from("own/a:1");
-    let profile = ModelProfile { model, load_ms: 0, run_ms: 1_000, memory_mib: 0, gpus: 4, timeout_ms: 0 };
+    let offers = Offers::default();
+    let profile =
+        ModelProfile { model, load_ms: 0, run_ms: 1_000, memory_mib: 0, gpus: 4, timeout_ms: 0, offers };
     let mut apply = |event| scheduler.apply(TimeUs(0), event, &mut Vec::new());
     apply(Event::ModelChanged(profile));
     apply(Event::PaidChanged(spec.clone()));
