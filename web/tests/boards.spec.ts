@@ -171,6 +171,7 @@ test("two people edit one board", async ({ browser }) => {
 
   await test.step("what one adds is there for the other, in the time of a glance", async () => {
     await ben.getByRole("button", { name: "Note", exact: true }).click();
+    await expect(ben.locator(".react-flow__node textarea:focus")).toBeVisible();
     await ben.keyboard.type("Begin with the rain");
     await expect(node(ada, "Begin with the rain")).toBeVisible();
   });
@@ -290,6 +291,7 @@ test("cut off, the board says so, keeps what is changed, and sends it afterwards
   for (const close of open) close();
   await expect(page.getByText("Not connected.")).toBeVisible();
   await page.getByRole("button", { name: "Note", exact: true }).click();
+  await expect(page.locator(".react-flow__node textarea:focus")).toBeVisible();
   await page.keyboard.type("written in the dark");
   await expect(page.getByText(/kept in this page and sent/)).toBeVisible();
   through = true;

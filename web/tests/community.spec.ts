@@ -143,8 +143,10 @@ test("what one mutes or blocks is gone, until one undoes it", async ({ page }) =
   const li = await another(page, "Li Wenzhao");
   await li.goto(`/community/${post.id}`);
   await li.getByRole("button", { name: "More about this post" }).click();
+  const told = li.waitForResponse((answer) => answer.url().endsWith("/mute"));
   await li.getByRole("menuitem", { name: /Mute @/ }).click();
   await expect(li).toHaveURL(/\/community$/);
+  await told;
   await li.goto(`/people/${post.author.handle}`);
   await expect(li.getByRole("heading", { name: "You have muted them" })).toBeVisible();
   await li.getByRole("button", { name: /Unmute/ }).click();

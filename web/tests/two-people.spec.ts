@@ -133,6 +133,7 @@ async function editTogether(ada: Page, li: Page, board: string) {
   await expect(ada.getByRole("img", { name: LI })).toBeVisible();
   await expect(li.getByRole("img", { name: ADA })).toBeVisible();
   await li.getByRole("button", { name: "Note", exact: true }).click();
+  await expect(li.locator(".react-flow__node textarea:focus")).toBeVisible();
   await li.keyboard.type("Begin with the rain");
   await expect(node(ada, "Begin with the rain")).toBeVisible();
   await node(ada, "Begin with the rain").dblclick();
