@@ -7,12 +7,11 @@ use crate::{
     effect::{Assignment, Effect},
     fleet::{Loading, Resident, Worker},
     limits,
-    pause::Hold,
     policy::{adapters, pressure, swap},
     scheduler::Scheduler,
     state::{Job, Lease, State, Status},
     timers::Timer,
-    types::{Fence, Phase, TimeUs},
+    types::{Fence, TimeUs},
 };
 
 /// What an event may have made possible.
@@ -184,20 +183,9 @@ impl Scheduler {
         self.sequence += 1;
         let fence = Fence { epoch: self.epoch, sequence: self.sequence };
         let lease_ms = limits::LEASE_MS;
-        let lease = Lease {
-            fence,
-            worker: key.clone(),
-            row: Some((id, serial)),
-            expires_at: now.plus_ms(lease_ms),
-            times_out_at: now.plus_ms(timeout_ms + limits::TIMEOUT_GRACE_MS),
-            started_at: None,
-            phase: Phase::Assigned,
-            done_permille: 0,
-            charged_ms: load_ms,
-            hold: Hold::Free,
-            held_ms: 0,
-            rests_until: now,
-        };
+        let times_out_at = now.plus_ms(timeout_ms + limits::TIMEOUT_GRACE_MS);
+        let assigned = Lease::assigned(now, fence, key.clone(), Some((id, serial)), times_out_at);
+        let lease = Lease { charged_ms: load_ms, ..assigned };
         self.leave_queue(slot);
         self.begin_lease(now, slot, lease, loading);
         if self.state.fleet.workers.get(id).is_some_and(Worker::is_full) {

@@ -4,7 +4,7 @@
 //! that one unit of weight has received; a tenant is backlogged while its finish tag lies ahead of it. A job's start tag
 //! is the virtual time at which the fluid would begin it: that is its place in the order. So tenants within their share
 //! stand in the order of arrival, and one that asks for more stands behind by just the work it asked for, loads
-//! included. Nobody is punished for capacity that nobody else wanted: the fluid was empty and tags were caught up with.
+//! included: not at all within a slack, wholly from twice the slack on. Nobody is punished for capacity that nobody else wanted: the fluid was empty and tags were caught up with.
 
 use std::collections::BTreeSet;
 
@@ -227,6 +227,15 @@ mod tests {
         let later = fair.enter(TimeUs(500_000_000), 0, 10_000).0;
         let other = fair.enter(TimeUs(500_000_000), 1, 10_000).0;
         assert_eq!(later, other);
+    }
+
+    #[test]
+    fn a_little_too_much_keeps_the_slack_and_far_too_much_loses_it() {
+        let within = [-5.0, 0.0, 10.0].map(|ahead| behind(ahead, 10.0));
+        assert_eq!(within, [0.0; 3]);
+        assert_eq!(behind(15.0, 10.0), 10.0);
+        let beyond = [20.0, 100.0].map(|ahead| behind(ahead, 10.0));
+        assert_eq!(beyond, [20.0, 100.0]);
     }
 
     #[test]

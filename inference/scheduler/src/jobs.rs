@@ -102,23 +102,11 @@ impl Scheduler {
                 let timeout_ms = self.state.timeout_ms(model);
                 let row = self.state.fleet.find(&worker);
                 let row = row.and_then(|id| Some((id, self.state.fleet.workers.get(id)?.serial)));
-                let lease = Lease {
-                    fence,
-                    worker,
-                    row,
-                    expires_at: now.plus_ms(limits::LEASE_MS),
-                    // While this process was down nobody could report: an agent that is done gets the time to say so.
-                    times_out_at: assigned_at
-                        .plus_ms(timeout_ms + limits::TIMEOUT_GRACE_MS)
-                        .max(now.plus_ms(limits::LEASE_MS + limits::TIMEOUT_GRACE_MS)),
-                    started_at: None,
-                    phase: Phase::Assigned,
-                    done_permille: 0,
-                    charged_ms: 0,
-                    hold: Hold::Free,
-                    held_ms: 0,
-                    rests_until: now,
-                };
+                // While this process was down nobody could report: an agent that is done gets the time to say so.
+                let times_out_at = assigned_at
+                    .plus_ms(timeout_ms + limits::TIMEOUT_GRACE_MS)
+                    .max(now.plus_ms(limits::LEASE_MS + limits::TIMEOUT_GRACE_MS));
+                let lease = Lease::assigned(now, fence, worker, row, times_out_at);
                 self.begin_lease(now, slot, lease, Loading::default());
             }
         }

@@ -164,6 +164,32 @@ pub(crate) struct Lease {
     pub(crate) rests_until: TimeUs,
 }
 
+impl Lease {
+    /// An attempt that was given out now and has not begun.
+    pub(crate) fn assigned(
+        now: TimeUs,
+        fence: Fence,
+        worker: WorkerKey,
+        row: Option<(u32, u64)>,
+        times_out_at: TimeUs,
+    ) -> Self {
+        Self {
+            fence,
+            worker,
+            row,
+            expires_at: now.plus_ms(limits::LEASE_MS),
+            times_out_at,
+            started_at: None,
+            phase: Phase::Assigned,
+            done_permille: 0,
+            charged_ms: 0,
+            hold: Hold::Free,
+            held_ms: 0,
+            rests_until: now,
+        }
+    }
+}
+
 impl Job {
     pub(crate) fn lease(&self) -> Option<&Lease> {
         match &self.status {

@@ -18,11 +18,10 @@ use crate::{
     event::{AttemptOutcome, PaidSpec},
     fleet::Loading,
     limits,
-    pause::Hold,
     scheduler::Scheduler,
     state::{Lease, Place, State, Status},
     timers::Timer,
-    types::{Fence, Phase, PoolKey, TenantKey, TimeUs},
+    types::{Fence, PoolKey, TenantKey, TimeUs},
 };
 
 const DAY_US: i64 = 86_400_000_000;
@@ -297,20 +296,8 @@ impl Scheduler {
         let fence = Fence { epoch: self.epoch, sequence: self.sequence };
         self.state.overflow.charges.insert(fence, Charge { pool, tenant, day, micro, cut });
         let lease_ms = limits::LEASE_MS;
-        let lease = Lease {
-            fence,
-            worker: key.clone(),
-            row: Some((id, serial)),
-            expires_at: now.plus_ms(lease_ms),
-            times_out_at: now.plus_ms(may_ms.saturating_add(limits::TIMEOUT_GRACE_MS)),
-            started_at: None,
-            phase: Phase::Assigned,
-            done_permille: 0,
-            charged_ms: 0,
-            hold: Hold::Free,
-            held_ms: 0,
-            rests_until: now,
-        };
+        let times_out_at = now.plus_ms(may_ms.saturating_add(limits::TIMEOUT_GRACE_MS));
+        let lease = Lease::assigned(now, fence, key.clone(), Some((id, serial)), times_out_at);
         self.leave_queue(slot);
         self.begin_lease(now, slot, lease, Loading::default());
         effects.push(Effect::Assign(Assignment {
