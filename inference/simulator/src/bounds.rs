@@ -157,6 +157,28 @@ pub fn belady_misses<T: Ord + Hash + Clone>(uses: &[T], slots: usize) -> usize {
     misses
 }
 
+/// Misses of a cache that evicts what was used longest ago: what a rule without foresight reaches where nothing runs at the
+/// same time and anything may lie in any slot.
+#[must_use]
+pub fn lru_misses<T: Ord + Clone>(uses: &[T], slots: usize) -> usize {
+    let mut used: BTreeMap<&T, usize> = BTreeMap::new();
+    let mut by_use: BTreeMap<usize, &T> = BTreeMap::new();
+    let mut misses = 0;
+    for (at, item) in uses.iter().enumerate() {
+        match used.insert(item, at) {
+            Some(before) => drop(by_use.remove(&before)),
+            None => misses += 1,
+        }
+        by_use.insert(at, item);
+        if by_use.len() > slots
+            && let Some((_, oldest)) = by_use.pop_first()
+        {
+            used.remove(oldest);
+        }
+    }
+    misses
+}
+
 /// `(ours − bound) / (best baseline − bound)`, with a 95 % interval by paired bootstrap over seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Gap {
@@ -196,6 +218,15 @@ mod tests {
         assert_eq!(belady_misses(&[1, 2, 3, 1, 2, 3], 2), 4);
         assert_eq!(belady_misses(&[1, 2, 1, 2], 1), 4);
         assert_eq!(belady_misses(&[1, 2, 1, 2], 2), 2);
+    }
+
+    #[test]
+    fn lru_drops_what_was_used_longest_ago() {
+        assert_eq!(lru_misses(&[1, 2, 3, 1, 2, 3], 2), 6);
+        assert_eq!(lru_misses(&[1, 2, 1, 3, 1, 2], 2), 4);
+        assert_eq!(lru_misses(&[1, 2, 1, 2], 1), 4);
+        assert_eq!(lru_misses(&[1, 2, 1, 2], 2), 2);
+        assert_eq!(lru_misses(&[1, 1], 0), 2);
     }
 
     #[test]

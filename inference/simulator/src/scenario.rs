@@ -75,13 +75,13 @@ impl Stage<'_> {
     }
 
     /// S3: only requests with adapters; a slot holds a base with one set of adapters. Belady knows the future and pays a
-    /// load an adapter of the set that it misses.
+    /// load an adapter of the set that it misses; LRU pays the same and knows only the past.
     pub fn adapters(&self, mut row: impl FnMut(Value)) -> Result<(), SearchError> {
         let folded = self.workload.folded(Some(FOLDS_S[0]), self.seed);
         let only = folded.requests.iter().filter(|request| !request.adapters.is_empty()).cloned();
         let only = folded.with_requests(only.collect());
         for slots in ADAPTER_SLOTS {
-            let best = belady_adapters(&only, slots as usize);
+            let (best, lru) = cached_adapters(&only, slots as usize);
             for load_milli in LOAD_MILLI {
                 for policy in self.policies {
                     let question = Question { load_milli, ..self.question(policy, 2) };
@@ -90,7 +90,7 @@ impl Stage<'_> {
                     let loads = run.tally.adapter_loads;
                     row(json!({
                         "scenario": "s3", "slots_in_all": slots, "load_factor": load_milli as f64 / 1000.0,
-                        "adapter_loads": loads, "belady_adapter_loads": best,
+                        "adapter_loads": loads, "belady_adapter_loads": best, "lru_adapter_loads": lru,
                         "ratio": loads as f64 / best.max(1) as f64, "figures": figures,
                     }));
                 }
@@ -233,8 +233,8 @@ fn video_gain(without: &Run, with: &Run, workload: &Workload) -> Value {
     })
 }
 
-/// Adapter loads of a cache that knows the future.
-fn belady_adapters(workload: &Workload, slots: usize) -> usize {
+/// Adapter loads of a cache that knows the future, and of one that knows the past.
+fn cached_adapters(workload: &Workload, slots: usize) -> (usize, usize) {
     let mut sets: BTreeMap<(u32, Vec<u32>), u32> = BTreeMap::new();
     let uses: Vec<(u32, usize)> = workload
         .requests
@@ -250,7 +250,8 @@ fn belady_adapters(workload: &Workload, slots: usize) -> usize {
     // Weights differ little (one adapter in 96 of 100): misses are priced by the mean size of a set.
     let mean = uses.iter().map(|(_, count)| *count).sum::<usize>() as f64 / uses.len().max(1) as f64;
     let keys: Vec<u32> = uses.iter().map(|(key, _)| *key).collect();
-    (bounds::belady_misses(&keys, slots) as f64 * mean).round() as usize
+    let loads = |misses: usize| (misses as f64 * mean).round() as usize;
+    (loads(bounds::belady_misses(&keys, slots)), loads(bounds::lru_misses(&keys, slots)))
 }
 
 /// The tenant with most requests.
