@@ -19,6 +19,8 @@ use crate::upload::{self, UploadError};
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(600);
 /// Progress is sent at most this often.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
+/// What began to compute says so, however short it was: where each run is paid, 0 means that there was none.
+const BEGUN_MIN: Duration = Duration::from_millis(1);
 const MESSAGE_CHARS_MAX: usize = 2_000;
 
 /// What an attempt needs.
@@ -125,7 +127,7 @@ impl Attempt {
         let started = Instant::now();
         let outputs = self.compute(work, report, reader.clone()).await;
         took.held = reader.borrow().held();
-        took.compute = started.elapsed().saturating_sub(took.held);
+        took.compute = started.elapsed().saturating_sub(took.held).max(BEGUN_MIN);
         let outputs = outputs?;
         if matches!(self.target(), Some(Target::Issuer(_))) {
             let mut snapshot = reader.borrow().clone();

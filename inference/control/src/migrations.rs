@@ -15,6 +15,7 @@ impl MigratorTrait for Migrator {
             Box::new(Machines),
             Box::new(Overflow),
             Box::new(HeldAttempts),
+            Box::new(Charges),
         ]
     }
 
@@ -198,6 +199,23 @@ impl MigrationName for HeldAttempts {
 impl MigrationTrait for HeldAttempts {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let sql = "ALTER TABLE attempts ADD COLUMN held_ms BIGINT NOT NULL DEFAULT 0";
+        manager.get_connection().execute_unprepared(sql).await?;
+        Ok(())
+    }
+}
+
+struct Charges;
+
+impl MigrationName for Charges {
+    fn name(&self) -> &'static str {
+        "m0008_charges"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Charges {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let sql = "ALTER TABLE attempts ADD COLUMN charge TEXT NOT NULL DEFAULT ''";
         manager.get_connection().execute_unprepared(sql).await?;
         Ok(())
     }

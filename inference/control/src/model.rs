@@ -9,6 +9,8 @@ use scheduler::{Fence, JobKey, ModelKey};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::overflow::Charge;
+
 macro_rules! text_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -285,6 +287,10 @@ pub struct Attempt {
     pub compute_ms: i64,
     /// Milliseconds that it was held between two of its steps.
     pub held_ms: i64,
+    /// What it was charged, where it runs with a third party. Nobody's business but the queue's.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) charge: Option<Charge>,
 }
 
 fn as_text<S: serde::Serializer>(fence: &Fence, serializer: S) -> Result<S::Ok, S::Error> {

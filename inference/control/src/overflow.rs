@@ -1,5 +1,6 @@
 //! Third parties that compute for money by use: what the operator says of them, and what was spent.
 
+use backlot_inference_scheduler as scheduler;
 use backlot_inference_scheduler::{PaidSpec, PoolKey};
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,50 @@ impl OverflowConfig {
             slots: self.slots,
             cap_micro_per_day: self.cap_micro_per_day,
             tenant_cap_micro_per_day: self.tenant_cap_micro_per_day,
+        }
+    }
+}
+
+/// What an attempt was charged, as its row keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Charge {
+    pool: String,
+    day: i64,
+    micro: i64,
+    price_micro_per_job: i64,
+    price_micro_per_second: i64,
+    may_ms: i64,
+    cut: bool,
+    /// The start of the agent that it was meant for: while that goes on, what the agent does not know of it never was.
+    pub(crate) boot_id: String,
+}
+
+impl Charge {
+    pub(crate) fn new(charge: &scheduler::Charge, boot_id: String) -> Self {
+        let scheduler::Charge { pool, day, micro, price_micro_per_job, price_micro_per_second, may_ms, cut } =
+            charge;
+        Self {
+            pool: pool.to_string(),
+            day: *day,
+            micro: *micro,
+            price_micro_per_job: *price_micro_per_job,
+            price_micro_per_second: *price_micro_per_second,
+            may_ms: *may_ms,
+            cut: *cut,
+            boot_id,
+        }
+    }
+
+    /// What the scheduler must know of it.
+    pub(crate) fn spec(&self) -> scheduler::Charge {
+        scheduler::Charge {
+            pool: PoolKey::from(self.pool.as_str()),
+            day: self.day,
+            micro: self.micro,
+            price_micro_per_job: self.price_micro_per_job,
+            price_micro_per_second: self.price_micro_per_second,
+            may_ms: self.may_ms,
+            cut: self.cut,
         }
     }
 }

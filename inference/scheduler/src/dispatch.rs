@@ -191,7 +191,16 @@ impl Scheduler {
         if self.state.fleet.workers.get(id).is_some_and(Worker::is_full) {
             self.state.fleet.hide(id, &mut self.state.models);
         }
-        effects.push(Effect::Assign(Assignment { job, fence, worker: key, lease_ms, timeout_ms, warm }));
+        let charge = None;
+        effects.push(Effect::Assign(Assignment {
+            job,
+            fence,
+            worker: key,
+            lease_ms,
+            timeout_ms,
+            warm,
+            charge,
+        }));
         true
     }
 }

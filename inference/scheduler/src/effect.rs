@@ -1,5 +1,6 @@
 //! What the scheduler decides. The driver makes each effect durable first and then carries it out.
 
+use crate::event::Charge;
 use crate::types::{AgentKey, FailureClass, Fence, JobKey, ModelKey, PoolKey, TenantKey, TimeUs, WorkerKey};
 
 /// One decision. The order matters: an eviction comes before the assignment that needs its room, and an attempt's
@@ -160,6 +161,9 @@ pub struct Assignment {
     pub timeout_ms: i64,
     /// Whether the model should be resident there already.
     pub warm: bool,
+    /// What it was charged, where the worker is a third party's: to be kept with the attempt, and said again in
+    /// [`RestoredState::Leased`](crate::RestoredState::Leased).
+    pub charge: Option<Charge>,
 }
 
 /// Why an attempt is to be stopped.

@@ -238,6 +238,8 @@ pub enum RestoredState {
         worker: WorkerKey,
         /// When it was assigned.
         assigned_at: TimeUs,
+        /// What it was charged, where it runs with a third party: [`Assignment::charge`](crate::Assignment::charge).
+        charge: Option<Charge>,
     },
 }
 
@@ -322,6 +324,26 @@ pub struct PaidSpec {
     pub cap_micro_per_day: i64,
     /// What one tenant's jobs may cost in a day; `None`: only the cap of all counts.
     pub tenant_cap_micro_per_day: Option<i64>,
+}
+
+/// What an attempt with a third party was charged before it began, with all that settling it needs: durable with the
+/// attempt, so that the accounting goes on over a driver's restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// The third party.
+    pub pool: PoolKey,
+    /// The day that it counts for: days since the Unix epoch.
+    pub day: i64,
+    /// The most that it can cost, in micro-dollars.
+    pub micro: i64,
+    /// What each job cost there when it was charged, in micro-dollars.
+    pub price_micro_per_job: i64,
+    /// What each begun second of compute cost beside that, in micro-dollars.
+    pub price_micro_per_second: i64,
+    /// How long it may take, milliseconds.
+    pub may_ms: i64,
+    /// Whether that is because its charge is used up then, and not because its model may take no longer.
+    pub cut: bool,
 }
 
 /// An attempt that an agent says it runs.

@@ -98,8 +98,11 @@ impl Scheduler {
                 row.expires_at = queued_at.plus_ms(spec.ttl_ms);
                 self.enter_queue(slot);
             }
-            RestoredState::Leased { fence, worker, assigned_at } => {
-                let timeout_ms = self.state.timeout_ms(model);
+            RestoredState::Leased { fence, worker, assigned_at, charge } => {
+                let timeout_ms = charge.as_ref().map_or(self.state.timeout_ms(model), |charge| charge.may_ms);
+                if let Some(charge) = charge {
+                    self.state.overflow.charged(fence, spec.tenant.clone(), charge);
+                }
                 let row = self.state.fleet.find(&worker);
                 let row = row.and_then(|id| Some((id, self.state.fleet.workers.get(id)?.serial)));
                 // While this process was down nobody could report: an agent that is done gets the time to say so.

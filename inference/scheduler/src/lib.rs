@@ -41,8 +41,8 @@ mod types;
 pub use effect::{Assignment, AttemptEnd, Effect, StopReason};
 pub use estimate::{Estimate, Impossible};
 pub use event::{
-    AgentSpec, AttemptOutcome, Event, Features, JobSpec, ModelProfile, Offers, PaidSpec, Pausing, PoolSpec,
-    Restored, RestoredState, RunningAttempt, TenantSpec, WorkerSpec,
+    AgentSpec, AttemptOutcome, Charge, Event, Features, JobSpec, ModelProfile, Offers, PaidSpec, Pausing,
+    PoolSpec, Restored, RestoredState, RunningAttempt, TenantSpec, WorkerSpec,
 };
 pub use invariants::Violation;
 pub use place::PoolOutlook;

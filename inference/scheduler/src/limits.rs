@@ -221,6 +221,8 @@ pub const OVERFLOW_AT_ONCE: usize = 16;
 /// Where a third party is paid by time, an attempt may take this many times what it should, and is charged as much before it
 /// begins: more would block the cap for what is hardly ever used, and what is cut off is tried again here.
 pub const OVERFLOW_SPARE: f64 = 2.0;
+/// Days of a third party's account that are open: today, and the one before it, because an attempt may run over midnight.
+pub const OVERFLOW_DAYS: usize = 2;
 /// Tenants that may spend with one third party on one day.
 pub const OVERFLOW_TENANTS_MAX: usize = 100_000;
 /// Regions that are told apart as homes of data; of further ones the data counts as everywhere alike.

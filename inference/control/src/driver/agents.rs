@@ -125,7 +125,13 @@ impl Driver {
         // The newest stream of an agent is the one that counts. While its past is sorted out it takes nothing new.
         self.apply(now, Event::AgentLost { agent: agent.clone() }, None, batch);
         let pool = self.greet_machine(now, &hello, batch);
-        let Hello { boot_id, name, region, mut workers, running, spooled, .. } = hello;
+        let unbegun = self.unbegun(&hello);
+        let Hello { boot_id, name, region, mut workers, running, spooled, pool: named, machine, .. } = hello;
+        if pool.is_none() && machine.is_empty() && !named.is_empty() {
+            // What it would cost is bounded by nothing: it may report what it runs, and gets nothing new.
+            tracing::error!(%agent, pool = named, "no third party of this name is configured; the agent gets no work");
+            workers.clear();
+        }
         workers.iter_mut().for_each(|worker| worker.pool = pool.clone());
         let returning = self.agents.get(&agent).is_some_and(|held| held.boot_id == boot_id);
         tracing::info!(%agent, %region, returning, running = running.len(), "an agent joins");
@@ -147,6 +153,11 @@ impl Driver {
         for report in spooled {
             self.finished(now, &agent, report, &mut told);
         }
+        for (job, fence) in unbegun {
+            let outcome = AttemptOutcome::Failed { class: FailureClass::LostWorker, retryable: true };
+            let never = Event::Finished { job, fence, outcome, load_ms: 0, compute_ms: 0 };
+            self.apply(now, never, None, &mut told);
+        }
         told.welcome = Some(v1::Welcome {
             epoch: i64::try_from(self.epoch).unwrap_or(i64::MAX),
             lease_ms: scheduling::LEASE_MS,
@@ -165,10 +176,26 @@ impl Driver {
         self.apply(now, Event::AgentJoined(spec), None, &mut told);
         // The welcome comes first on the stream; what was decided with it follows.
         if let Some(welcome) = told.welcome.take() {
+            // Only who leads may end what runs: the commit shows it before the agent hears of it.
+            batch.urgent |= !welcome.kill.is_empty();
             batch.tell(&agent, Message::Welcome(welcome));
         }
         batch.absorb(told);
         batch.publish(agent_meta(&agent, now), "", &joined);
+    }
+
+    /// Attempts that were charged for this very start of the agent and that it has never heard of: they cost nothing.
+    /// What another start of it was given may have run.
+    fn unbegun(&self, hello: &Hello) -> Vec<(JobKey, Fence)> {
+        let known = hello.running.iter().map(|run| run.fence);
+        let known: BTreeSet<Fence> = known.chain(hello.spooled.iter().map(|report| report.fence)).collect();
+        let leased = self.jobs.iter().filter_map(|(key, live)| {
+            let fence = live.job.fence.filter(|fence| !known.contains(fence))?;
+            let attempt = live.job.attempts.iter().find(|attempt| attempt.fence == fence)?;
+            let charge = attempt.charge.as_ref().filter(|_| attempt.agent == hello.agent.as_str())?;
+            (!charge.boot_id.is_empty() && charge.boot_id == hello.boot_id).then_some((*key, fence))
+        });
+        leased.collect()
     }
 
     pub(super) fn agent_said(

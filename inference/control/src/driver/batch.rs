@@ -250,7 +250,9 @@ impl Driver {
     }
 
     async fn tell_assign(&mut self, assignment: &Assignment) -> Result<(), Failed> {
-        let Some(live) = self.jobs.get(&assignment.job) else { return Ok(()) };
+        // What has ended in the same turn is not begun: its charge may have been given back.
+        let live = self.jobs.get(&assignment.job).filter(|live| live.job.fence == Some(assignment.fence));
+        let Some(live) = live else { return Ok(()) };
         let input = match &live.input {
             Some(input) => input.to_string(),
             None => store::input_of(&self.db, live.job.id).await?,

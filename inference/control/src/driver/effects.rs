@@ -12,7 +12,10 @@ use super::{
     Driver, Report,
     batch::{After, Batch, Late},
 };
-use crate::model::{Attempt, AttemptOutcome, Failure, Job, JobState, Phase};
+use crate::{
+    model::{Attempt, AttemptOutcome, Failure, Job, JobState, Phase},
+    overflow::Charge,
+};
 
 impl Driver {
     /// Turns one effect into writes and what follows them.
@@ -64,7 +67,7 @@ impl Driver {
             Effect::Spent { pool, tenant, day, micro } => {
                 // In the commit of the attempt that costs it: a charge is never later than what it is for.
                 let (pool, tenant) = (pool.to_string(), tenant.to_string());
-                self.machines.spent.insert((pool.clone(), tenant.clone()), (day, micro));
+                self.machines.spent.insert((pool.clone(), day, tenant.clone()), micro);
                 batch.spent.insert((pool, day, tenant), micro);
                 batch.urgent = true;
             }
@@ -75,8 +78,9 @@ impl Driver {
     }
 
     fn assigned(&mut self, now: Timestamp, assignment: Assignment, batch: &mut Batch) {
-        let region =
-            self.agents.get(&assignment.worker.agent).map(|agent| agent.region.clone()).unwrap_or_default();
+        let agent = self.agents.get(&assignment.worker.agent);
+        let region = agent.map(|agent| agent.region.clone()).unwrap_or_default();
+        let boot_id = agent.map(|agent| agent.boot_id.clone()).unwrap_or_default();
         let Some(live) = self.jobs.get_mut(&assignment.job) else { return };
         let job = &mut live.job;
         job.state = JobState::Running;
@@ -98,6 +102,7 @@ impl Driver {
             load_ms: 0,
             compute_ms: 0,
             held_ms: 0,
+            charge: assignment.charge.as_ref().map(|charge| Charge::new(charge, boot_id)),
         });
         batch.attempts.insert((assignment.job, assignment.fence), true);
         batch.change(assignment.job);

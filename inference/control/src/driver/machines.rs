@@ -24,9 +24,9 @@ pub(super) struct Machines {
     pub(super) pools: BTreeMap<String, PoolConfig>,
     /// Those that are not gone, and those that went within a day.
     pub(super) rows: BTreeMap<String, Machine>,
-    /// Third parties, and what tenants spent with them: of which day, and how much.
+    /// Third parties, and what tenants spent with them today and yesterday.
     pub(super) overflow: BTreeMap<String, OverflowConfig>,
-    pub(super) spent: BTreeMap<(String, String), (i64, i64)>,
+    pub(super) spent: BTreeMap<(String, i64, String), i64>,
     /// Workers that the scheduler said last.
     pub(super) wanted: BTreeMap<String, u32>,
     /// Listed machines that nobody here ordered.
@@ -141,7 +141,7 @@ impl Driver {
         }
         self.machines.overflow = overflow;
         for Spent { pool, tenant, day, micro } in spent {
-            self.machines.spent.insert((pool.clone(), tenant.clone()), (day, micro));
+            self.machines.spent.insert((pool.clone(), day, tenant.clone()), micro);
             let (pool, tenant) = (PoolKey::from(pool.as_str()), TenantKey::from(tenant.as_str()));
             self.apply(now, Event::PaidSpent { pool, tenant, day, micro }, None, batch);
         }
@@ -150,8 +150,8 @@ impl Driver {
     /// What jobs cost at a third party since midnight (UTC), micro-dollars.
     pub(super) fn overflowed_today_micro(&self, now: Timestamp, name: &str) -> i64 {
         let today = now.micros().div_euclid(limits::DAY_US);
-        let own = self.machines.spent.iter().filter(|((pool, _), (day, _))| pool == name && *day == today);
-        own.map(|(_, (_, micro))| *micro).fold(0, i64::saturating_add)
+        let own = self.machines.spent.iter().filter(|((pool, day, _), _)| pool == name && *day == today);
+        own.map(|(_, micro)| *micro).fold(0, i64::saturating_add)
     }
 
     /// The scheduler wants so many workers in a pool: what is missing is ordered, orders that are too many are cancelled.
@@ -470,7 +470,7 @@ impl Driver {
         let old = |one: &Machine| one.gone_at.is_some_and(|at| plus_ms(at, limits::GONE_KEPT_MS) < now);
         self.machines.rows.retain(|_, machine| !old(machine));
         let today = now.micros().div_euclid(limits::DAY_US);
-        self.machines.spent.retain(|_, (day, _)| *day >= today);
+        self.machines.spent.retain(|(_, day, _), _| *day + 1 >= today);
         self.measure_machines(now);
     }
 

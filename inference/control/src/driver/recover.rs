@@ -14,6 +14,7 @@ use crate::{
     input::Schema,
     limits,
     model::{Job, JobState, Tenant, model_key, tenant_key},
+    overflow::Charge,
     relay::Relay,
     service::Inner,
     shared::ModelEntry,
@@ -84,7 +85,8 @@ impl Driver {
             committed_at: now,
         };
         driver.announce_pools(now, &mut Batch::new(now));
-        let spent = store::spent(db, now.micros().div_euclid(limits::DAY_US)).await?;
+        // An attempt that runs since yesterday is settled there.
+        let spent = store::spent(db, now.micros().div_euclid(limits::DAY_US) - 1).await?;
         driver.announce_overflow(now, config.overflow.clone(), spent, &mut Batch::new(now));
         driver.restore_jobs(now, store::live_jobs(db).await?);
         tracing::info!(epoch, jobs = driver.jobs.len(), "the queue leads");
@@ -139,6 +141,7 @@ fn restored(job: &Job) -> Restored {
             fence: attempt.fence,
             worker: WorkerKey::new(&AgentKey::from(attempt.agent.as_str()), &attempt.worker),
             assigned_at: time_us(attempt.assigned_at),
+            charge: attempt.charge.as_ref().map(Charge::spec),
         },
         Some(_) | None => RestoredState::Queued { queued_at: time_us(job.queued_at) },
     };

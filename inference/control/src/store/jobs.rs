@@ -120,13 +120,15 @@ pub(crate) async fn attempt_write(
         return Ok(());
     }
     let sql = "INSERT INTO attempts (job_id, epoch, sequence, started_at, ended_at, outcome, failure, message, load_ms,
-                   compute_ms, held_ms, agent, worker, region, assigned_at, late_outcome, late_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, '', NULL)";
-    let fixed: [Value; 4] = [
+                   compute_ms, held_ms, agent, worker, region, assigned_at, charge, late_outcome, late_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, '', NULL)";
+    let charge = attempt.charge.as_ref().map(to_json).transpose()?.unwrap_or_default();
+    let fixed: [Value; 5] = [
         attempt.agent.as_str().into(),
         attempt.worker.as_str().into(),
         attempt.region.as_str().into(),
         attempt.assigned_at.into(),
+        charge.into(),
     ];
     execute(tx, sql, changing.into_iter().chain(fixed).collect()).await?;
     Ok(())
@@ -311,6 +313,7 @@ fn decode_attempt(row: &QueryResult) -> Result<(JobId, Attempt), DbErr> {
     let number = |column: &str| -> Result<u64, DbErr> {
         Ok(u64::try_from(row.try_get::<i64>("", column)?).unwrap_or_default())
     };
+    let charge: String = row.try_get("", "charge")?;
     let attempt = Attempt {
         fence: Fence { epoch: number("epoch")?, sequence: number("sequence")? },
         agent: row.try_get("", "agent")?,
@@ -325,6 +328,7 @@ fn decode_attempt(row: &QueryResult) -> Result<(JobId, Attempt), DbErr> {
         load_ms: row.try_get("", "load_ms")?,
         compute_ms: row.try_get("", "compute_ms")?,
         held_ms: row.try_get("", "held_ms")?,
+        charge: if charge.is_empty() { None } else { Some(from_json(&charge)?) },
     };
     Ok((row.try_get("", "job_id")?, attempt))
 }

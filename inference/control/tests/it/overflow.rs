@@ -3,7 +3,7 @@
 use backlot_inference_api::v1;
 use backlot_inference_control::OverflowConfig;
 
-use crate::lab::{Process, World, echo, ended, hello, on_every_database, submission, succeeded};
+use crate::lab::{Process, World, echo, ended, hello, on_every_database, running, submission, succeeded};
 
 fn start(world: &World) -> Process {
     world.start_with(|config| {
@@ -52,8 +52,8 @@ fn what_a_third_party_costs_is_durable_before_it_works_and_never_above_the_cap()
 
         // Nothing was told and nothing flushed: the cap holds what was charged.
         let process = start(world);
-        let (mut agent, _) = process.join(front());
-        assert_eq!(spent(&process), (400, 400));
+        let (mut agent, _) = process.join(front_of_boot("another"));
+        assert_eq!(spent(&process), (400, 400), "an agent that was started anew may have paid for it");
         let (second, third) = (process.submit("b"), process.submit("c"));
         process.wait_ms(1_000);
         let assign = process.assigned(&mut agent);
@@ -67,6 +67,126 @@ fn what_a_third_party_costs_is_durable_before_it_works_and_never_above_the_cap()
         assert_eq!((next.job_id.as_str(), spent(&process)), (third.id.as_str(), (800, 800)));
         process.finish(&mut agent, succeeded(&next));
         assert_eq!(process.job(&bound.id).attempts.len(), 0, "what is bound to a region stays");
+    });
+}
+
+/// A third party that is paid by second, and a model that takes four seconds there at most: 0.1 + 4 × 0.1 of 1,000 units.
+fn by_second(world: &World) -> Process {
+    let process = world.start_with(|config| {
+        let third = OverflowConfig {
+            price_micro_per_job: 100,
+            price_micro_per_second: 100,
+            slots: 4,
+            cap_micro_per_day: 1_000,
+            ..OverflowConfig::default()
+        };
+        config.overflow.insert("outside".to_owned(), third);
+    });
+    let spec = v1::ModelSpec {
+        name: "backlot/echo".to_owned(),
+        version: "1".to_owned(),
+        runtime: v1::RuntimeKind::Echo.into(),
+        run_ms: 2_000,
+        timeout_ms: 60_000,
+        ..v1::ModelSpec::default()
+    };
+    process.run(process.control().put_model(v1::PutModelRequest { spec: Some(spec) })).unwrap();
+    process
+}
+
+fn front_of_boot(boot_id: &str) -> v1::Hello {
+    v1::Hello { boot_id: boot_id.to_owned(), ..front() }
+}
+
+#[test]
+fn a_charge_is_settled_exactly_wherever_the_driver_was_killed() {
+    on_every_database(|world| {
+        // Between charge and assignment: the row is there, and the agent has heard of nothing.
+        let process = by_second(world);
+        let (_agent, _) = process.join(front_of_boot("first"));
+        process.submit("a");
+        process.wait_ms(1_000);
+        assert_eq!(spent(&process), (500, 500));
+        drop(process);
+        let process = by_second(world);
+        assert_eq!(spent(&process), (500, 500), "nobody has said yet what became of it");
+        let (mut agent, _) = process.join(front_of_boot("first"));
+        assert_eq!(spent(&process), (0, 0), "this very start of the agent never had it");
+
+        // Between assignment and report: what the agent says later settles it.
+        let job = process.submit("b");
+        process.wait_ms(1_000);
+        let assign = process.assigned(&mut agent);
+        assert_eq!(
+            (assign.job_id.as_str(), assign.timeout_ms, spent(&process)),
+            (job.id.as_str(), 4_000, (500, 500))
+        );
+        drop(process);
+        let process = by_second(world);
+        let goes_on = v1::Hello { running: vec![running(&assign)], ..front_of_boot("first") };
+        let (mut agent, welcome) = process.join(goes_on);
+        assert_eq!(welcome.keep.len(), 1);
+        let report = v1::AttemptFinished { compute_ms: 1_500, ..succeeded(&assign) };
+        process.finish(&mut agent, report.clone());
+        assert_eq!((process.job(&job.id).state(), spent(&process)), (v1::JobState::Succeeded, (300, 300)));
+        drop(process);
+
+        // Between report and answer: said again, it changes nothing.
+        let process = by_second(world);
+        let (mut agent, _) = process.join(v1::Hello { spooled: vec![report], ..front_of_boot("first") });
+        process.acknowledged(&mut agent, &assign.fence);
+        assert_eq!(spent(&process), (300, 300));
+
+        // An agent that was started anew does not know what the one before it did: it stays charged, and the cap holds.
+        process.submit("c");
+        process.wait_ms(1_000);
+        process.assigned(&mut agent);
+        drop(process);
+        let process = by_second(world);
+        let (mut agent, _) = process.join(front_of_boot("second"));
+        assert_eq!(spent(&process), (800, 800));
+        let waits = process.submit("d");
+        process.wait_ms(5_000);
+        assert_eq!(process.job(&waits.id).attempts.len(), 0, "500 more would pass the cap");
+        let report = v1::AttemptFinished { compute_ms: 1, ..ended(&assign, "canceled") };
+        process.finish(&mut agent, report);
+        assert_eq!(spent(&process), (800, 800), "a report of what is long settled");
+    });
+}
+
+#[test]
+fn what_is_cut_off_after_a_kill_is_tried_again_at_home() {
+    on_every_database(|world| {
+        let process = by_second(world);
+        let (mut agent, _) = process.join(front_of_boot("first"));
+        let job = process.submit("a");
+        process.wait_ms(1_000);
+        let assign = process.assigned(&mut agent);
+        drop(process);
+        let process = by_second(world);
+        let goes_on = v1::Hello { running: vec![running(&assign)], ..front_of_boot("first") };
+        let (mut agent, _) = process.join(goes_on);
+        let cut = v1::AttemptFinished {
+            compute_ms: 4_000,
+            failure: v1::FailureClass::TimedOut.into(),
+            ..ended(&assign, "failed")
+        };
+        process.finish(&mut agent, cut);
+        assert_eq!((process.job(&job.id).state(), spent(&process)), (v1::JobState::Queued, (500, 500)));
+    });
+}
+
+#[test]
+fn a_third_party_that_is_not_configured_any_more_gets_nothing() {
+    on_every_database(|world| {
+        let process = world.start();
+        echo(&process);
+        let (_agent, _) = process.join(front());
+        let job = process.submit("a");
+        process.wait_ms(5_000);
+        assert_eq!(process.job(&job.id).attempts.len(), 0, "what it would cost is bounded by nothing");
+        let fleet = process.run(process.control().get_fleet(v1::GetFleetRequest {})).unwrap().into_inner();
+        assert_eq!(fleet.agents[0].workers.len(), 0);
     });
 }
 

@@ -78,7 +78,10 @@ impl Scheduler {
     /// A first attempt computes: where nothing was loaded for it, the way of its data is all that it waited for.
     pub(crate) fn learn_way(&mut self, now: TimeUs, slot: u32, holder: Option<u32>) {
         let Some(row) = self.state.jobs.get(slot) else { return };
-        let Some(lease) = row.lease().filter(|lease| lease.charged_ms == 0) else { return };
+        let own = |fence| !self.state.overflow.is_outside(fence);
+        let Some(lease) = row.lease().filter(|lease| lease.charged_ms == 0 && own(lease.fence)) else {
+            return;
+        };
         let worker = holder.and_then(|id| self.state.fleet.workers.get(id));
         let region = worker.and_then(|worker| self.state.far.region(worker.class));
         let Some((home, region)) = row.home.zip(region) else { return };

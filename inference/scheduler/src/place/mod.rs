@@ -119,7 +119,7 @@ impl Pools {
 
     /// An agent that is to go and has not come back yet: it gets nothing when it does.
     pub(crate) fn expect_retired(&mut self, agent: &AgentKey) {
-        if !self.is_off() && self.retired.len() < limits::RETIRED_MAX {
+        if self.retired.len() < limits::RETIRED_MAX {
             self.retired.insert(agent.clone());
         }
     }
@@ -173,7 +173,7 @@ impl State {
     pub(crate) fn note_joined(&mut self, now: TimeUs, key: &AgentKey, known: bool) -> bool {
         self.far.note_classes(&self.fleet.classes);
         if self.pools.is_off() {
-            return false;
+            return self.pools.is_retired(key);
         }
         let workers = self.fleet.agent(key).into_iter().flat_map(|(_, agent)| agent.workers.values());
         let rows = workers.filter_map(|id| self.fleet.workers.get(*id));

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use crate::{
     effect::{Assignment, Effect},
     estimate::{Estimate, Impossible},
-    event::{AttemptOutcome, PaidSpec},
+    event::{AttemptOutcome, Charge, PaidSpec},
     fleet::Loading,
     limits,
     scheduler::Scheduler,
@@ -32,28 +32,22 @@ pub(crate) struct Overflow {
     rows: BTreeMap<PoolKey, Account>,
     /// Their workers that are connected, by row.
     workers: BTreeMap<u32, PoolKey>,
-    /// What running attempts were charged.
-    charges: BTreeMap<Fence, Charge>,
+    /// What running attempts were charged, and on whose account.
+    charges: BTreeMap<Fence, (TenantKey, Charge)>,
     look_at: Option<TimeUs>,
 }
 
-/// A third party's account of one day.
+/// A third party's account: of today, and of yesterday for what was charged then and still runs.
 #[derive(Clone, Debug)]
 struct Account {
     spec: PaidSpec,
-    day: i64,
-    spent: BTreeMap<TenantKey, i64>,
-    total: i64,
+    days: BTreeMap<i64, Day>,
 }
 
-#[derive(Clone, Debug)]
-struct Charge {
-    pool: PoolKey,
-    tenant: TenantKey,
-    day: i64,
-    micro: i64,
-    /// Whether its time is bounded by what it was charged, and not by its model.
-    cut: bool,
+#[derive(Clone, Debug, Default)]
+struct Day {
+    spent: BTreeMap<TenantKey, i64>,
+    total: i64,
 }
 
 fn day_of(now: TimeUs) -> i64 {
@@ -62,30 +56,39 @@ fn day_of(now: TimeUs) -> i64 {
 
 impl Account {
     fn new(spec: PaidSpec) -> Self {
-        Self { spec, day: i64::MIN, spent: BTreeMap::new(), total: 0 }
+        Self { spec, days: BTreeMap::new() }
     }
 
-    fn turn(&mut self, day: i64) {
-        if day > self.day {
-            (self.day, self.total) = (day, 0);
-            self.spent.clear();
+    /// What the tenant has spent on a day after it spends so much more; `None` where that is above a cap.
+    fn after(&self, day: i64, tenant: &TenantKey, micro: i64) -> Option<i64> {
+        let closed = self.days.len() >= limits::OVERFLOW_DAYS
+            && self.days.first_key_value().is_some_and(|(first, _)| day < *first);
+        if closed {
+            return None;
         }
-    }
-
-    /// What the tenant has spent after it spends so much more; `None` where that is above a cap.
-    fn after(&self, tenant: &TenantKey, micro: i64) -> Option<i64> {
-        let own = self.spent.get(tenant).copied();
-        let room = own.is_some() || self.spent.len() < limits::OVERFLOW_TENANTS_MAX;
+        let none = Day::default();
+        let day = self.days.get(&day).unwrap_or(&none);
+        let own = day.spent.get(tenant).copied();
+        let room = own.is_some() || day.spent.len() < limits::OVERFLOW_TENANTS_MAX;
         let own = own.unwrap_or(0).checked_add(micro)?;
-        let all = self.total.checked_add(micro)?;
+        let all = day.total.checked_add(micro)?;
         let tenant_cap = self.spec.tenant_cap_micro_per_day.unwrap_or(i64::MAX);
         (room && all <= self.spec.cap_micro_per_day && own <= tenant_cap).then_some(own)
     }
 
-    /// Sets what a tenant has spent.
-    fn put(&mut self, tenant: &TenantKey, micro: i64) {
-        let before = self.spent.insert(tenant.clone(), micro).unwrap_or(0);
-        self.total = self.total.saturating_add(micro - before);
+    /// Sets what a tenant has spent on a day. Days that are longer over than an attempt may take are closed.
+    fn put(&mut self, day: i64, tenant: &TenantKey, micro: i64) {
+        let row = self.days.entry(day).or_default();
+        let before = row.spent.insert(tenant.clone(), micro).unwrap_or(0);
+        row.total = row.total.saturating_add(micro - before);
+        while self.days.len() > limits::OVERFLOW_DAYS {
+            self.days.pop_first();
+        }
+    }
+
+    /// What a tenant has spent on a day that is not closed.
+    fn spent(&self, day: i64, tenant: &TenantKey) -> Option<i64> {
+        self.days.get(&day)?.spent.get(tenant).copied()
     }
 }
 
@@ -99,12 +102,14 @@ impl PaidSpec {
         let micro = seconds.saturating_mul(self.price_micro_per_second);
         (Some(seconds.saturating_mul(1_000)), micro.saturating_add(self.price_micro_per_job.max(0)))
     }
+}
 
+impl Charge {
     /// What an attempt that computed for so long costs.
     fn used(&self, compute_ms: i64) -> i64 {
         let seconds = compute_ms.max(0).saturating_add(999) / 1_000;
         let micro = seconds.saturating_mul(self.price_micro_per_second.max(0));
-        micro.saturating_add(self.price_micro_per_job.max(0))
+        micro.saturating_add(self.price_micro_per_job.max(0)).min(self.micro)
     }
 }
 
@@ -131,12 +136,17 @@ impl Overflow {
 
     /// Whether an attempt was cut off because what it was charged was used up.
     pub(crate) fn is_cut(&self, fence: Fence) -> bool {
-        self.charges.get(&fence).is_some_and(|charge| charge.cut)
+        self.charges.get(&fence).is_some_and(|(_, charge)| charge.cut)
     }
 
     /// Whether an attempt runs outside: how long that takes says nothing of the fleet.
     pub(crate) fn is_outside(&self, fence: Fence) -> bool {
         self.charges.contains_key(&fence)
+    }
+
+    /// An attempt runs outside and was charged: now, or before the driver's restart.
+    pub(crate) fn charged(&mut self, fence: Fence, tenant: TenantKey, charge: Charge) {
+        self.charges.insert(fence, (tenant, charge));
     }
 
     pub(crate) fn ended(&mut self, fence: Fence) {
@@ -171,11 +181,7 @@ impl State {
             let running: usize =
                 of_pool.filter_map(|(id, _)| self.fleet.workers.get(*id)).map(|one| one.running.len()).sum();
             let (may_ms, micro) = account.spec.bound(run_ms);
-            let fresh = account.day < day_of(now);
-            let fits = match fresh {
-                true => Account::new(account.spec.clone()).after(tenant, micro).is_some(),
-                false => account.after(tenant, micro).is_some(),
-            };
+            let fits = account.after(day_of(now), tenant, micro).is_some();
             let may_ms = may_ms.unwrap_or(i64::MAX).min(self.timeout_ms(model));
             (running < account.spec.slots as usize && fits).then_some((micro, *id, may_ms))
         });
@@ -244,10 +250,7 @@ impl Scheduler {
     /// What was spent before the driver's restart.
     pub(crate) fn paid_spent(&mut self, pool: &PoolKey, tenant: &TenantKey, day: i64, micro: i64) {
         if let Some(account) = self.state.overflow.rows.get_mut(pool) {
-            account.turn(day);
-            if day == account.day {
-                account.put(tenant, micro);
-            }
+            account.put(day, tenant, micro);
         }
     }
 
@@ -287,14 +290,15 @@ impl Scheduler {
         let (key, serial) = (worker.key.clone(), worker.serial);
         let day = day_of(now);
         let Some(account) = state.overflow.rows.get_mut(&pool) else { return false };
-        account.turn(day);
-        let Some(spent) = account.after(&tenant, micro).filter(|_| account.day == day) else { return false };
-        account.put(&tenant, spent);
+        let Some(spent) = account.after(day, &tenant, micro) else { return false };
+        account.put(day, &tenant, spent);
+        let PaidSpec { price_micro_per_job, price_micro_per_second, .. } = account.spec;
         effects.push(Effect::Spent { pool: pool.clone(), tenant: tenant.clone(), day, micro: spent });
         let cut = may_ms < self.state.timeout_ms(model);
+        let charge = Charge { pool, day, micro, price_micro_per_job, price_micro_per_second, may_ms, cut };
         self.sequence += 1;
         let fence = Fence { epoch: self.epoch, sequence: self.sequence };
-        self.state.overflow.charges.insert(fence, Charge { pool, tenant, day, micro, cut });
+        self.state.overflow.charged(fence, tenant, charge.clone());
         let lease_ms = limits::LEASE_MS;
         let times_out_at = now.plus_ms(may_ms.saturating_add(limits::TIMEOUT_GRACE_MS));
         let lease = Lease::assigned(now, fence, key.clone(), Some((id, serial)), times_out_at);
@@ -307,6 +311,7 @@ impl Scheduler {
             lease_ms,
             timeout_ms: may_ms,
             warm: true,
+            charge: Some(charge),
         }));
         true
     }
@@ -320,17 +325,14 @@ impl Scheduler {
         compute_ms: i64,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(charge) = self.state.overflow.charges.remove(&fence) else { return };
+        let Some((tenant, charge)) = self.state.overflow.charges.remove(&fence) else { return };
         let Some(account) = self.state.overflow.rows.get_mut(&charge.pool) else { return };
         let began = began || compute_ms > 0 || outcome == AttemptOutcome::Succeeded;
-        let used = if began { account.spec.used(compute_ms).min(charge.micro) } else { 0 };
-        if used == charge.micro || account.day != charge.day {
-            return;
-        }
-        let before = account.spent.get(&charge.tenant).copied().unwrap_or(0);
+        let used = if began { charge.used(compute_ms) } else { 0 };
+        let Some(before) = account.spent(charge.day, &tenant).filter(|_| used < charge.micro) else { return };
         let micro = (before - (charge.micro - used)).max(0);
-        account.put(&charge.tenant, micro);
-        let Charge { pool, tenant, day, .. } = charge;
+        account.put(charge.day, &tenant, micro);
+        let Charge { pool, day, .. } = charge;
         effects.push(Effect::Spent { pool, tenant, day, micro });
     }
 }

@@ -188,7 +188,8 @@ fn a_restart_gives_leases_their_full_length_again() {
     let mut script = Script::new();
     let earlier = Fence { epoch: 0, sequence: 4 };
     let worker_key = WorkerKey::new(&AgentKey::from("a"), "w");
-    let state = RestoredState::Leased { fence: earlier, worker: worker_key, assigned_at: TimeUs(0) };
+    let state =
+        RestoredState::Leased { fence: earlier, worker: worker_key, assigned_at: TimeUs(0), charge: None };
     let restored = Restored { spec: job(1), attempts_ended: 1, cancel_requested: false, state };
     check(&script.apply(Event::Restored(restored)), expect![""]);
     let state = RestoredState::Queued { queued_at: TimeUs(0) };

@@ -6,12 +6,13 @@ use std::{
 };
 
 use backlot_inference_scheduler::{
-    AttemptOutcome, Effect, Event, FailureClass, Fence, JobKey, JobSpec, ModelKey, ModelProfile, Offers,
-    PaidSpec, PoolKey, RegionKey, Scheduler, TenantKey, TenantSpec, TimeUs, WorkerSpec, limits,
+    AgentKey, AttemptOutcome, Charge, Effect, Event, FailureClass, Fence, JobKey, JobSpec, ModelKey,
+    ModelProfile, Offers, PaidSpec, PoolKey, RegionKey, Restored, RestoredState, RunningAttempt, Scheduler,
+    TenantKey, TenantSpec, TimeUs, WorkerKey, WorkerSpec, limits,
 };
 use proptest::prelude::*;
 
-use crate::script::{Script, agent, check, job, worker};
+use crate::script::{Script, agent, check, job, model, running, worker};
 use expect_test::expect;
 
 const DAY_MS: i64 = 86_400_000;
@@ -29,9 +30,13 @@ fn paid(cap: i64) -> PaidSpec {
 
 /// An agent that fronts the third party, for one model and a few attempts.
 fn front(concurrency: u32) -> Event {
+    front_with(concurrency, vec![])
+}
+
+fn front_with(concurrency: u32, running: Vec<RunningAttempt>) -> Event {
     let models = BTreeSet::from([Arc::from("own/a")]);
     let pool = Some(PoolKey::from("outside"));
-    agent("front", vec![WorkerSpec { models, pool, concurrency, ..worker("x") }], vec![])
+    agent("front", vec![WorkerSpec { models, pool, concurrency, ..worker("x") }], running)
 }
 
 fn with_front(spec: PaidSpec) -> Script {
@@ -116,6 +121,90 @@ fn the_answer_counts_what_is_outside_while_the_cap_has_room() {
     assert!(script.scheduler.estimate(script.now, &job(9)).is_err(), "the cap is reached");
 }
 
+/// A scheduler of a later epoch that reads what is durable: rows of what was spent, and attempts with their charge.
+fn after_a_kill(spec: PaidSpec, spent: (i64, i64), charge: Charge) -> Script {
+    let mut script = Script { scheduler: Scheduler::new(2), ..Script::new() };
+    script.apply(Event::ModelChanged(model("own/a:1", 0)));
+    script.apply(Event::PaidChanged(spec.clone()));
+    let (day, micro) = spent;
+    let tenant = TenantKey::from("studio/t1");
+    script.apply(Event::PaidSpent { pool: spec.pool, tenant, day, micro });
+    let state = RestoredState::Leased {
+        fence: Fence { epoch: 1, sequence: 1 },
+        worker: WorkerKey::new(&AgentKey::from("front"), "x"),
+        assigned_at: script.now,
+        charge: Some(charge),
+    };
+    let (attempts_ended, cancel_requested) = (0, false);
+    script.apply(Event::Restored(Restored { spec: job(1), attempts_ended, cancel_requested, state }));
+    script.apply(front_with(8, vec![running(1, Fence { epoch: 1, sequence: 1 }, "x")]));
+    script
+}
+
+fn charged(effects: &[Effect]) -> Charge {
+    let assigned = effects.iter().find_map(|one| match one {
+        Effect::Assign(one) => one.charge.clone(),
+        _ => None,
+    });
+    assigned.expect("it goes out and is charged")
+}
+
+#[test]
+fn what_was_not_used_is_given_back_after_a_kill_too() {
+    let spec = PaidSpec { price_micro_per_second: 10, ..paid(1_000) };
+    let mut script = with_front(spec.clone());
+    script.submit(1);
+    let charge = charged(&script.after_ms(limits::OVERFLOW_LOOK_MS));
+    assert_eq!((charge.micro, charge.may_ms, charge.cut), (120, 2_000, true));
+    // At the prices of then, whatever they are now.
+    let dearer = PaidSpec { price_micro_per_job: 900, ..spec };
+    let mut script = after_a_kill(dearer, (0, 120), charge);
+    let (outcome, fence) = (AttemptOutcome::Succeeded, Fence { epoch: 1, sequence: 1 });
+    let done = Event::Finished { job: JobKey(1), fence, outcome, load_ms: 0, compute_ms: 900 };
+    check(
+        &script.apply(done.clone()),
+        expect![["studio/t1 spent 110 with outside on 0; ended 1 1-1 Succeeded; succeeded 1 1-1"]],
+    );
+    check(&script.apply(done), expect![["late 1 1-1"]]);
+}
+
+#[test]
+fn what_is_cut_off_after_a_kill_is_tried_again_at_home() {
+    let spec = PaidSpec { price_micro_per_second: 10, ..paid(1_000) };
+    let mut script = with_front(spec.clone());
+    script.submit(1);
+    let charge = charged(&script.after_ms(limits::OVERFLOW_LOOK_MS));
+    let mut script = after_a_kill(spec, (0, 120), charge);
+    let (job, fence) = (JobKey(1), Fence { epoch: 1, sequence: 1 });
+    let outcome = AttemptOutcome::Failed { class: FailureClass::TimedOut, retryable: false };
+    let late = Event::Finished { job, fence, outcome, load_ms: 0, compute_ms: 2_000 };
+    check(&script.apply(late), expect![["ended 1 1-1 Failed(TimedOut); requeue 1 at 1500"]]);
+}
+
+#[test]
+fn what_runs_over_midnight_is_settled_on_its_day() {
+    let spec = PaidSpec { price_micro_per_second: 10, ..paid(120) };
+    let mut script = with_front(spec);
+    script.after_ms(DAY_MS - 3_000);
+    script.submit(1);
+    check(
+        &script.after_ms(limits::OVERFLOW_LOOK_MS),
+        expect![["studio/t1 spent 120 with outside on 0; assign 1 1-1 front/x warm"]],
+    );
+    script.submit(2);
+    script.after_ms(900);
+    check(
+        &script.after_ms(limits::OVERFLOW_LOOK_MS),
+        expect![["studio/t1 spent 120 with outside on 1; assign 2 1-2 front/x warm"]],
+    );
+    let (outcome, fence) = (AttemptOutcome::Succeeded, Fence { epoch: 1, sequence: 1 });
+    let done = Event::Finished { job: JobKey(1), fence, outcome, load_ms: 0, compute_ms: 500 };
+    check(
+        &script.apply(done),
+        expect![["studio/t1 spent 110 with outside on 0; ended 1 1-1 Succeeded; succeeded 1 1-1"]],
+    );
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Submit(u8, bool, u16),
@@ -123,8 +212,8 @@ enum Step {
     Finish(u8, bool),
     /// The agent goes away and comes back.
     Cut,
-    /// The driver is killed and reads again what was durable.
-    Restart,
+    /// The driver is killed and reads again what was durable; the agent went on meanwhile, or not.
+    Restart(bool),
     Day,
 }
 
@@ -134,7 +223,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1..100u16).prop_map(Step::Wait),
         4 => (any::<u8>(), any::<bool>()).prop_map(|(which, began)| Step::Finish(which, began)),
         1 => Just(Step::Cut),
-        1 => Just(Step::Restart),
+        1 => any::<bool>().prop_map(Step::Restart),
         1 => Just(Step::Day),
     ]
 }
@@ -144,8 +233,11 @@ fn step() -> impl Strategy<Value = Step> {
 struct Book {
     /// The driver's rows.
     rows: BTreeMap<(TenantKey, i64), i64>,
-    running: Vec<(JobKey, Fence)>,
+    running: Vec<(JobKey, Fence, Charge)>,
     bound: BTreeSet<JobKey>,
+    jobs: BTreeMap<JobKey, JobSpec>,
+    /// What must have been spent: the charge of each attempt, or what it used where that is known.
+    due: BTreeMap<(TenantKey, i64), i64>,
 }
 
 impl Book {
@@ -164,14 +256,28 @@ impl Book {
                 Effect::Assign(one) if one.worker.agent.as_str() == "front" => {
                     prop_assert!(paid > 0, "charged before it is assigned");
                     prop_assert!(!self.bound.contains(&one.job), "{:?} is bound and left", one.job);
-                    self.running.push((one.job, one.fence));
+                    let charge = one.charge.expect("what goes out is charged");
+                    *self.due.entry((self.jobs[&one.job].tenant.clone(), charge.day)).or_default() +=
+                        charge.micro;
+                    self.running.push((one.job, one.fence, charge));
                     prop_assert!(self.running.len() <= spec.slots as usize);
                 }
                 Effect::AttemptEnded { fence, .. } => self.running.retain(|one| one.1 != fence),
                 _ => {}
             }
         }
+        prop_assert_eq!(&self.rows, &self.due, "the account is exact");
         Ok(())
+    }
+
+    /// An attempt reports.
+    fn used(&mut self, nth: usize, began: bool, compute_ms: i64) -> (JobKey, Fence) {
+        let (job, fence, charge) = self.running[nth].clone();
+        let seconds = (compute_ms + 999) / 1_000;
+        let used = charge.price_micro_per_job + seconds * charge.price_micro_per_second;
+        let used = if began { used.min(charge.micro) } else { 0 };
+        *self.due.entry((self.jobs[&job].tenant.clone(), charge.day)).or_default() -= charge.micro - used;
+        (job, fence)
     }
 }
 
@@ -217,6 +323,7 @@ proptest! {
                     let tenant = TenantKey::from(format!("studio/t{tenant}").as_str());
                     let predicted_ms = i64::from(run) * 100;
                     let spec = JobSpec { tenant, regions, created_at: now, predicted_ms, ..job(jobs) };
+                    book.jobs.insert(spec.job, spec.clone());
                     scheduler.apply(now, Event::Submitted(spec), &mut effects);
                 }
                 Step::Wait(seconds) => {
@@ -226,18 +333,28 @@ proptest! {
                     }
                 }
                 Step::Finish(which, began) => if !book.running.is_empty() {
-                    let (job, fence) = book.running[usize::from(which) % book.running.len()];
+                    let nth = usize::from(which) % book.running.len();
                     let outcome = if began { AttemptOutcome::Succeeded } else { AttemptOutcome::Canceled };
                     let compute_ms = if began { i64::from(which) * 1_000 } else { 0 };
+                    let (job, fence) = book.used(nth, began, compute_ms);
                     scheduler.apply(now, Event::Finished { job, fence, outcome, load_ms: 0, compute_ms }, &mut effects);
                 },
                 Step::Cut => scheduler.apply(now, front(8), &mut effects),
-                Step::Restart => {
+                Step::Restart(goes_on) => {
                     epoch += 1;
-                    book.running.clear();
                     scheduler = fresh(epoch, &spec, &book);
                     scheduler.apply(now, Event::Tick, &mut effects);
-                    scheduler.apply(now, front(8), &mut effects);
+                    for (key, fence, charge) in &book.running {
+                        let worker = WorkerKey::new(&AgentKey::from("front"), "x");
+                        let charge = Some(charge.clone());
+                        let state = RestoredState::Leased { fence: *fence, worker, assigned_at: now, charge };
+                        let (spec, attempts_ended) = (book.jobs[key].clone(), 0);
+                        let restored = Restored { spec, attempts_ended, cancel_requested: false, state };
+                        scheduler.apply(now, Event::Restored(restored), &mut effects);
+                    }
+                    let named = book.running.iter().filter(|_| goes_on);
+                    let named = named.map(|(job, fence, _)| running(job.0, *fence, "x")).collect();
+                    scheduler.apply(now, front_with(8, named), &mut effects);
                 }
                 Step::Day => {
                     now = now.plus_ms(DAY_MS / 2);

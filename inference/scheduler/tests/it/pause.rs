@@ -243,6 +243,7 @@ fn a_restarted_scheduler_learns_of_the_pause_from_the_agent() {
         fence: fence(sequence),
         worker: worker_key.clone(),
         assigned_at: TimeUs(0),
+        charge: None,
     };
     for (spec, sequence) in [(long(1), 1), (job(2), 2)] {
         let (attempts_ended, cancel_requested) = (0, false);

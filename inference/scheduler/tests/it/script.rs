@@ -29,7 +29,7 @@ pub(crate) fn job(n: u128) -> JobSpec {
     }
 }
 
-fn model(name: &str, load_ms: i64) -> ModelProfile {
+pub(crate) fn model(name: &str, load_ms: i64) -> ModelProfile {
     let (model, offers) = (ModelKey::from(name), Offers::default());
     ModelProfile { model, load_ms, run_ms: 1_000, memory_mib: 100, gpus: 0, timeout_ms: 60_000, offers }
 }

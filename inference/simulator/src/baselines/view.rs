@@ -275,6 +275,7 @@ impl View {
             lease_ms: LEASE_MS,
             timeout_ms: TIMEOUT_MS,
             warm,
+            charge: None,
         }));
     }
 
