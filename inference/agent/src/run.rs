@@ -1,5 +1,7 @@
 //! The agent's loop: what control says, what attempts report, and what is not handed over yet.
 
+mod orders;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,21 +10,18 @@ use backlot_foundation_runtime::Stop;
 use backlot_inference_api::v1::agent_message::Message as FromAgent;
 use backlot_inference_api::v1::control_message::Message as FromControl;
 use backlot_inference_api::v1::{
-    AgentMessage, Assign, AttemptFinished, AttemptPhase, CancelAttempt, Draining, Evict, FailureClass,
-    Heartbeat, Hello, LoadFinished, Prefetch, ResidencyReport, RunningAttempt, Welcome, WorkerSpec,
+    AgentMessage, AttemptFinished, AttemptPhase, Draining, FailureClass, Heartbeat, Hello, LoadFinished,
+    ResidencyReport, RunningAttempt, Welcome, WorkerSpec,
 };
-use backlot_inference_runtimes::{HoldControl, Reporter, Snapshot};
+use backlot_inference_runtimes::{HoldControl, Snapshot};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
-use tracing::Instrument as _;
 
 use crate::agent::{Agent, workers};
-use crate::attempt::{Attempt, millis, refusal};
+use crate::attempt::millis;
 use crate::link::{Happened, Link};
-use crate::models::key;
 use crate::reports::Reports;
 use crate::spool::AttemptKey;
 use crate::worker::Worker;
@@ -246,176 +245,6 @@ impl<'a> Run<'a> {
         if self.link.is_welcome() {
             let link = &mut self.link;
             self.reports.send(|report| link.send(FromAgent::Finished(report)));
-        }
-    }
-
-    fn assigned(&mut self, assign: Assign) {
-        let key = (assign.job_id.clone(), assign.fence.clone());
-        if self.attempts.contains_key(&key) {
-            return;
-        }
-        if let Some(report) = self.reports.get(&key) {
-            self.link.send(FromAgent::Finished(report));
-            return;
-        }
-        // A newer fence of the same job: what the older one does or did counts no more.
-        let older: Vec<AttemptKey> = self
-            .attempts
-            .keys()
-            .chain(self.reports.keys())
-            .filter(|(job, fence)| *job == key.0 && *fence != key.1)
-            .cloned()
-            .collect();
-        for older in &older {
-            self.drop_attempt(older);
-            self.forget(older);
-        }
-        if let Err(why) = self.start(&assign, key) {
-            tracing::warn!(job_id = assign.job_id, why, "an attempt is refused");
-            self.keep(refusal(&assign, &why));
-        }
-    }
-
-    fn start(&mut self, assign: &Assign, key_of_attempt: AttemptKey) -> Result<(), String> {
-        if self.is_draining {
-            return Err("the agent is stopping".to_owned());
-        }
-        let model = assign.model.as_ref().ok_or("the assignment names no model")?;
-        let worker = self
-            .workers
-            .get_mut(&assign.worker_id)
-            .ok_or_else(|| format!("no worker \"{}\"", assign.worker_id))?;
-        let taken = worker.take(model, &self.agent.maker)?;
-        let cancel = CancellationToken::new();
-        let (hold_control, hold) = HoldControl::new();
-        let (report, reader) = Reporter::new();
-        let running = Running {
-            worker_id: assign.worker_id.clone(),
-            model: key(model),
-            cancel: cancel.clone(),
-            hold: hold_control,
-            snapshot: reader.clone(),
-            is_stale: false,
-            is_evicted: false,
-            phase: None,
-        };
-        self.attempts.insert(key_of_attempt, running);
-        let attempt = Attempt {
-            assign: assign.clone(),
-            runtime: taken.runtime,
-            evict: taken.evict,
-            cancel,
-            hold,
-            report,
-            reader,
-            events: self.sender.clone(),
-            http: self.agent.http.clone(),
-            folder: self.agent.attempts.clone(),
-        };
-        let span = tracing::info_span!(
-            "attempt",
-            job_id = assign.job_id,
-            fence = assign.fence,
-            worker = assign.worker_id,
-            model = model.name
-        );
-        backlot_foundation_telemetry::continue_trace(&span, &assign.traceparent);
-        let running = AbortOnDropHandle::new(tokio::spawn(attempt.run().instrument(span)));
-        let (sender, assign) = (self.sender.clone(), assign.clone());
-        self.tasks.spawn(async move {
-            let report = running.await.unwrap_or_else(|error| {
-                tracing::error!(%error, "an attempt's task failed");
-                refusal(&assign, "the agent failed while it ran this")
-            });
-            // Nobody listens only where the agent ends.
-            let _ = sender.send(Event::Finished(Box::new(report))).await;
-        });
-        Ok(())
-    }
-
-    fn cancel(&mut self, cancel: CancelAttempt) {
-        let key = (cancel.job_id, cancel.fence);
-        if let Some(running) = self.attempts.get(&key) {
-            running.cancel.cancel();
-            return;
-        }
-        // Nothing of it runs here, which is what a canceled attempt's report says.
-        let report = self.reports.get(&key).unwrap_or_else(|| AttemptFinished {
-            job_id: key.0,
-            fence: key.1,
-            outcome: "canceled".to_owned(),
-            ..AttemptFinished::default()
-        });
-        self.link.send(FromAgent::Finished(report));
-    }
-
-    /// An attempt stands still after the step that it computes, or goes on. One that has ended has said so.
-    fn hold(&mut self, job_id: String, fence: String, wanted: bool) {
-        if let Some(running) = self.attempts.get(&(job_id, fence)) {
-            running.hold.set(wanted);
-        }
-    }
-
-    /// Where control cannot be asked, what stands still goes on as soon as nothing else runs on its worker.
-    fn go_on_alone(&self) {
-        if self.link.is_welcome() {
-            return;
-        }
-        for running in self.attempts.values().filter(|running| running.hold.is_wanted()) {
-            let on_worker =
-                |other: &&Running| other.worker_id == running.worker_id && !other.hold.is_wanted();
-            if self.attempts.values().find(on_worker).is_none() {
-                running.hold.set(false);
-            }
-        }
-    }
-
-    fn evict(&mut self, evict: &Evict) {
-        let Some(runtime) =
-            self.workers.get_mut(&evict.worker_id).and_then(|worker| worker.evict(&evict.model))
-        else {
-            return;
-        };
-        let sender = self.sender.clone();
-        self.tasks.spawn(async move {
-            runtime.unload().await;
-            let _ = sender.send(Event::Unloaded).await;
-        });
-        self.report_residency();
-    }
-
-    fn prefetch(&mut self, prefetch: Prefetch) {
-        let Some(model) = prefetch.model else {
-            return;
-        };
-        let model_key = key(&model);
-        let taken = match self.workers.get_mut(&prefetch.worker_id) {
-            Some(worker) if !self.is_draining => worker.take(&model, &self.agent.maker),
-            Some(_) | None => Err("the worker is not there".to_owned()),
-        };
-        let mut report =
-            LoadFinished { worker_id: prefetch.worker_id, model: model_key, load_ms: 0, loaded: false };
-        match taken {
-            Ok(taken) => {
-                let sender = self.sender.clone();
-                self.tasks.spawn(async move {
-                    let started = Instant::now();
-                    for runtime in &taken.evict {
-                        runtime.unload().await;
-                    }
-                    let loaded = taken.runtime.load(&CancellationToken::new()).await;
-                    if let Err(error) = &loaded {
-                        tracing::warn!(%error, model = report.model, "a model could not be loaded ahead");
-                    }
-                    report.loaded = loaded.is_ok();
-                    report.load_ms = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
-                    let _ = sender.send(Event::Loaded(report)).await;
-                });
-            }
-            Err(why) => {
-                tracing::warn!(why, model = report.model, "a model cannot be loaded ahead");
-                self.link.send(FromAgent::Loaded(report));
-            }
         }
     }
 

@@ -11,6 +11,7 @@ mod commands;
 mod effects;
 mod fleet;
 mod machines;
+mod providers;
 mod recover;
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
