@@ -1,6 +1,7 @@
-//! Background work: the sealer, the sweeper that looks for what is overdue or has run out, and the periods of plans.
+//! Background work: the sealer, the sweeper that looks for what is overdue or has run out, the periods of plans, and
+//! the proof of the ledgers.
 //!
-//! Both read the state and carry out what it says; a stop between two steps loses nothing, an error is
+//! All read the state and carry out what it says; a stop between two steps loses nothing, an error is
 //! logged and the next round tries again.
 
 use std::time::Duration;
@@ -13,6 +14,8 @@ use crate::service::Service;
 const SWEPT_PER_ROUND: i64 = 500;
 /// Pause between two looks at the periods of plans, which last days.
 const PLANS_EVERY: Duration = Duration::from_secs(10 * 60);
+/// Longest pause before the first proof: whoever starts often proves, too, and a start has other things to do first.
+const FIRST_PROOF_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Shortest pause between rounds.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
@@ -25,6 +28,10 @@ impl Service {
         tasks.spawn_loop("billing.sweeper", move |stop| sweep(service.clone(), stop));
         let service = self.clone();
         tasks.spawn_loop("billing.plans", move |stop| keep_plans(service.clone(), stop));
+        if self.config().prove_every_s > 0 {
+            let service = self.clone();
+            tasks.spawn_loop("billing.prover", move |stop| prove(service.clone(), stop));
+        }
     }
 
     /// One look at periods: those that end soon are billed, those that ended unpaid give way to the free plan.
@@ -81,6 +88,19 @@ async fn keep_plans(service: Service, stop: Stop) {
     while !stop.is_stopped() {
         service.keep_plans().await;
         stop.sleep(PLANS_EVERY).await;
+    }
+}
+
+async fn prove(service: Service, stop: Stop) {
+    let pause = Duration::from_secs(service.config().prove_every_s);
+    let mut next = pause.min(FIRST_PROOF_AFTER_MAX);
+    while stop.sleep(next).await {
+        next = pause;
+        match stop.unless_stopped(service.prove()).await {
+            None => return,
+            Some(Ok(_)) => (),
+            Some(Err(error)) => tracing::error!(%error, "the ledgers could not be proved"),
+        }
     }
 }
 

@@ -355,7 +355,7 @@ pub(super) struct GrantGiven {
 
 /// Give credits to an organisation. For platform staff. The same Idempotency-Key gives once.
 #[utoipa::path(post, path = "/v1/billing/grants", tag = "billing", request_body = GrantBody,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Gives once; at most 64 characters")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Same key and grant: given once; at most 64 characters")),
     responses((status = 201, body = GrantGiven), (status = "default", body = Problem)))]
 pub(super) async fn grant(
     State(service): State<Service>,

@@ -44,6 +44,16 @@ pub struct GrantOrder {
     pub reason: String,
 }
 
+impl GrantOrder {
+    /// Whether this very order made that grant: the same reference with other terms is another order.
+    fn made(&self, row: &GrantRow) -> bool {
+        row.kind == self.kind
+            && row.amount_micro == self.amount_micro
+            && row.expires_at == self.expires_at
+            && row.reason == self.reason
+    }
+}
+
 /// A grant and what became of it.
 #[derive(Debug, Clone)]
 pub struct GrantView {
@@ -94,7 +104,7 @@ impl Service {
     /// Gives credits. The same source gives once.
     ///
     /// # Errors
-    /// An unknown organisation, an amount out of range, or an expiry in the past.
+    /// An unknown organisation, an amount out of range, an expiry in the past, or a source that gave on other terms.
     pub async fn grant(&self, order: &GrantOrder) -> Result<GrantId, Error> {
         check_amount(order.amount_micro, "/amount_micro")?;
         if order.amount_micro == 0 {
@@ -241,7 +251,7 @@ pub(crate) async fn grant_in(
     let organisation = ledger.organisation;
     let given = store::grants::find_by_source(&**tx, organisation, order.source, &order.source_ref).await?;
     if let Some(row) = given {
-        return Ok(row.id);
+        return if order.made(&row) { Ok(row.id) } else { Err(Error::KeyReused) };
     }
     if order.expires_at.is_some_and(|expiry| expiry <= now) {
         let message = "must lie in the future".to_owned();

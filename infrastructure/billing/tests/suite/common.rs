@@ -51,6 +51,11 @@ impl Studio {
         &self.test_db.db
     }
 
+    pub(crate) fn clock_plus_a_day(&self) -> Timestamp {
+        use backlot_foundation_time::Clock as _;
+        self.clock.now().plus(Duration::from_secs(86_400))
+    }
+
     /// Another organisation in the same database.
     pub(crate) async fn neighbour(&self) -> (OrganisationId, UserId) {
         let (organisation, owner) = (OrganisationId::generate(), UserId::generate());

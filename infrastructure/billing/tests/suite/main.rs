@@ -6,4 +6,5 @@ mod holds;
 mod mandates;
 mod places;
 mod plans;
+mod proof;
 mod storms;
