@@ -1,11 +1,13 @@
 //! What is made public under a name, and taken back; and copies of it.
 
+use std::time::{Duration, SystemTime};
+
 use backlot_infrastructure_api::v1;
 use reqwest::Method;
 use serde_json::json;
 use tonic::Code;
 
-use crate::world::{Person, World, png, read, worlds};
+use crate::world::{Person, World, folder_world, png, read, worlds};
 
 fn grant(world: &World, asset: &str, version: i64, public: bool) -> v1::SetPublicRequest {
     v1::SetPublicRequest {
@@ -75,15 +77,8 @@ async fn a_copy_is_its_new_owners_and_is_made_once_within_their_quota() {
         let asset = world.upload("a.png", "image/png", &picture).await.ok()["id"].clone();
         let asset = asset.as_str().unwrap();
         let bob = Person::new();
-        let copy = uuid();
-        let order = v1::CopyPublicRequest {
-            asset_id: asset.to_owned(),
-            grant_id: "post-1".to_owned(),
-            copy_id: copy.clone(),
-            organisation_id: bob.organisation.to_string(),
-            project_id: String::new(),
-            actor_id: bob.user.to_string(),
-        };
+        let order = copy_order(asset, &bob);
+        let copy = order.copy_id.clone();
         let mut rpc = world.rpc();
         assert_eq!(rpc.copy_public(order.clone()).await.unwrap_err().code(), Code::NotFound);
         rpc.set_public(grant(&world, asset, 1, true)).await.unwrap();
@@ -100,6 +95,57 @@ async fn a_copy_is_its_new_owners_and_is_made_once_within_their_quota() {
         let content = world.send(&bob, Method::GET, &format!("/v1/assets/{copy}/content"), None).await;
         let url = content.headers()["location"].to_str().unwrap().to_owned();
         assert_eq!(world.http.get(&url).send().await.unwrap().bytes().await.unwrap(), picture);
+    }
+}
+
+#[tokio::test]
+async fn who_has_no_space_has_no_bytes_copied() {
+    for world in worlds().await {
+        let asset = world.upload("a.png", "image/png", &png(64, 64)).await.ok()["id"].clone();
+        let asset = asset.as_str().unwrap();
+        let bob = Person::new();
+        world.service.set_quota(bob.organisation, Some(10)).await.unwrap();
+        let mut rpc = world.rpc();
+        rpc.set_public(grant(&world, asset, 1, true)).await.unwrap();
+        for _ in 0..3 {
+            let refused = rpc.copy_public(copy_order(asset, &bob)).await.unwrap_err();
+            assert_eq!(backlot_foundation_errors::Problem::from(refused).code, "quota_exceeded");
+        }
+        world.clock.advance(Duration::from_secs(3 * 3_600));
+        let swept = world.service.sweep_orphans().await.unwrap();
+        assert_eq!(swept.orphans, 0, "{}: bytes were copied for a row that could not come", world.name);
+    }
+}
+
+/// The sweep of orphans removes what is old and has no row, and a copy's row comes after its bytes.
+#[tokio::test]
+async fn a_copy_of_an_old_file_is_young() {
+    let world = folder_world().await;
+    let asset = world.upload("a.png", "image/png", &png(64, 64)).await.ok()["id"].clone();
+    let asset = asset.as_str().unwrap();
+    let file = |person: &Person, id: &str| {
+        let path = format!("objects/assets/{}/{id}", person.organisation);
+        std::fs::File::open(world.folder.path().join(path)).unwrap()
+    };
+    let long_ago = SystemTime::now() - Duration::from_secs(30 * 86_400);
+    file(&world.alice, asset).set_modified(long_ago).unwrap();
+    let bob = Person::new();
+    let order = copy_order(asset, &bob);
+    let mut rpc = world.rpc();
+    rpc.set_public(grant(&world, asset, 1, true)).await.unwrap();
+    rpc.copy_public(order.clone()).await.unwrap();
+    let copied_at = file(&bob, &order.copy_id).metadata().unwrap().modified().unwrap();
+    assert!(copied_at > long_ago + Duration::from_secs(86_400), "{copied_at:?}");
+}
+
+fn copy_order(asset: &str, to: &Person) -> v1::CopyPublicRequest {
+    v1::CopyPublicRequest {
+        asset_id: asset.to_owned(),
+        grant_id: "post-1".to_owned(),
+        copy_id: uuid(),
+        organisation_id: to.organisation.to_string(),
+        project_id: String::new(),
+        actor_id: to.user.to_string(),
     }
 }
 
