@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use backlot_foundation_time::Timestamp;
-use http::Method;
 
 use crate::error::Error;
 use crate::http::object_address;
@@ -81,11 +80,8 @@ impl Service {
         grant: Grant,
         ttl: Duration,
     ) -> Result<String, Error> {
-        let method = match verb {
-            Verb::Put => Method::PUT,
-            Verb::Get => Method::GET,
-        };
-        if let Some(url) = self.inner.objects.signed_url(method, key, ttl).await? {
+        let put_size = grant.size.filter(|_| verb == Verb::Put);
+        if let Some(url) = self.inner.objects.signed_url(put_size, key, ttl).await? {
             return Ok(url);
         }
         let signed = self.inner.key.sign(verb, key, grant);

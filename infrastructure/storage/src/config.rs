@@ -83,6 +83,13 @@ pub struct S3Config {
     pub secret_key: String,
 }
 
+impl S3Config {
+    /// The region that signatures name.
+    pub(crate) fn signing_region(&self) -> &str {
+        if self.region.is_empty() { "us-east-1" } else { &self.region }
+    }
+}
+
 /// The sandboxed child.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

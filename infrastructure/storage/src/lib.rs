@@ -24,6 +24,7 @@ mod one_at_a_time;
 mod output_rules;
 mod outputs;
 mod outputs_store;
+mod presign;
 mod probe;
 mod public;
 mod quota;

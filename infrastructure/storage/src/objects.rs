@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use backlot_foundation_time::Timestamp;
+use backlot_foundation_time::{Clock as _, SystemClock, Timestamp};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
 use http::Method;
@@ -28,6 +28,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::config::{Config, S3Config, StoreConfig};
 use crate::error::Error;
 use crate::keys::{Area, ObjectKey};
+use crate::presign::bounded_put;
 
 /// Part of a multipart upload to S3.
 const PART_BYTES: usize = 8 << 20;
@@ -44,7 +45,7 @@ pub(crate) struct Objects {
 
 enum Backend {
     Folder { store: LocalFileSystem },
-    S3 { store: Arc<AmazonS3>, signer: Arc<AmazonS3>, prefix: String },
+    S3 { store: Arc<AmazonS3>, signer: Arc<AmazonS3>, bucket: Box<S3Config>, prefix: String },
 }
 
 /// An object as a local file; the temporary copy, where one was made, goes with it.
@@ -90,7 +91,7 @@ impl Objects {
                     Arc::new(connect(bucket, &bucket.public_endpoint)?)
                 };
                 let prefix = bucket.prefix.trim_matches('/').to_owned();
-                Backend::S3 { store, signer, prefix }
+                Backend::S3 { store, signer, bucket: Box::new(bucket.clone()), prefix }
             }
         };
         Ok(Self { backend, scratch: scratch.canonicalize()? })
@@ -245,19 +246,23 @@ impl Objects {
         }
     }
 
-    /// An address at the store, signed by its own protocol; `None` where this server answers itself.
+    /// An address at the store, signed by its own protocol, to read or to write exactly `put_size` bytes; `None`
+    /// where this server answers itself.
     pub(crate) async fn signed_url(
         &self,
-        method: Method,
+        put_size: Option<u64>,
         key: &ObjectKey,
         ttl: Duration,
     ) -> Result<Option<String>, Error> {
-        match &self.backend {
-            Backend::Folder { .. } => Ok(None),
-            Backend::S3 { signer, .. } => {
-                Ok(Some(signer.signed_url(method, &self.locate(key), ttl).await?.to_string()))
-            }
+        let Backend::S3 { signer, bucket, .. } = &self.backend else { return Ok(None) };
+        let method = if put_size.is_some() { Method::PUT } else { Method::GET };
+        let mut url = signer.signed_url(method, &self.locate(key), ttl).await?;
+        if let Some(size) = put_size {
+            url.set_query(None);
+            // The store's clock is the real one, whatever this process is told for a test.
+            url = bounded_put(&url, bucket, size, SystemClock.now(), ttl);
         }
+        Ok(Some(url.to_string()))
     }
 
     /// Writes an object once from a stream: a temporary file, synchronised, then linked to its name, which
@@ -354,10 +359,9 @@ fn replace_small(scratch: &Path, path: &Path, bytes: &[u8]) -> Result<(), Error>
 }
 
 fn connect(bucket: &S3Config, endpoint: &str) -> Result<AmazonS3, Error> {
-    let region = if bucket.region.is_empty() { "us-east-1" } else { &bucket.region };
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&bucket.bucket)
-        .with_region(region)
+        .with_region(bucket.signing_region())
         .with_access_key_id(&bucket.access_key)
         .with_secret_access_key(&bucket.secret_key)
         .with_virtual_hosted_style_request(false);

@@ -66,7 +66,9 @@ impl Service {
         let from = self.ready_row(owner, order.asset).await?;
         // Decided where the space is reserved; asked before, so that who has none cannot have bytes copied either.
         let usage = self.usage(order.organisation).await?;
-        if usage.used_bytes.saturating_add(usage.reserved_bytes).saturating_add(from.size_bytes) > usage.quota_bytes {
+        if usage.used_bytes.saturating_add(usage.reserved_bytes).saturating_add(from.size_bytes)
+            > usage.quota_bytes
+        {
             let usage = store::usage_of(inner.db.read(), order.organisation).await?;
             return Err(quota_exceeded(from.size_bytes, usage, inner.config.quota_bytes));
         }

@@ -56,7 +56,8 @@ impl LedgerReport {
         self.sealed_transactions += other.sealed_transactions;
         self.open_holds += other.open_holds;
         let room = PROBLEMS_MAX - self.problems.len();
-        let named = other.problems.into_iter().map(|problem| format!("organisation {organisation}: {problem}"));
+        let named =
+            other.problems.into_iter().map(|problem| format!("organisation {organisation}: {problem}"));
         self.problems.extend(named.take(room));
     }
 }

@@ -67,7 +67,9 @@ async fn a_refund_without_a_charge_moves_nothing() {
     for studio in studios().await {
         let held = studio.hold(studio.owner, 3).await;
         let service = &studio.service;
-        for (run, amount_micro) in [(held.run, 1), (held.run, i64::MAX), (held.run, -1), (HoldId::generate(), 1)] {
+        for (run, amount_micro) in
+            [(held.run, 1), (held.run, i64::MAX), (held.run, -1), (HoldId::generate(), 1)]
+        {
             assert!(service.refund(studio.organisation, run, amount_micro).await.is_err());
         }
         let (neighbour, _) = studio.neighbour().await;
