@@ -6220,7 +6220,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Gives once; at most 64 characters */
+                /** @description Same key and grant: given once; at most 64 characters */
                 "Idempotency-Key"?: string | null;
             };
             path?: never;
