@@ -114,6 +114,7 @@ impl Bench {
                 speed_milli: 1_000,
                 overlap: false,
                 pool: None,
+                batches: false,
             });
             self.apply(Event::AgentJoined(AgentSpec {
                 agent: AgentKey::from(format!("agent-{agent}").as_str()),
@@ -150,6 +151,7 @@ impl Bench {
             features: Features { task: 1, steps: 20 + (n / 13 % 8) as u16, count: 1, size: 1_000 },
             adapters: Arc::from([]),
             data_region: None,
+            batch_key: 0,
         }
     }
     /// A fleet that is busy, and `jobs` jobs that wait; bytes that each of these takes.
@@ -180,7 +182,10 @@ impl Bench {
             let Some((job, fence)) = self.running.pop_front() else { continue };
             events.push((self.now, Event::AttemptStarted { job, fence }));
             let outcome = AttemptOutcome::Succeeded;
-            events.push((self.now, Event::Finished { job, fence, outcome, load_ms: 0, compute_ms: 15_000 }));
+            events.push((
+                self.now,
+                Event::Finished { job, fence, outcome, load_ms: 0, compute_ms: 15_000, batched: 0 },
+            ));
         }
         events
     }

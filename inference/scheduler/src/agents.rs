@@ -277,6 +277,8 @@ impl Scheduler {
         };
         lease.expires_at = now.plus_ms(limits::LEASE_MS);
         if joining {
+            // After a restart nobody else knows.
+            lease.batch = run.batch;
             effects.push(Effect::Keep { job, fence, worker: worker() });
             if cancel_requested {
                 effects.push(Effect::StopAttempt { job, fence, worker: worker(), why: StopReason::Canceled });
@@ -307,9 +309,11 @@ impl Scheduler {
             pressed: false,
             early: false,
             held: None,
+            batch: run.batch,
+            more_mib: 0,
         });
         worker.running.sort_unstable_by_key(|running| running.fence);
-        worker.concurrency_max = worker.concurrency_max.max(worker.running.len());
+        worker.concurrency_max = worker.concurrency_max.max(worker.calls());
         if !holds {
             self.state.stray.insert(fence, id);
         } else if let Some(jobs) = self.state.orphans.get_mut(agent) {

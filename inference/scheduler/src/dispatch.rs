@@ -1,17 +1,15 @@
 //! Gathers what the rule in `policy/` must know, and carries out what it says. The work of one event is bounded: a few
 //! heads of lines against a few workers, whatever waits and however large the fleet is.
 
-use std::sync::Arc;
-
 use crate::{
-    effect::{Assignment, Effect},
-    fleet::{Loading, Resident, Worker},
+    effect::Effect,
+    fleet::Worker,
     limits,
     policy::{adapters, pressure, swap},
     scheduler::Scheduler,
-    state::{Job, Lease, State, Status},
+    state::{Job, State},
     timers::Timer,
-    types::{Fence, TimeUs},
+    types::TimeUs,
 };
 
 /// What an event may have made possible.
@@ -130,106 +128,9 @@ impl Scheduler {
             }
         }
     }
-
-    /// Leases the head of a line to a worker, where the state allows it.
-    pub(crate) fn start(
-        &mut self,
-        now: TimeUs,
-        line: u32,
-        id: u32,
-        evict: &[u32],
-        pressed: bool,
-        effects: &mut Vec<Effect>,
-    ) -> bool {
-        let state = &mut self.state;
-        let Some((_, slot)) = state.lines.head(line) else { return false };
-        let (Some(row), Some(worker)) = (state.jobs.get(slot), state.fleet.workers.get(id)) else {
-            return false;
-        };
-        let full = worker.is_full() && !worker.takes_guest();
-        if !matches!(row.status, Status::Ready) || !worker.live || full {
-            debug_assert!(false, "the rule proposed what cannot be: {row:?} on {worker:?}");
-            return false;
-        }
-        let (job, model, tenant, created_at) = (row.key, row.model, row.tenant, row.created_at);
-        let key_of = row.rank.key;
-        let (adapters, key) = (row.adapters.clone(), worker.key.clone());
-        let serial = worker.serial;
-        for gone in evict {
-            effects.push(Effect::Evict { worker: key.clone(), model: state.model_names.key(*gone).clone() });
-        }
-        let held = worker.resident(model).map(|resident| resident.adapters.clone());
-        let warm = held.is_some() || !state.models[model as usize].loads();
-        let new =
-            adapters.iter().filter(|name| !held.as_ref().is_some_and(|held| held.contains(name))).count();
-        let base_ms = if warm { 0 } else { state.load_ms(model) };
-        let loading = Loading { base_ms, adapters_ms: new as i64 * limits::ADAPTER_LOAD_MS, pressed };
-        let load_ms = base_ms + loading.adapters_ms;
-        let lost = held.as_ref().is_some_and(|held| !held.is_empty() && **held != *adapters);
-        state.settle_in(now, id, model, evict, adapters);
-        if lost {
-            state.crowded.insert(model);
-        }
-        if load_ms > 0 {
-            state.fair.charge_load(tenant, load_ms);
-        }
-        let (run_ms, again) =
-            state.jobs.get(slot).map_or((0, false), |row| (row.run_ms, row.attempts_ended > 0));
-        // What a tenant waits for asking too much is not how long others wait.
-        let waited_ms = (now.since_ms(created_at) as f64).min(state.late_ms(now, key_of).max(0.0));
-        state.pools.assigned(run_ms, load_ms, again);
-        state.mean_wait_ms += (waited_ms - state.mean_wait_ms) * limits::WAIT_NEW;
-        let timeout_ms = state.timeout_ms(model);
-        self.sequence += 1;
-        let fence = Fence { epoch: self.epoch, sequence: self.sequence };
-        let lease_ms = limits::LEASE_MS;
-        let times_out_at = now.plus_ms(timeout_ms + limits::TIMEOUT_GRACE_MS);
-        let assigned = Lease::assigned(now, fence, key.clone(), Some((id, serial)), times_out_at);
-        let lease = Lease { charged_ms: load_ms, ..assigned };
-        self.leave_queue(slot);
-        self.begin_lease(now, slot, lease, loading);
-        if self.state.fleet.workers.get(id).is_some_and(Worker::is_full) {
-            self.state.fleet.hide(id, &mut self.state.models);
-        }
-        let charge = None;
-        effects.push(Effect::Assign(Assignment {
-            job,
-            fence,
-            worker: key,
-            lease_ms,
-            timeout_ms,
-            warm,
-            charge,
-        }));
-        true
-    }
 }
 
 impl State {
-    /// Makes room on a worker and puts the model there.
-    pub(crate) fn settle_in(
-        &mut self,
-        now: TimeUs,
-        id: u32,
-        model: u32,
-        evict: &[u32],
-        adapters: Arc<[Arc<str>]>,
-    ) {
-        if !self.models[model as usize].loads() {
-            return;
-        }
-        if let Some(worker) = self.fleet.workers.get_mut(id)
-            && let Some(held) = worker.resident.iter_mut().find(|resident| resident.model == model)
-        {
-            (held.used_at, held.adapters) = (now, adapters);
-            return;
-        }
-        self.fleet.change(now, id, &mut self.models, |worker| {
-            worker.resident.retain(|resident| !evict.contains(&resident.model));
-            worker.resident.push(Resident { model, used_at: now, adapters });
-        });
-    }
-
     fn look_again(&mut self, at: TimeUs, line: u32) {
         let row = &mut self.lines.rows[line as usize];
         if row.timer_at.is_none_or(|before| at < before) {
@@ -271,7 +172,7 @@ impl State {
     }
 
     /// Milliseconds until another worker that holds the model has room.
-    fn elsewhere_ms(&self, now: TimeUs, model: u32, but: u32) -> f64 {
+    pub(crate) fn elsewhere_ms(&self, now: TimeUs, model: u32, but: u32) -> f64 {
         let row = &self.models[model as usize];
         if !row.loads() {
             return 0.0;
@@ -453,6 +354,7 @@ impl State {
         let size = |model: u32| self.models[model as usize].profile.as_ref().map_or(0, |p| p.memory_mib);
         let mut count = worker.resident.len();
         let mut memory_mib: i64 = worker.resident.iter().map(|resident| size(resident.model)).sum();
+        memory_mib += worker.more_mib();
         let (mut cost, mut evicted) = (0.0, Vec::new());
         loop {
             let slot = count < worker.spec.slots as usize;

@@ -164,6 +164,8 @@ pub struct Assignment {
     /// What it was charged, where the worker is a third party's: to be kept with the attempt, and said again in
     /// [`RestoredState::Leased`](crate::RestoredState::Leased).
     pub charge: Option<Charge>,
+    /// The batch that it computes in: the fence of its first job. Its assignments follow each other, all in one answer.
+    pub batch: Option<Fence>,
 }
 
 /// Why an attempt is to be stopped.

@@ -107,8 +107,10 @@ pub enum Event {
         outcome: AttemptOutcome,
         /// Milliseconds that the model's load took, 0 where it was warm.
         load_ms: i64,
-        /// Milliseconds of compute.
+        /// Milliseconds of compute; where several jobs computed together, this one's part.
         compute_ms: i64,
+        /// How many computed together; 0 or 1: this one alone.
+        batched: u32,
     },
     /// A load without a job ended: the answer to [`Effect::Prefetch`](crate::Effect::Prefetch).
     LoadFinished {
@@ -160,6 +162,8 @@ pub struct ModelProfile {
 pub struct Offers {
     /// It can be held between two steps of its compute, and goes on where it was.
     pub pause: Option<Pausing>,
+    /// It computes several jobs in one call.
+    pub batch: Option<Batching>,
 }
 
 /// What a pause takes.
@@ -167,6 +171,18 @@ pub struct Offers {
 pub struct Pausing {
     /// Compute that one pause with its resumption costs, milliseconds.
     pub cost_ms: i64,
+}
+
+/// What several jobs in one call take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batching {
+    /// Jobs in one call, at most.
+    pub max: u32,
+    /// What each job after the first adds, in thousandths of what one takes alone: as far as is known, because what was
+    /// measured counts more.
+    pub more_permille: u32,
+    /// Memory that each job after the first takes beside the model's, MiB.
+    pub memory_mib: i64,
 }
 
 /// A job as the scheduler sees it.
@@ -194,6 +210,8 @@ pub struct JobSpec {
     pub adapters: Arc<[Arc<str>]>,
     /// Where its input lies; `None`: everywhere alike.
     pub data_region: Option<RegionKey>,
+    /// What must be equal, beside model, adapters and features, so that two jobs can compute in one call.
+    pub batch_key: u64,
 }
 
 /// What of a job's input tells how long it computes. Zero where it is not known or does not apply.
@@ -277,6 +295,8 @@ pub struct WorkerSpec {
     pub overlap: bool,
     /// The pool that it belongs to; `None`: somebody else decides how long it lives.
     pub pool: Option<PoolKey>,
+    /// Whether its agent takes several jobs for one call.
+    pub batches: bool,
 }
 
 /// Workers that can be started and stopped: one kind of machine in one region.
@@ -359,6 +379,8 @@ pub struct RunningAttempt {
     pub paused: bool,
     /// Milliseconds that it was paused in all, this time included.
     pub held_ms: i64,
+    /// The batch that it computes in.
+    pub batch: Option<Fence>,
 }
 
 /// How an attempt ended on its worker.

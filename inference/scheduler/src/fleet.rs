@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    batch::Batch,
     event::WorkerSpec,
     loads::Loads,
     names::Slab,
@@ -129,6 +130,10 @@ pub(crate) struct Running {
     pub(crate) early: bool,
     /// While it is paused: since when. Its time to the end stands still.
     pub(crate) held: Option<TimeUs>,
+    /// The batch that it computes in.
+    pub(crate) batch: Option<Fence>,
+    /// Memory that it takes beside the model's.
+    pub(crate) more_mib: i64,
 }
 
 /// What an attempt is expected to load before it computes, milliseconds.
@@ -138,11 +143,22 @@ pub(crate) struct Loading {
     pub(crate) adapters_ms: i64,
     /// Whether it loads under pressure.
     pub(crate) pressed: bool,
+    /// The batch that it computes in.
+    pub(crate) batch: Option<Batch>,
 }
 
 impl Worker {
     pub(crate) fn is_full(&self) -> bool {
-        self.preparing.is_some() || self.running.len() >= self.spec.concurrency as usize
+        let most = self.spec.concurrency as usize;
+        self.preparing.is_some() || (self.running.len() >= most && self.calls() >= most)
+    }
+
+    /// What computes here at once: the jobs of a batch take the room of one.
+    pub(crate) fn calls(&self) -> usize {
+        let first = |(at, one): (usize, &Running)| {
+            one.batch.is_none() || !self.running[..at].iter().any(|other| other.batch == one.batch)
+        };
+        self.running.iter().enumerate().filter(|one| first(*one)).count()
     }
 
     /// Whether what computed here stands aside, and nothing computes in its place yet.
@@ -150,6 +166,11 @@ impl Worker {
         self.preparing.is_none()
             && self.running.iter().all(|running| running.held.is_some())
             && self.running.len() == 1
+    }
+
+    /// Memory that batches take beside their models'.
+    pub(crate) fn more_mib(&self) -> i64 {
+        self.running.iter().map(|running| running.more_mib).sum()
     }
 
     pub(crate) fn resident(&self, model: u32) -> Option<&Resident> {

@@ -84,6 +84,7 @@ mod tests {
             features: Features::default(),
             adapters: Arc::from([]),
             data_region: Some(RegionKey::from(format!("d{n}").as_str())),
+            batch_key: 0,
         }
     }
 
@@ -116,6 +117,7 @@ mod tests {
             speed_milli: 1_000,
             overlap: false,
             pool: None,
+            batches: false,
         };
         let agent = AgentKey::from("m");
         let region = RegionKey::from("local");

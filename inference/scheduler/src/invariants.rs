@@ -36,6 +36,8 @@ pub enum Violation {
     HeldForNothing(JobKey),
     /// Attempts that were asked to pause are miscounted.
     HoldsMiscounted,
+    /// Jobs of one batch are of two models.
+    BatchMixed(WorkerKey),
     /// A worker has room, and a job waits that is warm there.
     IdleBesideWarmWork(WorkerKey),
 }
@@ -142,7 +144,14 @@ impl Scheduler {
             for (id, worker) in agent.workers.values().filter_map(|id| Some((*id, fleet.workers.get(*id)?))) {
                 let lease = |running: &Running| self.state.job(running.job)?.lease_under(running.fence);
                 let leased = worker.running.iter().filter(|run| run.held.is_none() && lease(run).is_some());
-                if leased.count() > worker.concurrency_max {
+                let mut calls: BTreeMap<Fence, Option<u32>> = BTreeMap::new();
+                for run in leased {
+                    let model = *calls.entry(run.batch.unwrap_or(run.fence)).or_insert(run.model);
+                    if model != run.model {
+                        return Err(Violation::BatchMixed(worker.key.clone()));
+                    }
+                }
+                if calls.len() > worker.concurrency_max {
                     return Err(Violation::WorkerOverfull(worker.key.clone()));
                 }
                 self.check_holds(worker, agent.connected)?;

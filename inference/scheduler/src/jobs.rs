@@ -13,6 +13,16 @@ use crate::{
     types::{FailureClass, Fence, JobKey, Phase, Tier, TimeUs},
 };
 
+/// What an attempt took, as its agent says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Took {
+    pub(crate) load_ms: i64,
+    /// Its part, where several computed together.
+    pub(crate) compute_ms: i64,
+    /// How many did.
+    pub(crate) batched: u32,
+}
+
 impl Scheduler {
     pub(crate) fn submitted(&mut self, now: TimeUs, spec: JobSpec) {
         if self.state.slot_of(spec.job).is_some() {
@@ -57,6 +67,7 @@ impl Scheduler {
             home,
             due: 1.0,
             adapters: spec.adapters.clone(),
+            batch_key: spec.batch_key,
             status: Status::Ready,
             attempts_ended: 0,
             cancel_requested: false,
@@ -179,15 +190,13 @@ impl Scheduler {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of one event, taken apart")]
     pub(crate) fn finished(
         &mut self,
         now: TimeUs,
         job: JobKey,
         fence: Fence,
         outcome: AttemptOutcome,
-        load_ms: i64,
-        compute_ms: i64,
+        took: Took,
         effects: &mut Vec<Effect>,
     ) {
         let slot = self.state.slot_of(job);
@@ -200,11 +209,11 @@ impl Scheduler {
         let holder = self.state.holder(lease);
         let began = lease.started_at.is_some();
         let (cut, outside) = (self.state.overflow.is_cut(fence), self.state.overflow.is_outside(fence));
-        self.settle_outside(fence, began, outcome, compute_ms, effects);
+        self.settle_outside(fence, began, outcome, took.compute_ms, effects);
         if !outside {
-            self.learn(slot, holder, outcome, load_ms, compute_ms);
+            self.learn(slot, holder, outcome, took);
         }
-        self.note_served(now, slot, outcome, compute_ms);
+        self.note_served(now, slot, outcome, took.compute_ms);
         if let Some(holder) = holder {
             self.state.fleet.release(holder, fence);
             self.todo.push(Todo::Worker(holder));
@@ -238,7 +247,8 @@ impl Scheduler {
     pub(crate) fn timed_out(&mut self, now: TimeUs, slot: u32, effects: &mut Vec<Effect>) {
         let Some(lease) = self.state.jobs.get(slot).and_then(Job::lease) else { return };
         let worker = lease.worker.clone();
-        let cut = self.state.overflow.is_cut(lease.fence);
+        // In a batch nobody knows which one took too long: each gets its time alone.
+        let cut = self.state.overflow.is_cut(lease.fence) || lease.batch.is_some();
         let Some((job, fence)) = self.end_lease(slot, true) else { return };
         let class = FailureClass::TimedOut;
         effects.push(Effect::StopAttempt { job, fence, worker, why: StopReason::TimedOut });
@@ -319,10 +329,11 @@ impl Scheduler {
     }
 
     pub(crate) fn begin_lease(&mut self, now: TimeUs, slot: u32, lease: Lease, loading: Loading) {
-        let Loading { base_ms, adapters_ms, pressed } = loading;
+        let Loading { base_ms, adapters_ms, pressed, batch } = loading;
         let Some(row) = self.state.jobs.get_mut(slot) else { return };
-        let (job, model, run_ms, fence) = (row.key, row.model, row.run_ms, lease.fence);
-        let early = row.early;
+        let (job, model, fence) = (row.key, row.model, lease.fence);
+        let (early, run_ms) = (row.early, batch.map_or(row.run_ms, |batch| batch.run_ms));
+        let lease = Lease { batch: batch.map(|batch| batch.leader), ..lease };
         if let Some(worker) = lease.row.and_then(|(id, _)| self.state.fleet.workers.get_mut(id)) {
             let run_ms = worker.here_ms(run_ms);
             let ends_at = now.plus_ms(base_ms + adapters_ms + run_ms);
@@ -337,6 +348,8 @@ impl Scheduler {
                 pressed,
                 early,
                 held: None,
+                batch: lease.batch,
+                more_mib: batch.map_or(0, |batch| batch.more_mib),
             });
             self.state.fleet.pressed += usize::from(pressed);
             self.state.fleet.early += usize::from(early);
@@ -399,21 +412,22 @@ impl Scheduler {
 
     /// Times are learned from results only: a failure says little about how long a run takes. The tenant pays what it
     /// really used.
-    fn learn(
-        &mut self,
-        slot: u32,
-        holder: Option<u32>,
-        outcome: AttemptOutcome,
-        load_ms: i64,
-        compute_ms: i64,
-    ) {
+    fn learn(&mut self, slot: u32, holder: Option<u32>, outcome: AttemptOutcome, took: Took) {
+        let Took { load_ms, compute_ms, batched } = took;
         let Some(row) = self.state.jobs.get(slot) else { return };
         let Some(lease) = row.lease().filter(|_| outcome == AttemptOutcome::Succeeded) else { return };
         let speed =
             holder.and_then(|id| self.state.fleet.workers.get(id)).map_or(1_000, |w| w.spec.speed_milli);
         let run_ms = compute_ms.max(0).saturating_mul(i64::from(speed)) / 1_000;
         let model = row.model;
-        self.state.predictor.ran(model, row.features, run_ms);
+        if batched <= 1 {
+            self.state.predictor.ran(model, row.features, run_ms);
+        } else if lease.batch == Some(lease.fence) {
+            // One of them says it for all.
+            let together_ms = run_ms.saturating_mul(i64::from(batched));
+            let said = self.state.batching(model).map_or(limits::BATCH_MORE, |offer| offer.more_permille);
+            self.state.predictor.ran_together(model, row.features, batched, together_ms, said);
+        }
         if load_ms > 0 {
             let said_ms = self.state.said_load_ms(row.model);
             self.state.predictor.loaded(model, said_ms, load_ms);

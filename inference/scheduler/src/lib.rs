@@ -12,6 +12,8 @@
 //! `predict.rs` what things take.
 
 mod agents;
+mod assign;
+mod batch;
 mod dispatch;
 mod early;
 mod effect;
@@ -41,8 +43,8 @@ mod types;
 pub use effect::{Assignment, AttemptEnd, Effect, StopReason};
 pub use estimate::{Estimate, Impossible};
 pub use event::{
-    AgentSpec, AttemptOutcome, Charge, Event, Features, JobSpec, ModelProfile, Offers, PaidSpec, Pausing,
-    PoolSpec, Restored, RestoredState, RunningAttempt, TenantSpec, WorkerSpec,
+    AgentSpec, AttemptOutcome, Batching, Charge, Event, Features, JobSpec, ModelProfile, Offers, PaidSpec,
+    Pausing, PoolSpec, Restored, RestoredState, RunningAttempt, TenantSpec, WorkerSpec,
 };
 pub use invariants::Violation;
 pub use place::PoolOutlook;

@@ -109,6 +109,22 @@ pub const PAUSED_PER_WORKER: usize = 1;
 /// Workers that one decision compares for a pause.
 pub const PAUSES_COMPARED: usize = 64;
 
+/// Jobs in one call, whatever a model offers: each is an attempt of its own that somebody has to answer for.
+pub const BATCH_MAX: u32 = 64;
+/// A job joins a batch only where the call grows by less than this share of what the job takes alone: what is left would not
+/// outweigh that a job of a batch comes back with the last of them.
+pub const BATCH_MARGIN: f64 = 0.9;
+/// A batch takes at most this many times what one takes: who computes first should not pay for all who ride.
+pub const BATCH_STRETCH: f64 = 3.0;
+/// What each further job adds, in thousandths, where nothing is said.
+pub const BATCH_MORE: u32 = 500;
+/// What a model says of its batches counts like this many measured ones: little, because few authors measure.
+pub const BATCH_SAID: f64 = 3.0;
+/// Jobs of a line that are looked through for those that go with its head.
+pub const BATCH_SCANNED: usize = 64;
+/// Heads of lines that are asked whether somebody is due before one rides who is ahead of its share.
+pub const BATCH_HEADS: usize = 8;
+
 /// Tenants whose fair start lies within this much are served in the order of arrival: as long as a job may take at all
 /// ([`PROMISE_MS`]).
 pub const FAIR_SLACK_MS: f64 = 60_000.0;

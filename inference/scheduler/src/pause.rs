@@ -291,7 +291,10 @@ impl State {
         }
         let Some(id) = self.holder(lease) else { return };
         let alone = self.fleet.workers.get(id).is_some_and(|worker| {
-            worker.running.len() == 1 && worker.spec.concurrency == 1 && worker.running[0].held.is_none()
+            worker.running.len() == 1
+                && worker.spec.concurrency == 1
+                && worker.running[0].held.is_none()
+                && worker.running[0].batch.is_none()
         });
         if alone && lease.hold == Hold::Free {
             self.fleet.pausable.insert(id);

@@ -11,6 +11,9 @@ use crate::{
     types::ModelKey,
 };
 
+const RATIO_MIN: f64 = 0.001;
+const RATIO_MAX: f64 = 1_000.0;
+
 /// A learned distribution: mean and two quantiles, by stochastic approximation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Cell {
@@ -90,6 +93,10 @@ pub(crate) struct Predictor {
     load: Cells<u32>,
     /// From the wish that a model pauses to its answer.
     pause: Cells<u32>,
+    /// What several jobs in one call took, in thousandths of what one takes: by model and number.
+    together: Cells<(u32, u32)>,
+    /// What each further one added, in thousandths: by model.
+    more: Cells<u32>,
     any_run: Option<Cell>,
     any_load: Option<Cell>,
     pub(crate) loads: Loads,
@@ -114,6 +121,46 @@ impl Predictor {
         learn_any(&mut self.any_run, ms);
     }
 
+    /// So many jobs in one call took so long. Where nothing is known of one alone, that is what is learned.
+    pub(crate) fn ran_together(
+        &mut self,
+        model: u32,
+        features: Features,
+        count: u32,
+        ms: i64,
+        said_permille: u32,
+    ) {
+        let known = match features == Features::default() {
+            true => self.model.get(&model),
+            false => self.exact.get(&(model, features)),
+        };
+        let Some(one_ms) = known.map(|cell| cell.mean_ms).filter(|ms| *ms >= 1.0) else {
+            let growth = self.growth(model, count, said_permille);
+            return self.ran(model, features, (ms.max(0) as f64 / growth).round() as i64);
+        };
+        let ratio = (ms.max(0) as f64 / one_ms).clamp(RATIO_MIN, RATIO_MAX);
+        self.together.learn(&(model, count), ratio * 1_000.0);
+        let more = (ratio - 1.0) / f64::from(count.saturating_sub(1).max(1));
+        self.more.learn(&model, more.max(0.0) * 1_000.0);
+    }
+
+    /// How many times as long as one so many jobs take in one call: what the model says of it, what its batches took, and
+    /// what those of this number took.
+    pub(crate) fn growth(&self, model: u32, count: u32, said_permille: u32) -> f64 {
+        let blend = |said: f64, cell: Option<&Cell>| {
+            cell.map_or(said, |cell| {
+                let count = f64::from(cell.count);
+                (said * limits::BATCH_SAID + cell.mean_ms / 1_000.0 * count) / (limits::BATCH_SAID + count)
+            })
+        };
+        if count <= 1 {
+            return 1.0;
+        }
+        let more = blend(f64::from(said_permille) / 1_000.0, self.more.get(&model));
+        let all = 1.0 + more * f64::from(count - 1);
+        blend(all, self.together.get(&(model, count))).max(RATIO_MIN)
+    }
+
     /// A load of a model that says it takes `said_ms`.
     pub(crate) fn loaded(&mut self, model: u32, said_ms: i64, load_ms: i64) {
         self.loads.learn(load_ms, said_ms);
@@ -125,8 +172,9 @@ impl Predictor {
     /// Models of which something was learned.
     pub(crate) fn models(&self) -> impl Iterator<Item = u32> + '_ {
         let exact = self.exact.all().map(|((model, _), _)| *model);
-        let others = [&self.model, &self.load, &self.pause].into_iter().flat_map(Cells::all);
-        exact.chain(others.map(|(model, _)| *model))
+        let others = [&self.model, &self.load, &self.pause, &self.more].into_iter().flat_map(Cells::all);
+        let together = self.together.all().map(|((model, _), _)| *model);
+        exact.chain(together).chain(others.map(|(model, _)| *model))
     }
 
     /// Expected compute: by model and features, else by features, else by model, else what the model says of itself,
@@ -187,6 +235,10 @@ impl Predictor {
         self.model.all().for_each(|(model, cell)| line("model", cell, names.key(*model).to_string()));
         self.load.all().for_each(|(model, cell)| line("load", cell, names.key(*model).to_string()));
         self.pause.all().for_each(|(model, cell)| line("pause", cell, names.key(*model).to_string()));
+        self.together.all().for_each(|((model, count), cell)| {
+            line("together", cell, format!("{count} {}", names.key(*model)))
+        });
+        self.more.all().for_each(|(model, cell)| line("more", cell, names.key(*model).to_string()));
         self.any_run.iter().for_each(|cell| line("run", cell, String::new()));
         self.any_load.iter().for_each(|cell| line("loads", cell, String::new()));
         for (at, regime) in self.starts.regimes.iter().enumerate().filter(|(_, regime)| regime.count > 0) {
@@ -237,6 +289,11 @@ impl Predictor {
             "model" => self.model.put(id_of(key), cell),
             "load" => self.load.put(id_of(key), cell),
             "pause" => self.pause.put(id_of(key), cell),
+            "together" => {
+                let (count, model) = key.split_once(' ')?;
+                self.together.put((id_of(model), count.parse().ok()?), cell);
+            }
+            "more" => self.more.put(id_of(key), cell),
             "run" => self.any_run = Some(cell),
             "loads" => self.any_load = Some(cell),
             _ => {}
@@ -270,12 +327,16 @@ mod tests {
         predictor.ran(model, features, 240);
         predictor.loaded(model, 10, 9);
         predictor.paused(model, 700);
+        predictor.ran_together(model, features, 4, 450, 500);
         let forecast = Forecast { ms: 1_000, told_p90_ms: 1_800, loads: true };
         predictor.starts.learn(forecast, TimeUs(0), TimeUs(5_000_000));
         let text = predictor.write(&names);
         let read = Predictor::read(&text, |name| names.intern(&ModelKey::from(name)));
         assert_eq!(read, predictor);
         assert_eq!(predictor.run_ms(model, features, 0), 180);
+        // Three told say 2.5 times as long for four, one measured says as much.
+        assert!((predictor.growth(model, 4, 500) - 2.5).abs() < 1e-9);
+        assert!(predictor.growth(model, 2, 500) < 1.6);
         assert_eq!(predictor.run_ms(model + 1, features, 7), 180);
         assert_eq!(predictor.run_ms(model + 1, Features::default(), 7), 7);
     }

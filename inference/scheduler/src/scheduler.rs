@@ -4,6 +4,7 @@ use crate::{
     dispatch::Todo,
     effect::Effect,
     event::{Event, JobSpec, ModelProfile, TenantSpec},
+    jobs::Took,
     limits,
     predict::Predictor,
     state::{State, Status},
@@ -148,8 +149,9 @@ impl Scheduler {
             Event::Progress { job, fence, phase, done_permille } => {
                 self.progress(now, job, fence, (phase, done_permille), effects);
             }
-            Event::Finished { job, fence, outcome, load_ms, compute_ms } => {
-                self.finished(now, job, fence, outcome, load_ms, compute_ms, effects);
+            Event::Finished { job, fence, outcome, load_ms, compute_ms, batched } => {
+                let took = Took { load_ms, compute_ms, batched };
+                self.finished(now, job, fence, outcome, took, effects);
             }
             Event::LoadFinished { worker, model, load_ms, loaded } => {
                 self.load_finished(now, &worker, &model, load_ms, loaded);

@@ -115,6 +115,8 @@ pub(crate) struct Job {
     /// How much of it counts as demand: less than 1 where its tenant asked for more than its share.
     pub(crate) due: f32,
     pub(crate) adapters: Arc<[Arc<str>]>,
+    /// What else must be equal in one call.
+    pub(crate) batch_key: u64,
     pub(crate) status: Status,
     /// Attempts that ended without a result that counts.
     pub(crate) attempts_ended: u32,
@@ -162,6 +164,8 @@ pub(crate) struct Lease {
     pub(crate) held_ms: i64,
     /// It is not asked to pause before then.
     pub(crate) rests_until: TimeUs,
+    /// The batch that it computes in.
+    pub(crate) batch: Option<Fence>,
 }
 
 impl Lease {
@@ -186,6 +190,7 @@ impl Lease {
             hold: Hold::Free,
             held_ms: 0,
             rests_until: now,
+            batch: None,
         }
     }
 }

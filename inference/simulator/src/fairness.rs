@@ -93,6 +93,7 @@ fn one(policy: &str, load_milli: u32, models: u32, seed: u64, loads: &Loads) -> 
         load_milli: 1_000,
         record: false,
         pause_us: None,
+        batching: None,
     };
     let run = question.run(GPUS, &workload, loads, None)?;
     let figures = measure::figures(&run, &workload, SLO);

@@ -49,6 +49,8 @@ pub struct JobOutcome {
     pub attempts: u32,
     /// How long it was held between two of its steps.
     pub held_us: i64,
+    /// How many computed in the same call.
+    pub batched: u32,
     /// What was told of its start; `None` where the policy tells nothing.
     pub told: Option<ToldStart>,
 }
@@ -84,6 +86,10 @@ pub struct Tally {
     pub preempted: u64,
     /// Times that an attempt was held between two of its steps.
     pub pauses: u64,
+    /// Calls of several jobs.
+    pub batches: u64,
+    /// Attempts in them.
+    pub batched: u64,
     /// Reports that came too late to count.
     pub late_reports: u64,
     /// Events that the policy was given.

@@ -4,7 +4,10 @@ use thiserror::Error;
 
 use crate::{
     baselines,
-    engine::{self, Violation, setup::PausingSetup, setup::Setup, setup::Slo},
+    engine::{
+        self, Violation,
+        setup::{BatchingSetup, PausingSetup, Setup, Slo},
+    },
     loads::Loads,
     measure,
     outcome::Run,
@@ -39,6 +42,8 @@ pub struct Question<'a> {
     pub record: bool,
     /// Whether clips can be paused between two steps, and what a resumption costs, microseconds.
     pub pause_us: Option<i64>,
+    /// Whether models take several jobs in one call, and what that takes.
+    pub batching: Option<BatchingSetup>,
 }
 
 impl Question<'_> {
@@ -48,6 +53,7 @@ impl Question<'_> {
         let mut setup = Setup::uniform(self.seed, gpus, self.slots, self.overlap);
         setup.load_milli = self.load_milli;
         setup.record = self.record;
+        setup.batching = self.batching;
         setup
     }
 

@@ -16,7 +16,7 @@ use crate::{
         self,
         faults::{Fault, Faults, Planned},
         pools::PoolSetup,
-        setup::{GpuSpec, PausingSetup, Setup},
+        setup::{BatchingSetup, GpuSpec, PausingSetup, Setup},
     },
     outcome::Run,
     rng::Rng,
@@ -105,6 +105,11 @@ impl Case {
         let mut workload = workload(&mut rng, regions);
         if rng.below(2) == 0 {
             pauses(&mut rng, &mut setup, &mut workload);
+        }
+        if rng.below(2) == 0 {
+            let more_permille = 100 * rng.below(11) as i64;
+            setup.batching = Some(BatchingSetup { max: 2 + rng.below(7) as u32, more_permille });
+            crowd(&mut rng, &mut workload);
         }
         self.keep(setup, workload)
     }
@@ -256,6 +261,19 @@ fn pauses(rng: &mut Rng, setup: &mut Setup, workload: &mut Workload) {
         request.steps = 1 + rng.below(60) as u16;
     }
     setup.pausing = Some(PausingSetup { models, cost_us });
+}
+
+/// Half of the requests come together and are alike, so that they may compute in one call.
+fn crowd(rng: &mut Rng, workload: &mut Workload) {
+    let at_us = (rng.unit() * SPAN_US) as i64;
+    for request in &mut workload.requests {
+        if rng.below(2) == 0 {
+            request.arrival_us = at_us + rng.below(60_000_000) as i64;
+            (request.model, request.steps) = (rng.below(2) as u32, 30);
+            request.adapters.clear();
+        }
+    }
+    workload.sort();
 }
 
 fn faults(rng: &mut Rng, gpus: usize) -> Faults {

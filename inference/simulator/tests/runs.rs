@@ -182,6 +182,7 @@ fn where_the_real_trace_is_named_baselines_stand_where_others_measured_them() {
         load_milli: 1000,
         record: false,
         pause_us: None,
+        batching: None,
     };
     let run = question.smallest(&folded, &loads, SLO, 40).expect("a run");
     assert_eq!(run.gpus, 20);
@@ -211,4 +212,36 @@ fn runs_with_faults_pause_and_go_on() {
     let cases = (1..=120).map(|seed| Case::new("backlot", seed).run().expect("holds"));
     let pauses: u64 = cases.map(|run| run.tally.pauses).sum();
     assert!(pauses > 20, "{pauses} pauses");
+}
+
+#[test]
+fn calls_of_several_jobs_help_when_many_wait_and_cost_nothing_when_few_do() {
+    let workload = generate(&Recipe { requests: 3_400, ..RECIPE }).folded(Some(10_800), 1);
+    let question = |batching| backlot_inference_simulator::search::Question {
+        policy: "backlot",
+        seed: 1,
+        slots: 2,
+        overlap: false,
+        load_milli: 1000,
+        record: false,
+        pause_us: None,
+        batching,
+    };
+    let batching = backlot_inference_simulator::engine::setup::BatchingSetup { max: 8, more_permille: 300 };
+    let figures = |gpus: u32, batching| {
+        let run = question(batching).run(gpus, &workload, &loads(), None).expect("a run");
+        measure::figures(&run, &workload, SLO)
+    };
+    let (without, with) = (figures(8, None), figures(8, Some(batching)));
+    assert!(with.wait_mean_s < 0.9 * without.wait_mean_s, "{} {}", with.wait_mean_s, without.wait_mean_s);
+    assert!(with.batch_size.expect("batches") > 2.0 && without.batch_size.is_none());
+    let (without, with) = (figures(40, None), figures(40, Some(batching)));
+    assert!(with.flow_mean_s < 1.02 * without.flow_mean_s, "{} {}", with.flow_mean_s, without.flow_mean_s);
+}
+
+#[test]
+fn runs_with_faults_compute_several_jobs_in_one_call() {
+    let cases = (1..=120).map(|seed| Case::new("backlot", seed).run().expect("holds"));
+    let batches: u64 = cases.map(|run| run.tally.batches).sum();
+    assert!(batches > 20, "{batches} batches");
 }

@@ -53,7 +53,7 @@ fn all_running(running: Vec<v1::RunningAttempt>) -> Result<Vec<RunningAttempt>, 
     let one = |run: v1::RunningAttempt| {
         let (job, fence) = attempt_of(&run.job_id, &run.fence)?;
         let (paused, held_ms) = (run.paused, reported_ms(run.held_ms));
-        Ok(RunningAttempt { job, fence, worker: Arc::from(run.worker_id), paused, held_ms })
+        Ok(RunningAttempt { job, fence, worker: Arc::from(run.worker_id), paused, held_ms, batch: None })
     };
     running.into_iter().map(one).collect()
 }
@@ -93,6 +93,7 @@ pub(crate) fn hello(message: v1::Hello) -> Result<Hello, Error> {
             speed_milli: SPEED_MILLI,
             overlap: false,
             pool: None,
+            batches: false,
         });
     }
     Ok(Hello {

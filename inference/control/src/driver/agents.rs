@@ -155,7 +155,7 @@ impl Driver {
         }
         for (job, fence) in unbegun {
             let outcome = AttemptOutcome::Failed { class: FailureClass::LostWorker, retryable: true };
-            let never = Event::Finished { job, fence, outcome, load_ms: 0, compute_ms: 0 };
+            let never = Event::Finished { job, fence, outcome, load_ms: 0, compute_ms: 0, batched: 0 };
             self.apply(now, never, None, &mut told);
         }
         told.welcome = Some(v1::Welcome {
@@ -272,7 +272,7 @@ impl Driver {
             let (outcome, load_ms, compute_ms) = (report.outcome, report.load_ms, report.compute_ms);
             self.apply(
                 now,
-                Event::Finished { job, fence, outcome, load_ms, compute_ms },
+                Event::Finished { job, fence, outcome, load_ms, compute_ms, batched: 0 },
                 Some(&report),
                 batch,
             );

@@ -71,6 +71,7 @@ impl ModelSpec {
             timeout_ms: self.timeout_ms,
             offers: scheduler::Offers {
                 pause: self.pausing.map(|pausing| scheduler::Pausing { cost_ms: pausing.cost_ms }),
+                batch: None,
             },
         }
     }

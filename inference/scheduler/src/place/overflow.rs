@@ -312,6 +312,7 @@ impl Scheduler {
             timeout_ms: may_ms,
             warm: true,
             charge: Some(charge),
+            batch: None,
         }));
         true
     }

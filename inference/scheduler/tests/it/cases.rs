@@ -202,7 +202,8 @@ fn a_restart_gives_leases_their_full_length_again() {
     let back = vec![running(1, earlier, "w")];
     check(&script.apply(agent("a", vec![worker("w")], back)), expect!["keep 1 0-4"]);
     let outcome = AttemptOutcome::Succeeded;
-    let done = Event::Finished { job: JobKey(1), fence: earlier, outcome, load_ms: 0, compute_ms: 1 };
+    let done =
+        Event::Finished { job: JobKey(1), fence: earlier, outcome, load_ms: 0, compute_ms: 1, batched: 0 };
     check(&script.apply(done), expect!["ended 1 0-4 Succeeded; succeeded 1 0-4; assign 2 1-1 a/w"]);
 }
 

@@ -29,7 +29,7 @@ fn modest_waits_ms(greedy: u128) -> (Vec<i64>, usize) {
         let mut events = Vec::new();
         if let Some((job, fence)) = running.take() {
             let outcome = AttemptOutcome::Succeeded;
-            events.push(Event::Finished { job, fence, outcome, load_ms: 0, compute_ms: RUN_MS });
+            events.push(Event::Finished { job, fence, outcome, load_ms: 0, compute_ms: RUN_MS, batched: 0 });
         }
         if turn == 0 {
             events.extend((1..=greedy).map(|n| Event::Submitted(spec(n, "greedy", script.now))));

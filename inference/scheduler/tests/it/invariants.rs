@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::script::{Script, agent, job, worker};
 use backlot_inference_scheduler::{
-    AgentKey, AttemptOutcome, Effect, Event, FailureClass, Fence, JobKey, JobSpec, ModelKey, Phase,
-    RunningAttempt, Tier, WorkerKey,
+    AgentKey, AttemptEnd, AttemptOutcome, Effect, Event, FailureClass, Fence, JobKey, JobSpec, ModelKey,
+    Phase, RunningAttempt, Tier, WorkerKey,
 };
 use proptest::prelude::*;
 
 const AGENTS: [&str; 2] = ["a", "b"];
 const WORKERS: [&str; 2] = ["w", "x"];
-const MODELS: [&str; 5] = ["own/a:1", "own/b:1", "own/free:1", "own/long:1", "own/long:1"];
+const MODELS: [&str; 7] =
+    ["own/a:1", "own/b:1", "own/free:1", "own/long:1", "own/long:1", "own/many:1", "own/many:1"];
 
 /// What may happen. Numbers choose among what exists.
 #[derive(Clone, Debug)]
@@ -58,6 +59,10 @@ struct World {
     /// Attempts that were told to pause, and those that do.
     asked: BTreeSet<Fence>,
     held: BTreeSet<Fence>,
+    /// Who computes in one call with others, by the fence of the first.
+    batch: BTreeMap<Fence, Fence>,
+    /// Jobs of which an attempt ended without a result.
+    tried: BTreeSet<JobKey>,
     /// Connected agents and whether they take work.
     up: BTreeMap<AgentKey, bool>,
 }
@@ -82,9 +87,15 @@ impl World {
                     );
                     let computes =
                         |fence: &Fence| !self.held.contains(fence) && self.given[fence].1 == a.worker;
-                    let busy = self.lease.values().any(computes);
+                    let in_call =
+                        |fence: &Fence| a.batch.is_some() && self.batch.get(fence) == a.batch.as_ref();
+                    let busy = self.lease.values().any(|fence| computes(fence) && !in_call(fence));
                     assert!(!busy, "assigned to a full worker");
                     assert!(self.lease.insert(a.job, a.fence).is_none(), "one live lease at most");
+                    if let Some(batch) = a.batch {
+                        assert!(!self.tried.contains(&a.job), "what failed once goes alone");
+                        self.batch.insert(a.fence, batch);
+                    }
                     self.given.insert(a.fence, (a.job, a.worker.clone()));
                 }
                 Effect::Pause { job, fence, .. } => {
@@ -98,9 +109,15 @@ impl World {
                     self.held.remove(fence);
                     let own = &self.given[fence].1;
                     let computes = |one: &&Fence| !self.held.contains(*one) && self.given[*one].1 == *own;
-                    assert_eq!(self.lease.values().filter(computes).count(), 1, "one computes at a time");
+                    let calls = self.lease.values().filter(computes);
+                    let calls: BTreeSet<&Fence> =
+                        calls.map(|fence| self.batch.get(fence).unwrap_or(fence)).collect();
+                    assert_eq!(calls.len(), 1, "one computes at a time");
                 }
-                Effect::AttemptEnded { job, fence, .. } => {
+                Effect::AttemptEnded { job, fence, end } => {
+                    if *end != AttemptEnd::Succeeded {
+                        self.tried.insert(*job);
+                    }
                     assert_eq!(self.lease.remove(job), Some(*fence), "only the current lease ends");
                 }
                 Effect::Succeeded { job, .. }
@@ -130,6 +147,7 @@ impl World {
                 worker: key.worker.clone(),
                 paused: self.held.contains(fence),
                 held_ms: 0,
+                batch: self.batch.get(fence).copied(),
             })
             .collect()
     }
@@ -189,11 +207,25 @@ fn event_of(step: &Step, script: &mut Script, world: &mut World) -> Option<Event
             let fence = pick(world.given.keys().copied(), *which)?;
             let (job, _) = world.given[&fence].clone();
             world.reported.push((job, fence));
-            Event::Finished { job, fence, outcome: outcome(*how), load_ms: 0, compute_ms: 5 }
+            Event::Finished {
+                job,
+                fence,
+                outcome: outcome(*how),
+                load_ms: 0,
+                compute_ms: 5,
+                batched: u32::from(how % 5),
+            }
         }
         Step::Repeat(which) => {
             let (job, fence) = pick(world.reported.clone(), *which)?;
-            Event::Finished { job, fence, outcome: AttemptOutcome::Succeeded, load_ms: 0, compute_ms: 5 }
+            Event::Finished {
+                job,
+                fence,
+                outcome: AttemptOutcome::Succeeded,
+                load_ms: 0,
+                compute_ms: 5,
+                batched: 2,
+            }
         }
         Step::Start(which) => {
             let fence = pick(world.given.keys().copied(), *which)?;
@@ -204,6 +236,9 @@ fn event_of(step: &Step, script: &mut Script, world: &mut World) -> Option<Event
             // An agent that was asked, or one that only thinks so.
             let of = if *asked { world.asked.clone() } else { world.given.keys().copied().collect() };
             let fence = pick(of, *which).filter(|fence| world.given.contains_key(fence))?;
+            if world.batch.contains_key(&fence) {
+                return None;
+            }
             let (job, worker) = world.given[&fence].clone();
             if !world.up.contains_key(&worker.agent) {
                 return None;

@@ -91,7 +91,8 @@ fn what_never_began_is_given_back_and_what_is_lost_is_not() {
     );
     let outcome = AttemptOutcome::Failed { class: FailureClass::LostWorker, retryable: true };
     let fence = |sequence| Fence { epoch: 1, sequence };
-    let failed = Event::Finished { job: JobKey(1), fence: fence(1), outcome, load_ms: 0, compute_ms: 0 };
+    let failed =
+        Event::Finished { job: JobKey(1), fence: fence(1), outcome, load_ms: 0, compute_ms: 0, batched: 0 };
     check(
         &script.apply(failed),
         expect![["studio/t1 spent 0 with outside on 0; ended 1 1-1 Failed(LostWorker); requeue 1 at 2500"]],
@@ -100,7 +101,8 @@ fn what_never_began_is_given_back_and_what_is_lost_is_not() {
     script.submit(2);
     script.after_ms(limits::OVERFLOW_LOOK_MS);
     let outcome = AttemptOutcome::Succeeded;
-    let done = Event::Finished { job: JobKey(2), fence: fence(2), outcome, load_ms: 0, compute_ms: 900 };
+    let done =
+        Event::Finished { job: JobKey(2), fence: fence(2), outcome, load_ms: 0, compute_ms: 900, batched: 0 };
     check(
         &script.apply(done),
         expect![["studio/t1 spent 110 with outside on 0; ended 2 1-2 Succeeded; succeeded 2 1-2"]],
@@ -160,7 +162,7 @@ fn what_was_not_used_is_given_back_after_a_kill_too() {
     let dearer = PaidSpec { price_micro_per_job: 900, ..spec };
     let mut script = after_a_kill(dearer, (0, 120), charge);
     let (outcome, fence) = (AttemptOutcome::Succeeded, Fence { epoch: 1, sequence: 1 });
-    let done = Event::Finished { job: JobKey(1), fence, outcome, load_ms: 0, compute_ms: 900 };
+    let done = Event::Finished { job: JobKey(1), fence, outcome, load_ms: 0, compute_ms: 900, batched: 0 };
     check(
         &script.apply(done.clone()),
         expect![["studio/t1 spent 110 with outside on 0; ended 1 1-1 Succeeded; succeeded 1 1-1"]],
@@ -177,7 +179,7 @@ fn what_is_cut_off_after_a_kill_is_tried_again_at_home() {
     let mut script = after_a_kill(spec, (0, 120), charge);
     let (job, fence) = (JobKey(1), Fence { epoch: 1, sequence: 1 });
     let outcome = AttemptOutcome::Failed { class: FailureClass::TimedOut, retryable: false };
-    let late = Event::Finished { job, fence, outcome, load_ms: 0, compute_ms: 2_000 };
+    let late = Event::Finished { job, fence, outcome, load_ms: 0, compute_ms: 2_000, batched: 0 };
     check(&script.apply(late), expect![["ended 1 1-1 Failed(TimedOut); requeue 1 at 1500"]]);
 }
 
@@ -198,7 +200,7 @@ fn what_runs_over_midnight_is_settled_on_its_day() {
         expect![["studio/t1 spent 120 with outside on 1; assign 2 1-2 front/x warm"]],
     );
     let (outcome, fence) = (AttemptOutcome::Succeeded, Fence { epoch: 1, sequence: 1 });
-    let done = Event::Finished { job: JobKey(1), fence, outcome, load_ms: 0, compute_ms: 500 };
+    let done = Event::Finished { job: JobKey(1), fence, outcome, load_ms: 0, compute_ms: 500, batched: 0 };
     check(
         &script.apply(done),
         expect![["studio/t1 spent 110 with outside on 0; ended 1 1-1 Succeeded; succeeded 1 1-1"]],
@@ -337,7 +339,7 @@ proptest! {
                     let outcome = if began { AttemptOutcome::Succeeded } else { AttemptOutcome::Canceled };
                     let compute_ms = if began { i64::from(which) * 1_000 } else { 0 };
                     let (job, fence) = book.used(nth, began, compute_ms);
-                    scheduler.apply(now, Event::Finished { job, fence, outcome, load_ms: 0, compute_ms }, &mut effects);
+                    scheduler.apply(now, Event::Finished { job, fence, outcome, load_ms: 0, compute_ms, batched: 0 }, &mut effects);
                 },
                 Step::Cut => scheduler.apply(now, front(8), &mut effects),
                 Step::Restart(goes_on) => {

@@ -114,7 +114,7 @@ impl Studio {
         self.running = on;
         for (_, job, fence, _) in over {
             let outcome = AttemptOutcome::Succeeded;
-            self.apply(Event::Finished { job, fence, outcome, load_ms: 0, compute_ms: 10_000 });
+            self.apply(Event::Finished { job, fence, outcome, load_ms: 0, compute_ms: 10_000, batched: 0 });
         }
         let beating: BTreeSet<AgentKey> = self.running.iter().map(|one| one.3.clone()).collect();
         for agent in beating {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use backlot_inference_scheduler::{
-    AgentKey, AgentSpec, AttemptOutcome, Effect, Event, Features, Fence, JobKey, JobSpec, ModelKey,
+    AgentKey, AgentSpec, AttemptOutcome, Batching, Effect, Event, Features, Fence, JobKey, JobSpec, ModelKey,
     ModelProfile, Offers, Pausing, RegionKey, RunningAttempt, Scheduler, TenantKey, Tier, TimeUs, WorkerSpec,
 };
 use expect_test::Expect;
@@ -26,6 +26,7 @@ pub(crate) fn job(n: u128) -> JobSpec {
         features: Features::default(),
         adapters: Arc::from([]),
         data_region: None,
+        batch_key: 0,
     }
 }
 
@@ -36,8 +37,15 @@ pub(crate) fn model(name: &str, load_ms: i64) -> ModelProfile {
 
 /// A model whose runs take minutes, and whose runtime can pause them.
 pub(crate) fn long_model(name: &str) -> ModelProfile {
-    let offers = Offers { pause: Some(Pausing { cost_ms: 100 }) };
+    let offers = Offers { pause: Some(Pausing { cost_ms: 100 }), ..Offers::default() };
     ModelProfile { run_ms: 300_000, timeout_ms: 600_000, offers, ..model(name, 0) }
+}
+
+/// A model that takes up to four jobs in one call, each further one a quarter of what one takes.
+pub(crate) fn batch_model(name: &str) -> ModelProfile {
+    let batch = Some(Batching { max: 4, more_permille: 250, memory_mib: 40 });
+    let offers = Offers { batch, ..Offers::default() };
+    ModelProfile { run_ms: 10_000, timeout_ms: 60_000, offers, ..model(name, 0) }
 }
 
 pub(crate) fn worker(name: &str) -> WorkerSpec {
@@ -52,6 +60,7 @@ pub(crate) fn worker(name: &str) -> WorkerSpec {
         speed_milli: 1_000,
         overlap: false,
         pool: None,
+        batches: true,
     }
 }
 
@@ -61,7 +70,14 @@ pub(crate) fn agent(name: &str, workers: Vec<WorkerSpec>, running: Vec<RunningAt
 }
 
 pub(crate) fn running(job: u128, fence: Fence, worker: &str) -> RunningAttempt {
-    RunningAttempt { job: JobKey(job), fence, worker: Arc::from(worker), paused: false, held_ms: 0 }
+    RunningAttempt {
+        job: JobKey(job),
+        fence,
+        worker: Arc::from(worker),
+        paused: false,
+        held_ms: 0,
+        batch: None,
+    }
 }
 
 pub(crate) fn fence(sequence: u64) -> Fence {
@@ -69,7 +85,14 @@ pub(crate) fn fence(sequence: u64) -> Fence {
 }
 
 pub(crate) fn finished(job: u128, sequence: u64, outcome: AttemptOutcome) -> Event {
-    Event::Finished { job: JobKey(job), fence: fence(sequence), outcome, load_ms: 0, compute_ms: 10 }
+    Event::Finished {
+        job: JobKey(job),
+        fence: fence(sequence),
+        outcome,
+        load_ms: 0,
+        compute_ms: 10,
+        batched: 0,
+    }
 }
 
 impl Script {
@@ -79,6 +102,7 @@ impl Script {
             script.apply(Event::ModelChanged(model(name, load_ms)));
         }
         script.apply(Event::ModelChanged(long_model("own/long:1")));
+        script.apply(Event::ModelChanged(batch_model("own/many:1")));
         script
     }
 
@@ -103,7 +127,8 @@ impl Script {
 fn text(effects: &[Effect]) -> String {
     let line = |effect: &Effect| match effect {
         Effect::Assign(a) => {
-            format!("assign {} {} {}{}", a.job.0, a.fence, a.worker, if a.warm { " warm" } else { "" })
+            let with = a.batch.map(|batch| format!(" with {batch}")).unwrap_or_default();
+            format!("assign {} {} {}{}{with}", a.job.0, a.fence, a.worker, if a.warm { " warm" } else { "" })
         }
         Effect::Prefetch { worker, model } => format!("prefetch {worker} {model}"),
         Effect::Evict { worker, model } => format!("evict {worker} {model}"),

@@ -111,7 +111,7 @@ impl View {
                     self.workers[*at].resident = models.into_iter().map(|model| (model, now)).collect();
                 }
             }
-            Event::Finished { job, fence, outcome, load_ms, compute_ms } => {
+            Event::Finished { job, fence, outcome, load_ms, compute_ms, .. } => {
                 self.finished(now, job, fence, outcome, load_ms + compute_ms, changes, effects);
             }
             Event::CancelRequested { job }
@@ -276,6 +276,7 @@ impl View {
             timeout_ms: TIMEOUT_MS,
             warm,
             charge: None,
+            batch: None,
         }));
     }
 

@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use crate::{
     baselines,
-    engine::setup::SLO,
+    engine::setup::{BatchingSetup, SLO},
     loads::Loads,
     measure::{self, Figures},
     outcome::Run,
@@ -105,6 +105,13 @@ pub struct SimulateArgs {
     /// Share of clips of 1 to 10 minutes in the synthetic workload.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub video: f64,
+    /// Lets every model compute up to --batch-max jobs in one call, where each further one adds this share of what one takes:
+    /// synthetic, because the trace has no such calls. The scheduler learns the share.
+    #[arg(long, value_name = "SHARE")]
+    pub batch: Option<f64>,
+    /// Jobs in one call.
+    #[arg(long, value_name = "N", requires = "batch", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=64))]
+    pub batch_max: u32,
     /// Converts an original GenTD26 request trace to the columns above, writes it to --to and ends.
     #[arg(long, value_name = "FILE", requires = "to")]
     pub convert: Option<PathBuf>,
@@ -127,6 +134,13 @@ pub struct SimulateArgs {
     /// Runs one case that --stress has shown, and prints its events.
     #[arg(long, value_name = "FILE")]
     pub replay: Option<PathBuf>,
+}
+
+impl SimulateArgs {
+    fn batching(&self) -> Option<BatchingSetup> {
+        let more_permille = (self.batch? * 1000.0) as i64;
+        Some(BatchingSetup { max: self.batch_max, more_permille })
+    }
 }
 
 /// Why the command failed.
@@ -226,6 +240,9 @@ fn inputs(args: &SimulateArgs) -> Result<(Workload, Loads), SimulateError> {
     if !(0.0..=1.0).contains(&args.video) {
         return Err(usage("--video must lie between 0 and 1"));
     }
+    if args.batch.is_some_and(|share| !(0.0..=10.0).contains(&share)) {
+        return Err(usage("--batch must lie between 0 and 10"));
+    }
     let workload = match &args.requests {
         Some(path) => read_requests(path)?,
         None => generate(&more::recipe(args)),
@@ -287,6 +304,7 @@ fn one(
         load_milli: (args.load_factor * 1000.0) as i64,
         record: args.decisions.is_some() || (args.report.is_some() && policy == more::first_policy(args)),
         pause_us: None,
+        batching: args.batching(),
     };
     let folded = workload.folded(args.fold, seed);
     let run = match args.gpus {

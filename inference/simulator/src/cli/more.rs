@@ -272,6 +272,7 @@ pub(super) fn report(
                 load_milli: (args.load_factor * 1000.0) as i64,
                 record: false,
                 pause_us: None,
+                batching: None,
             };
             let figures = measure::figures(&question.run(gpus, &folded, loads, None)?, &folded, SLO);
             let (slo60, wait_p99_s) = (figures.slo60, figures.wait_p99_s);

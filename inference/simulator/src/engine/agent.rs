@@ -55,6 +55,7 @@ impl Engine<'_> {
             speed_milli: gpu.spec.speed_milli,
             overlap: gpu.spec.overlap,
             pool: gpu.pool.map(|(pool, _)| PoolKey::from(&*self.setup.pools[pool].name)),
+            batches: self.setup.batching.is_some(),
         };
         let joined = Event::AgentJoined(AgentSpec {
             agent: gpu.key.agent.clone(),
@@ -137,8 +138,8 @@ impl Engine<'_> {
             base.merged.clone_from(&request.adapters);
         }
         gpu.account(now_us);
-        let lasts_us = left_us.unwrap_or(request.warm_us * 1000 / i64::from(gpu.spec.speed_milli.max(1)));
-        gpu.attempts[nth].left_us = Some(lasts_us);
+        let lasts_us = left_us.unwrap_or_else(|| self.call(at, nth));
+        self.gpus[at].attempts[nth].left_us = Some(lasts_us);
         self.clock.at(now_us + lasts_us, Happening::ComputeEnds { gpu: at, serial });
         if first {
             self.begins(job);
@@ -190,6 +191,9 @@ impl Engine<'_> {
             self.begins(job);
             let phase = Phase::Loading;
             self.report(at, Event::Progress { job: JobKey(job as u128), fence, phase, done_permille: 0 });
+            if let Some(leader) = self.gpus[at].attempts[nth].batch {
+                self.riders_load(at, leader);
+            }
         }
     }
 
@@ -279,18 +283,22 @@ impl Engine<'_> {
             return;
         };
         let attempt = gpu.attempts.remove(nth);
+        let rides = |one: &mut Attempt| attempt.batch.is_some() && one.batch == attempt.batch;
+        let riders: Vec<Attempt> = gpu.attempts.extract_if(.., rides).collect();
         gpu.account(now_us);
         let key = [FAIL_KEY, attempt.job as u64, attempt.fence.sequence];
         let fails = self.setup.faults.fail_permille;
         let failed = fails > 0 && Rng::keyed(self.setup.seed, &key).below(1000) < fails as usize;
-        let outcome = if failed {
-            AttemptOutcome::Failed { class: FailureClass::ModelError, retryable: true }
-        } else {
-            self.jobs[attempt.job].computed.push((attempt.fence, computed(at, &attempt, now_us)));
-            AttemptOutcome::Succeeded
-        };
-        self.note(at, What::Done, |line| line.job = Some(attempt.job));
-        self.report_end(at, &attempt, outcome);
+        for attempt in std::iter::once(&attempt).chain(&riders) {
+            let outcome = if failed {
+                AttemptOutcome::Failed { class: FailureClass::ModelError, retryable: true }
+            } else {
+                self.jobs[attempt.job].computed.push((attempt.fence, computed(at, attempt, now_us)));
+                AttemptOutcome::Succeeded
+            };
+            self.note(at, What::Done, |line| line.job = Some(attempt.job));
+            self.report_end(at, attempt, outcome);
+        }
         self.go_on_alone(at);
         self.pump(at);
         self.leave_when_done(at);
@@ -304,7 +312,8 @@ impl Engine<'_> {
             fence: attempt.fence,
             outcome,
             load_ms: attempt.base_us / 1000,
-            compute_ms,
+            compute_ms: compute_ms / i64::from(attempt.batched.max(1)),
+            batched: attempt.batched,
         };
         self.report(at, event);
     }
@@ -316,6 +325,7 @@ impl Engine<'_> {
         let gpu = &mut self.gpus[at];
         let Some(nth) = gpu.attempts.iter().position(|attempt| attempt.fence == fence) else { return };
         let attempt = gpu.attempts.remove(nth);
+        gpu.hand_on(&attempt);
         let needed = gpu.attempts.iter().any(|other| other.model == attempt.model);
         if gpu.load.is_some_and(|load| load.cause == Some(fence)) {
             gpu.load = None;
@@ -452,6 +462,7 @@ fn computed(gpu: usize, attempt: &Attempt, now_us: i64) -> Computed {
         adapter_loads: attempt.adapter_loads,
         gpu,
         held_us: attempt.held_until_us(now_us),
+        batched: attempt.batched.max(1),
     }
 }
 
@@ -465,6 +476,7 @@ fn running(gpu: &Gpu, now_us: i64) -> Vec<RunningAttempt> {
             worker: gpu.key.worker.clone(),
             paused: attempt.stage == Stage::Held,
             held_ms: attempt.held_until_us(now_us) / 1000,
+            batch: attempt.batch,
         })
         .collect()
 }

@@ -85,8 +85,10 @@ impl Engine<'_> {
         let at = self.open_gpu(&assignment.worker)?;
         let request = &self.workload.requests[job];
         let (model, home) = (request.model, request.region);
+        self.may_ride(at, job, assignment)?;
+        let rides = assignment.batch.is_some_and(|leader| leader != assignment.fence);
         let gpu = &self.gpus[at];
-        if gpu.active() >= gpu.spec.concurrency as usize {
+        if !rides && gpu.active() >= gpu.spec.concurrency as usize {
             return Err(format!("{} is full", assignment.worker));
         }
         let known = gpu.resident(model).is_some();
@@ -114,7 +116,7 @@ impl Engine<'_> {
             job,
             fence: assignment.fence,
             model,
-            stage: Stage::Waiting,
+            stage: if rides { Stage::Riding } else { Stage::Waiting },
             serial: 0,
             ready_us,
             began_us: None,
@@ -127,8 +129,14 @@ impl Engine<'_> {
             since_us: self.now_us,
             held_us: 0,
             pausing: false,
+            batch: assignment.batch,
+            batched: 1,
         });
         self.beat(at);
+        if let Some(leader) = assignment.batch {
+            self.gather(at, leader, ready_us);
+            return Ok(());
+        }
         if ready_us > self.now_us {
             self.clock.at(ready_us, Happening::Ready { gpu: at });
         }
@@ -273,6 +281,7 @@ impl Engine<'_> {
             gpu: took.map_or(0, |took| took.gpu as u32),
             attempts: one.attempts,
             held_us: took.map_or(0, |took| took.held_us),
+            batched: took.map_or(1, |took| took.batched),
             told: one.told,
         };
         one.computed.clear();

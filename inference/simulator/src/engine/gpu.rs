@@ -68,6 +68,8 @@ pub(super) enum Stage {
     Computing,
     /// It is held between two steps.
     Held,
+    /// It computes in the call of another one.
+    Riding,
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +96,10 @@ pub(super) struct Attempt {
     pub(super) held_us: i64,
     /// Whether it was told to pause.
     pub(super) pausing: bool,
+    /// The batch that it computes in.
+    pub(super) batch: Option<Fence>,
+    /// How many compute in its call.
+    pub(super) batched: u32,
 }
 
 impl Attempt {
@@ -172,7 +178,7 @@ impl Gpu {
 
     /// Attempts that take the GPU's room: one that is held leaves it to another.
     pub(super) fn active(&self) -> usize {
-        self.attempts.iter().filter(|attempt| attempt.stage != Stage::Held).count()
+        self.attempts.iter().filter(|attempt| !matches!(attempt.stage, Stage::Held | Stage::Riding)).count()
     }
 
     /// Whether one more base fits, after one that nothing uses has gone.

@@ -4,6 +4,7 @@
 //! policy: what cannot be is a [`Violation`], whoever made it.
 
 mod agent;
+mod batch;
 mod carry;
 mod clock;
 pub mod faults;
@@ -82,6 +83,7 @@ struct Computed {
     adapter_loads: u32,
     gpu: usize,
     held_us: i64,
+    batched: u32,
 }
 
 struct Engine<'a> {
@@ -352,6 +354,7 @@ impl<'a> Engine<'a> {
             },
             adapters: adapters.into(),
             data_region: (self.setup.regions.len() > 1).then(|| self.region_key(request.region)),
+            batch_key: 0,
         }));
     }
 

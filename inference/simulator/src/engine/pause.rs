@@ -1,16 +1,10 @@
 //! Attempts that are held between two of their steps: what the agent and its model do.
 
-use backlot_inference_scheduler::{Event, Fence, JobKey, Offers, Pausing, Phase, WorkerKey};
+use backlot_inference_scheduler::{Event, Fence, JobKey, Phase, WorkerKey};
 
 use super::{Engine, agent::gpu_at, clock::Happening, gpu::Stage, setup::What};
 
 impl Engine<'_> {
-    /// What is registered of a model's runtime.
-    pub(super) fn offers(&self, model: u32) -> Offers {
-        let pausing = self.setup.pausing.as_ref().filter(|pausing| pausing.models.contains(&model));
-        Offers { pause: pausing.map(|pausing| Pausing { cost_ms: pausing.cost_us / 1000 }) }
-    }
-
     fn holds_lease(&self, key: JobKey, fence: Fence, what: &str) -> Result<(), String> {
         let job = self.live_job(key)?;
         match self.jobs[job].lease {

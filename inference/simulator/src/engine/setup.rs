@@ -59,6 +59,15 @@ pub struct PausingSetup {
     pub cost_us: i64,
 }
 
+/// What a call of several jobs takes: synthetic, because no public trace has any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchingSetup {
+    /// Jobs in one call.
+    pub max: u32,
+    /// What each further one adds, in thousandths of the longest of them.
+    pub more_permille: i64,
+}
+
 /// Everything that decides a run beside workload, loads and policy.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -86,6 +95,8 @@ pub struct Setup {
     pub ttl_ms: i64,
     /// Models that can be paused between two steps, and what that costs.
     pub pausing: Option<PausingSetup>,
+    /// Whether models take several jobs in one call, and what that takes.
+    pub batching: Option<BatchingSetup>,
     /// Faults.
     pub faults: super::faults::Faults,
 }
@@ -111,6 +122,7 @@ impl Setup {
             stop_at: None,
             ttl_ms: TTL_MS,
             pausing: None,
+            batching: None,
             faults: super::faults::Faults::default(),
         }
     }
@@ -170,6 +182,8 @@ pub enum What {
     Evict,
     /// Compute begins.
     Compute,
+    /// The job computes in the call whose `Compute` comes next.
+    Ride,
     /// Compute has ended.
     Done,
     /// The attempt was stopped.

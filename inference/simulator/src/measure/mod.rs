@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     engine::{rank, setup::Slo},
-    outcome::{Ending, JobOutcome, Run, ToldStart},
+    outcome::{Ending, JobOutcome, Run, Tally, ToldStart},
     workload::Workload,
 };
 
@@ -88,6 +88,12 @@ pub struct Figures {
     pub p90_wait_holds: Option<f64>,
     /// Median of the ninth decile told to those that must wait, seconds: honesty is easy for who promises little.
     pub p90_wait_told_s: Option<f64>,
+    /// Share of the attempts that computed in a call of several, where models take such calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batched: Option<f64>,
+    /// Jobs of such a call in the mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_size: Option<f64>,
 }
 
 /// The value below which a share of all lies (nearest rank). `sorted` is ascending.
@@ -168,12 +174,15 @@ pub fn figures(run: &Run, workload: &Workload, slo: Slo) -> Figures {
         .ended()
         .filter(|(_, outcome)| outcome.ending == Ending::Succeeded)
         .map(|(_, outcome)| {
-            (outcome.ended_us - outcome.computed_us - outcome.held_us) + outcome.base_us + outcome.adapter_us
+            let compute_us = outcome.ended_us - outcome.computed_us - outcome.held_us;
+            compute_us / i64::from(outcome.batched.max(1)) + outcome.base_us + outcome.adapter_us
         })
         .sum();
     let fair = fairness(run, workload);
     let told_p90 = run.ended().filter_map(|(_, outcome)| Some(outcome.told?.p90_ms));
     let told_p90 = sorted(told_p90.filter(|ms| *ms > 0));
+    let Tally { batches, batched, attempts, .. } = run.tally;
+    let share_of = |part: u64, all: u64| (batched > 0).then(|| round(part as f64 / all.max(1) as f64));
     let median_us = percentile(&waits, 0.5).max(1_000_000);
     let longest_us = waits.last().copied().unwrap_or(0);
     Figures {
@@ -212,6 +221,8 @@ pub fn figures(run: &Run, workload: &Workload, slo: Slo) -> Figures {
         p50_start_holds: told_share(run, |_| true, |told| told.p50_ms),
         p90_start_holds: told_share(run, |_| true, |told| told.p90_ms),
         p90_wait_holds: told_share(run, |told| told.p90_ms > 0, |told| told.p90_ms),
+        batched: share_of(batched, attempts),
+        batch_size: share_of(batched, batches),
         p90_wait_told_s: (!told_p90.is_empty()).then(|| percentile(&told_p90, 0.5) as f64 / 1e3),
     }
 }
