@@ -6,14 +6,24 @@ import { signUp } from "./studio";
 import { cost, type Cost } from "./trace";
 
 const NODES = 500;
-/** Processor time that the page may take of a frame of 16.7 ms and the next; a machine without a graphics card draws, too. */
-const WORK_P95_MS_MAX = 20;
+/**
+ * Processor time that the page may take in a frame of 16.7 ms: where there is no graphics card, the compositor that draws
+ * the frame needs the rest. A quiet machine of two cores takes 6 to 8; before a gesture moved a picture of the board, 16.
+ */
+const WORK_P95_MS_MAX = 12;
+/** The same while a pan brings words into sight, a few nodes in a frame. */
+const WORK_READING_P95_MS_MAX = 20;
+/** Sixty frames a second on the clock, asked where nobody else has the processors: else it would measure them. */
+const GAP_P95_MS_MAX = 20;
+const QUIET_SLOWER_MAX = 1.1;
 /** No single task may be longer: it would be seen as a jolt. */
 const TASK_MS_MAX = 50;
 /** A task is no longer for waiting, only for what other programs put out of the processor's caches. */
 const TASK_SLOWER_MAX = 2;
 /** What drawing anew may take in each frame of a pan, where the compositor only moves what is there; the whole window takes 4 to 7. */
 const PAN_RASTER_MS_MAX = 3;
+/** So many frames without a node that changes how much it shows: all have what they get. */
+const STILL_FRAMES = 20;
 /** The best of three: what is measured is the app, not what else the machine does. */
 const ROUNDS_MAX = 3;
 
@@ -36,20 +46,24 @@ function many(asset: string): Command[] {
 }
 
 interface Round extends Cost {
+  workMax: number;
   /** How much longer a process took than alone: processors that are shared work slower, and frames that wait hold more. */
   slower: number;
 }
 
-const isWithin = ({ work, task, slower }: Round) =>
-  work.p95 < WORK_P95_MS_MAX * slower && task < TASK_MS_MAX * Math.min(slower, TASK_SLOWER_MAX);
+const isWithin = ({ work, workMax, task, slower, gap }: Round) =>
+  work.p95 < workMax * slower &&
+  task < TASK_MS_MAX * Math.min(slower, TASK_SLOWER_MAX) &&
+  (slower > QUIET_SLOWER_MAX || gap.p95 < GAP_P95_MS_MAX);
 
 /** Measures until it was within the bounds once, and says each. */
-async function best(page: Page, what: string, act: () => Promise<void>): Promise<Round> {
+async function best(page: Page, what: string, act: () => Promise<void>, workMax = WORK_P95_MS_MAX): Promise<Round> {
   let least: Round | null = null;
   for (let round = 0; round < ROUNDS_MAX; round += 1) {
+    await atRest(page);
     const before = slowness();
     const measured = await cost(page, act);
-    const one = { ...measured, slower: (before + slowness()) / 2 };
+    const one = { ...measured, workMax, slower: (before + slowness()) / 2 };
     console.log(said(what, one));
     if (!least || isWithin(one) || one.work.p95 < least.work.p95) least = one;
     if (isWithin(one)) break;
@@ -67,6 +81,13 @@ const said = (what: string, { frames, gap, work, task, raster, slower }: Round) 
 /** Until the gesture's end is worked off: the board is sharp again, and what is in sight has its words. */
 async function atRest(page: Page) {
   await expect(page.getByRole("region", { name: "Canvas" })).not.toHaveAttribute("data-moving");
+  await page.evaluate(async (frames) => {
+    const far = () => document.querySelectorAll("[data-far]").length;
+    for (let before = -1, same = 0; same < frames; same = far() === before ? same + 1 : 0) {
+      before = far();
+      await new Promise(requestAnimationFrame);
+    }
+  }, STILL_FRAMES);
 }
 
 test("a board of 500 nodes stays quick", async ({ page }) => {
@@ -89,12 +110,11 @@ test("a board of 500 nodes stays quick", async ({ page }) => {
 
   await page.keyboard.press("0");
   await expect(page.getByRole("group", { name: "Zoom" })).toContainText("100 %");
-  await atRest(page);
-  const near = await best(page, "pan at full size", async () => {
+  const pan = async () => {
     for (let step = 0; step < 90; step += 1) await page.mouse.wheel(24, 10);
-  });
+  };
+  const near = await best(page, "pan at full size", pan, WORK_READING_P95_MS_MAX);
 
-  await atRest(page);
   const zoom = await best(page, "zoom out and in", async () => {
     await page.keyboard.down("Control");
     for (let step = 0; step < 60; step += 1) await page.mouse.wheel(0, step < 30 ? 24 : -24);
@@ -104,7 +124,6 @@ test("a board of 500 nodes stays quick", async ({ page }) => {
   // All of it in sight, then full size: a node is under the middle of the window.
   await page.keyboard.press("1");
   await expect(page.getByRole("group", { name: "Zoom" })).not.toContainText("100 %");
-  await atRest(page);
   const through = await best(page, "from all in sight to full size and back", async () => {
     await page.keyboard.down("Control");
     for (let step = 0; step < 80; step += 1) await page.mouse.wheel(0, step < 40 ? -24 : 24);
@@ -112,7 +131,6 @@ test("a board of 500 nodes stays quick", async ({ page }) => {
   });
   await page.keyboard.press("0");
   await expect(page.getByRole("group", { name: "Zoom" })).toContainText("100 %");
-  await atRest(page);
   const drag = await best(page, "drag one of 500", async () => {
     const target = page.locator(".react-flow__node-tool").first();
     const place = await target.boundingBox();

@@ -114,6 +114,49 @@ test("keys: undo, redo, duplicate, delete, and arrows", async ({ page }) => {
   await expect.poll(async () => (await node(page, "a lamp").boundingBox())?.x).toBeGreaterThan(before?.x ?? 0);
 });
 
+test("in the middle of a gesture, things are where one sees them", async ({ page }) => {
+  await signUp(page);
+  const id = await newBoard(page, "Gestures", [
+    { op: "add_node", id: "left", kind: "note", x: 0, y: 0, w: 240, h: 160, params: { text: "Left" } },
+    { op: "add_node", id: "right", kind: "note", x: 600, y: 0, w: 240, h: 160, params: { text: "Right" } },
+  ]);
+  await openBoard(page, id, "canvas");
+  const left = page.locator('[data-id="left"]');
+  await expect(left).toBeVisible();
+  const place = async () => (await left.boundingBox()) ?? { x: 0, y: 0, width: 0, height: 0 };
+  await page.mouse.move(700, 600);
+  const [before, wheel] = [await place(), 40];
+  await page.mouse.wheel(0, -wheel);
+  await expect.poll(async () => (await place()).y).toBeGreaterThan(before.y);
+
+  // The press comes while the board is still a picture that was moved.
+  await page.keyboard.down("Control");
+  await page.mouse.wheel(0, 40);
+  await page.keyboard.up("Control");
+  const seen = await place();
+  await page.mouse.move(seen.x + 40, seen.y + 40);
+  await page.mouse.down();
+  // A press is a drag from the second pixel on, and what is dragged moves from there.
+  await page.mouse.move(seen.x + 42, seen.y + 42);
+  await page.mouse.move(seen.x + 142, seen.y + 92, { steps: 5 });
+  await page.mouse.up();
+  await expect.poll(async () => Math.round((await place()).x - seen.x)).toBe(100);
+  expect(Math.round((await place()).y - seen.y)).toBe(50);
+
+  await page.keyboard.down("Control");
+  await page.mouse.wheel(0, 40);
+  await page.keyboard.up("Control");
+  await page.mouse.move(900, 700);
+  await page.mouse.wheel(30, 30);
+  await page.mouse.dblclick(900, 700);
+  await page.getByRole("option", { name: /^Note/ }).click();
+  const note = page.locator(".react-flow__node-note").filter({ has: page.locator("textarea") });
+  const box = await note.boundingBox();
+  if (!box) throw new Error("nothing was put down");
+  expect(Math.abs(box.x + box.width / 2 - 900)).toBeLessThan(3);
+  expect(Math.abs(box.y + box.height / 2 - 700)).toBeLessThan(3);
+});
+
 test("what does not fit is refused in words, and a circle is", async ({ page }) => {
   await signUp(page);
   const id = await newBoard(page, "Refused", [

@@ -20,9 +20,11 @@ import { Dock } from "./Dock";
 import { DetailProvider } from "./detail";
 import { NODE_TYPES } from "./nodes";
 import type { FlowEdge, FlowNode } from "./flow";
+import type { Glide } from "./glide";
 import { useCanvasKeys } from "./useCanvasKeys";
 import { useDetails } from "./useDetails";
 import { useFlow } from "./useFlow";
+import { useGlide } from "./useGlide";
 import { useGroupDrag } from "./useGroupDrag";
 import css from "./canvas.module.css";
 
@@ -48,9 +50,11 @@ function Flow() {
   const view = useReactFlow<FlowNode, FlowEdge>();
   const frame = useRef<HTMLDivElement>(null);
   const [adding, setAdding] = useState<AddAt | null>(null);
-  const pointer = usePointer(frame);
+  const isMany = flow.nodes.length > NODES_ALL_MAX;
+  const { glide, given } = useGlide(frame, !isMany);
+  const pointer = usePointer(frame, glide);
   const { valid, connect, dropped } = useConnecting(setAdding);
-  const detail = useDetails(frame);
+  const detail = useDetails(frame, glide);
   const coarse = matchMedia("(pointer: coarse)").matches;
   useFirstFit();
   useReveal(frame);
@@ -70,7 +74,14 @@ function Flow() {
         if (canEdit) bring([...files], view.screenToFlowPosition(pointer.current.screen));
       }}
     >
-      <div ref={frame} className={css.canvas} onDoubleClick={addAt} role="region" aria-label="Canvas">
+      <div
+        ref={frame}
+        className={css.canvas}
+        data-many={isMany || undefined}
+        onDoubleClick={addAt}
+        role="region"
+        aria-label="Canvas"
+      >
         <DetailProvider value={detail}>
           <ReactFlow<FlowNode, FlowEdge>
             nodes={flow.nodes}
@@ -84,7 +95,8 @@ function Flow() {
             onConnect={connect}
             onConnectEnd={dropped}
             isValidConnection={valid}
-            onlyRenderVisibleElements={flow.nodes.length > NODES_ALL_MAX}
+            onlyRenderVisibleElements={isMany}
+            {...given}
             minZoom={ZOOM_MIN}
             maxZoom={ZOOM_MAX}
             connectionRadius={SNAP_PX}
@@ -109,7 +121,7 @@ function Flow() {
             </ViewportPortal>
           </ReactFlow>
         </DetailProvider>
-        {canEdit && <Dock onAdd={setAdding} />}
+        {canEdit && <Dock onAdd={setAdding} glide={glide} />}
         <EmptyCanvas />
         {adding && (
           <AddPalette
@@ -127,9 +139,8 @@ function Flow() {
 
 /** Where the pointer is, for what is put "here"; told to the others as a cursor, at most so often. */
 const CURSOR_MS = 60;
-function usePointer(frame: React.RefObject<HTMLDivElement | null>) {
+function usePointer(frame: React.RefObject<HTMLDivElement | null>, glide: Glide) {
   const { peers } = useOpen();
-  const view = useReactFlow();
   const pointer = useRef({ screen: { x: innerWidth / 2, y: innerHeight / 2 }, inside: false });
   useEffect(() => {
     const element = frame.current;
@@ -138,7 +149,10 @@ function usePointer(frame: React.RefObject<HTMLDivElement | null>) {
     const tell = () => {
       due = undefined;
       const { inside, screen } = pointer.current;
-      peers.say("cursor", inside ? round(view.screenToFlowPosition(screen)) : null);
+      const { left, top } = element.getBoundingClientRect();
+      const { x, y, zoom } = glide.view;
+      const at = { x: Math.round((screen.x - left - x) / zoom), y: Math.round((screen.y - top - y) / zoom) };
+      peers.say("cursor", inside ? at : null);
     };
     const soon = () => (due ??= setTimeout(tell, CURSOR_MS));
     const move = (event: PointerEvent | DragEvent) => {
@@ -159,10 +173,9 @@ function usePointer(frame: React.RefObject<HTMLDivElement | null>) {
       element.removeEventListener("dragover", move);
       element.removeEventListener("pointerleave", leave);
     };
-  }, [frame, peers, view]);
+  }, [frame, peers, glide]);
   return pointer;
 }
-const round = ({ x, y }: { x: number; y: number }) => ({ x: Math.round(x), y: Math.round(y) });
 
 /** The whole board in sight once it is here; a board that begins empty stays where one begins. */
 function useFirstFit() {

@@ -1,4 +1,4 @@
-import { useReactFlow, useStore } from "@xyflow/react";
+import { useReactFlow } from "@xyflow/react";
 import { useEffect, useRef, useState } from "react";
 import { Button, Tip, type IconName } from "../../../ui";
 import { useOpen } from "../context";
@@ -6,7 +6,9 @@ import { freeBelow } from "../doc/place";
 import { SIZES, type NodeKind } from "../doc/types";
 import { KIND_WORDS } from "../words";
 import type { AddAt } from "./AddPalette";
+import type { Glide } from "./glide";
 import { editText } from "./NodeText";
+import { usePercent } from "./useGlide";
 import css from "./canvas.module.css";
 
 const PUT: { kind: NodeKind; icon: IconName; keys?: string }[] = [
@@ -17,7 +19,7 @@ const PUT: { kind: NodeKind; icon: IconName; keys?: string }[] = [
 const MOVE_MS = 160;
 
 /** What one can put on the board, at its left edge; how near one is, at the bottom. */
-export function Dock({ onAdd }: { onAdd: (at: AddAt) => void }) {
+export function Dock({ onAdd, glide }: { onAdd: (at: AddAt) => void; glide: Glide }) {
   const { board, bring, select } = useOpen();
   const view = useReactFlow();
   const file = useRef<HTMLInputElement>(null);
@@ -68,7 +70,7 @@ export function Dock({ onAdd }: { onAdd: (at: AddAt) => void }) {
           }}
         />
       </div>
-      <Zoom />
+      <Zoom glide={glide} />
     </>
   );
 }
@@ -98,9 +100,9 @@ function History() {
   );
 }
 
-function Zoom() {
+function Zoom({ glide }: { glide: Glide }) {
   const view = useReactFlow();
-  const percent = useStore((state) => Math.round(state.transform[2] * 100));
+  const percent = usePercent(glide);
   return (
     <div className={css.zoom} role="group" aria-label="Zoom">
       <Tip text="Zoom out" keys="−">

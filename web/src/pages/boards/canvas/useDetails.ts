@@ -2,6 +2,7 @@ import { useOnViewportChange, useStoreApi } from "@xyflow/react";
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { useNodes, useOpen } from "../context";
 import { Detail, wanted } from "./detail";
+import type { Glide } from "./glide";
 
 /** How often a pan asks what has come into sight. */
 const LOOK_MS = 100;
@@ -12,7 +13,7 @@ const REST_MS = 200;
  * Draws in detail what is in sight. During a gesture the board is one picture that the compositor moves (see
  * `data-moving` in the style); while one zooms, nothing on it changes.
  */
-export function useDetails(frame: React.RefObject<HTMLDivElement | null>): Detail {
+export function useDetails(frame: React.RefObject<HTMLDivElement | null>, glide: Glide): Detail {
   const { board } = useOpen();
   const nodes = useNodes();
   const store = useStoreApi();
@@ -26,13 +27,16 @@ export function useDetails(frame: React.RefObject<HTMLDivElement | null>): Detai
   });
 
   const look = useCallback(() => {
-    const { transform, width, height } = store.getState();
-    const [x, y, zoom] = transform;
+    const { width, height } = store.getState();
     moving.current.lookedAt = performance.now();
-    detail.show(wanted(board.nodes, { x, y, zoom, width, height }), moving.current.is);
-  }, [board, detail, store]);
+    detail.show(wanted(board.nodes, { ...glide.view, width, height }), moving.current.is);
+  }, [board, detail, glide, store]);
 
-  useLayoutEffect(look, [look, nodes]);
+  useLayoutEffect(() => {
+    // React Flow measures what is new at the scale that it knows.
+    glide.settle();
+    look();
+  }, [look, nodes, glide]);
   useEffect(() => {
     let before = store.getState();
     return store.subscribe((now) => {
@@ -57,6 +61,7 @@ export function useDetails(frame: React.RefObject<HTMLDivElement | null>): Detai
       clearTimeout(moving.current.rest);
       moving.current.rest = setTimeout(() => {
         moving.current.is = false;
+        glide.end();
         frame.current?.removeAttribute("data-moving");
         look();
       }, REST_MS);
