@@ -81,7 +81,7 @@ impl Scheduler {
             let name = spec.worker.clone();
             let worker = Worker {
                 key: WorkerKey { agent: key.clone(), worker: name.clone() },
-                class: fleet.class_of(region, &spec),
+                class: fleet.join_class(region, &spec),
                 serial: fleet.next_serial(),
                 concurrency_max: spec.concurrency as usize,
                 spec,
@@ -95,7 +95,7 @@ impl Scheduler {
             let worker = fleet.workers.insert(worker);
             let before = fleet.agents.get_mut(id).and_then(|agent| agent.workers.insert(name, worker));
             // The same name twice in one message: the last one counts.
-            before.into_iter().for_each(|before| drop(fleet.workers.remove(before)));
+            before.into_iter().for_each(|before| drop(fleet.remove(before)));
         }
         id
     }
@@ -141,7 +141,7 @@ impl Scheduler {
     pub(crate) fn agent_draining(&mut self, now: TimeUs, key: &AgentKey) {
         self.state.note_left(now, key);
         if self.state.fleet.agent(key).is_none_or(|(_, agent)| !agent.connected) {
-            self.state.pools.expect_retired(key);
+            self.state.expect_retired(key);
         }
         let Some((id, _)) = self.state.fleet.agent(key) else { return };
         self.discharge_all(id);

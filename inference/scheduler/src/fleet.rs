@@ -8,6 +8,7 @@ use std::{
 use crate::{
     batch::Batch,
     event::WorkerSpec,
+    limits,
     loads::Loads,
     names::Slab,
     prepare::Preparing,
@@ -22,6 +23,8 @@ pub(crate) struct Fleet {
     pub(crate) workers: Slab<Worker>,
     class_ids: BTreeMap<ClassKey, u32>,
     pub(crate) classes: Vec<Class>,
+    /// Classes that have a worker.
+    classes_used: usize,
     /// Workers that take work.
     pub(crate) live: usize,
     /// Those with room.
@@ -69,6 +72,8 @@ pub(crate) struct Class {
     pub(crate) live: BTreeSet<u32>,
     /// Those with room, least valuable contents first (as of when they became free).
     pub(crate) spare: BTreeSet<(u64, u32)>,
+    /// Workers, whether they take work or not.
+    workers: u32,
 }
 
 impl Class {
@@ -228,7 +233,46 @@ impl Fleet {
         self.serials
     }
 
-    pub(crate) fn class_of(&mut self, region: &RegionKey, spec: &WorkerSpec) -> u32 {
+    /// The class of a worker that is about to get a row.
+    pub(crate) fn join_class(&mut self, region: &RegionKey, spec: &WorkerSpec) -> u32 {
+        let id = self.class_of(region, spec);
+        let class = &mut self.classes[id as usize];
+        class.workers += 1;
+        self.classes_used += usize::from(class.workers == 1);
+        id
+    }
+
+    /// Drops a worker's row.
+    pub(crate) fn remove(&mut self, id: u32) -> Option<Worker> {
+        let worker = self.workers.remove(id)?;
+        let class = &mut self.classes[worker.class as usize];
+        class.workers -= 1;
+        self.classes_used -= usize::from(class.workers == 0);
+        Some(worker)
+    }
+
+    /// Whether there are more classes without a worker than it costs to forget them.
+    pub(crate) fn classes_are_loose(&self) -> bool {
+        self.classes.len() > 2 * self.classes_used + limits::CLASSES_SPARE
+    }
+
+    /// Forgets classes without a worker; the others keep their order. The new number of each, by the old one.
+    pub(crate) fn keep_classes(&mut self, models: &mut [Model]) -> Vec<Option<u32>> {
+        let mut next = 0..;
+        let numbers: Vec<Option<u32>> =
+            self.classes.iter().map(|class| if class.workers > 0 { next.next() } else { None }).collect();
+        let number = |old: u32| numbers[old as usize].unwrap_or(old);
+        self.classes.retain(|class| class.workers > 0);
+        self.class_ids.retain(|_, id| numbers[*id as usize].is_some());
+        self.class_ids.values_mut().for_each(|id| *id = number(*id));
+        self.workers.iter_mut().for_each(|worker| worker.class = number(worker.class));
+        for model in models {
+            model.free = model.free.iter().map(|(class, worker)| (number(*class), *worker)).collect();
+        }
+        numbers
+    }
+
+    fn class_of(&mut self, region: &RegionKey, spec: &WorkerSpec) -> u32 {
         let key = ClassKey {
             region: region.clone(),
             gpus: spec.gpus,
@@ -241,7 +285,7 @@ impl Fleet {
         }
         let id = u32::try_from(self.classes.len()).unwrap_or(u32::MAX);
         self.class_ids.insert(key.clone(), id);
-        self.classes.push(Class { key, live: BTreeSet::new(), spare: BTreeSet::new() });
+        self.classes.push(Class { key, live: BTreeSet::new(), spare: BTreeSet::new(), workers: 0 });
         id
     }
 
@@ -353,7 +397,7 @@ impl Fleet {
     pub(crate) fn drop_worker(&mut self, id: u32, models: &mut [Model]) -> Option<Worker> {
         self.discharge(id, models);
         self.set_preparing(id, None);
-        let worker = self.workers.remove(id)?;
+        let worker = self.remove(id)?;
         self.pausable.remove(&id);
         self.pressed -= worker.running.iter().filter(|running| running.pressed).count();
         self.early -= worker.running.iter().filter(|running| running.early).count();

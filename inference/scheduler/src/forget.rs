@@ -3,7 +3,8 @@
 //!
 //! A tenant stays while it has a job, an announced share, or work that the fluid still owes it; a model while it has a job, a
 //! profile, a worker that holds it or something that was learned of it (which is bounded by itself); a line while a job waits
-//! in it; a place while a job, a line or a demand is there.
+//! in it; a place while a job, a line or a demand is there; a class of workers while one of them is known, and a region while a
+//! class, a job's data or a way that was measured to one of the classes is there.
 
 use crate::{limits, state::Model, state::State, types::TimeUs};
 
@@ -22,6 +23,13 @@ impl State {
     /// many came since the last one.
     pub(crate) fn names_are_loose(&self) -> bool {
         self.names() > 2 * self.names_kept + self.index.len() + limits::NAMES_SPARE
+    }
+
+    /// Forgets classes of workers that nobody is of, and regions of which nothing is left.
+    pub(crate) fn forget_classes(&mut self) {
+        let numbers = self.fleet.keep_classes(&mut self.models);
+        let homes = self.jobs.iter().filter_map(|(_, job)| job.home);
+        self.far.keep_classes(&numbers, homes);
     }
 
     pub(crate) fn forget_names(&mut self, now: TimeUs) {
@@ -156,5 +164,73 @@ mod tests {
         assert_eq!(state.tenants[tenant as usize].waiting, 1);
         assert!(state.model_names.find(&model).is_some(), "the announced model is known");
         assert_eq!(scheduler.queued(&kept), 1);
+    }
+
+    #[test]
+    fn kinds_of_workers_that_went_are_forgotten_and_the_others_work_on() {
+        let mut scheduler = Scheduler::new(1);
+        let model = ModelKey::from("own/a:1");
+        let offers = Offers::default();
+        let (load_ms, run_ms, memory_mib, gpus, timeout_ms) = (0, 10, 1, 0, 0);
+        let profile =
+            ModelProfile { model: model.clone(), load_ms, run_ms, memory_mib, gpus, timeout_ms, offers };
+        let mut effects = Vec::new();
+        let mut apply = |scheduler: &mut Scheduler, now: i64, event| {
+            effects.clear();
+            scheduler.apply(TimeUs(now), event, &mut effects);
+            effects.clone()
+        };
+        let joins = |agent: &str, memory_mib: i64| {
+            let worker = WorkerSpec {
+                worker: Arc::from("w"),
+                gpus: 0,
+                memory_mib,
+                slots: 1,
+                concurrency: 1,
+                models: BTreeSet::new(),
+                speed_milli: 1_000,
+                overlap: false,
+                pool: None,
+            };
+            let region = RegionKey::from(format!("region-{memory_mib}").as_str());
+            Event::AgentJoined(AgentSpec {
+                agent: AgentKey::from(agent),
+                region,
+                workers: vec![worker],
+                running: vec![],
+            })
+        };
+        apply(&mut scheduler, 0, Event::ModelChanged(profile));
+        let all = 20 * limits::CLASSES_SPARE as i64;
+        for n in 1..=all {
+            // Each is another kind of machine elsewhere, and is forgotten long before the next one comes.
+            let now = n * (limits::AGENT_FORGET_MS + 1) * 1_000;
+            let agent = AgentKey::from(format!("m{n}").as_str());
+            apply(&mut scheduler, now, joins(agent.as_str(), n));
+            if n > 1 {
+                // The first one stays.
+                apply(&mut scheduler, now, Event::AgentLost { agent });
+            }
+            let home = RegionKey::from(format!("d{n}").as_str());
+            let spec =
+                JobSpec { data_region: Some(home), ttl_ms: 1, regions: BTreeSet::new(), ..job(9, &model) };
+            let spec = JobSpec { job: JobKey(n as u128), created_at: TimeUs(now), ..spec };
+            let sent = apply(&mut scheduler, now, Event::Submitted(spec));
+            let assigned = sent.iter().find_map(|effect| match effect {
+                crate::Effect::Assign(assigned) => Some(assigned.clone()),
+                _ => None,
+            });
+            let assigned = assigned.expect("the first machine is free and takes it");
+            assert_eq!(assigned.worker.agent, AgentKey::from("m1"));
+            let outcome = crate::AttemptOutcome::Succeeded;
+            let (job, fence) = (assigned.job, assigned.fence);
+            let done = Event::Finished { job, fence, outcome, load_ms: 0, compute_ms: 1 };
+            apply(&mut scheduler, now, done);
+            assert_eq!(scheduler.check(), Ok(()));
+        }
+        let state = &scheduler.state;
+        let classes = state.fleet.classes.len();
+        assert!(classes <= limits::CLASSES_SPARE + 4, "{classes} of {all}");
+        assert!(state.far.regions() <= limits::FAR_REGIONS_MAX, "{} regions", state.far.regions());
     }
 }

@@ -97,7 +97,8 @@ impl Scheduler {
         }
         let loose = state.timers.is_loose(state.timer_owners()) || state.early.is_loose(state.lines.waiting);
         let counted = state.index.len() == state.jobs.iter().count();
-        let loose = loose || state.names_are_loose();
+        let loose =
+            loose || state.names_are_loose() || state.fleet.classes_are_loose() || state.far.is_loose();
         if loose || !counted { Err(Violation::MemoryUnbounded) } else { Ok(()) }
     }
 

@@ -246,6 +246,10 @@ pub const FAR_REGIONS_MAX: usize = 1_024;
 /// Names (of tenants, models, places and lines) that may be known beside twice those in use and one for each job, before those
 /// that nobody uses are forgotten.
 pub const NAMES_SPARE: usize = 4_096;
+/// Classes of workers that may be known beside twice those that have one, before the others are forgotten.
+pub const CLASSES_SPARE: usize = 64;
+/// What was learned of a pool that nobody announces is kept for this long: it may come back.
+pub const POOL_KEPT_MS: i64 = 30 * 86_400_000;
 /// Ways between regions whose length is learned.
 pub const FAR_WAYS_MAX: usize = 4_096;
 /// Weight of one measurement of a way.

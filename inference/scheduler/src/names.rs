@@ -112,6 +112,10 @@ impl<T> Slab<T> {
         self.rows.get_mut(id as usize)?.as_mut()
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.rows.iter_mut().flatten()
+    }
+
     /// Rows that are there, by number.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         self.rows.iter().enumerate().filter_map(|(id, row)| Some((u32::try_from(id).ok()?, row.as_ref()?)))

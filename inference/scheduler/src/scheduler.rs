@@ -163,6 +163,9 @@ impl Scheduler {
         let first = self.state.lines.heads.first().map(|(rank, _)| rank.key);
         self.state.fair.hold(now, first);
         self.tidy_timers();
+        if self.state.fleet.classes_are_loose() || self.state.far.is_loose() {
+            self.state.forget_classes();
+        }
         if self.state.names_are_loose() {
             self.state.forget_names(now);
         }

@@ -18,6 +18,8 @@ pub(crate) struct Far {
     /// The region of each class of workers.
     classes: Vec<u32>,
     ways: BTreeMap<(u32, u32), f64>,
+    /// Regions that were known after the last sweep.
+    kept: usize,
 }
 
 impl Far {
@@ -37,6 +39,30 @@ impl Far {
             let id = self.regions.intern(&class.key.region);
             self.classes.push(id);
         }
+    }
+
+    /// Whether there may be more regions that nothing names than it costs to look.
+    pub(crate) fn is_loose(&self) -> bool {
+        self.regions.len() > 2 * self.kept + limits::FAR_REGIONS_MAX / 2
+    }
+
+    /// Classes have other numbers or none, as `numbers` says by the old ones. Ways to where nobody computes are forgotten,
+    /// and regions that nothing names any more.
+    pub(crate) fn keep_classes(&mut self, numbers: &[Option<u32>], homes: impl Iterator<Item = u16>) {
+        let kept = self.classes.iter().zip(numbers).filter(|(_, number)| number.is_some());
+        self.classes = kept.map(|(region, _)| *region).collect();
+        let mut used = vec![false; self.regions.given()];
+        self.classes.iter().for_each(|region| used[*region as usize] = true);
+        self.ways.retain(|(_, to), _| used[*to as usize]);
+        self.ways.keys().for_each(|(from, _)| used[*from as usize] = true);
+        homes.for_each(|home| used[usize::from(home)] = true);
+        self.regions.keep(&used);
+        self.kept = self.regions.len();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn regions(&self) -> usize {
+        self.regions.len()
     }
 
     fn region(&self, class: u32) -> Option<u32> {

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     effect::Effect,
+    fleet::{Class, Worker},
     limits,
     scheduler::Scheduler,
     state::State,
@@ -175,17 +176,28 @@ impl State {
             let here = members.get(key).map_or(0, |members| members.count);
             (pool.offer(now, here, load_ms, redo_ms), here)
         });
-        let fixed = self.fleet.classes.iter().take(limits::FIXED_CLASSES_MAX).map(|class| {
+        let fixed = self.fixed_classes().map(|class| {
             let workers = class.live.iter().filter_map(|id| self.fleet.workers.get(*id));
-            let own = workers.filter(|worker| {
-                worker.spec.pool.as_ref().is_none_or(|pool| !self.pools.rows.contains_key(pool))
-            });
+            let own = workers.filter(|worker| self.is_fixed(worker));
             let unit = f64::from(class.key.speed_milli) / 1_000.0;
             let (count, room) = own.fold((0, 0), |(n, room), worker| (n + 1, room + worker.spec.concurrency));
             let unit = unit * f64::from(room) / f64::from(count.max(1));
             (Offer { unit, held: count, min: count, max: count, ..Offer::default() }, count)
         });
         pools.chain(fixed).unzip()
+    }
+
+    /// Nobody scales it.
+    fn is_fixed(&self, worker: &Worker) -> bool {
+        worker.spec.pool.as_ref().is_none_or(|pool| !self.pools.rows.contains_key(pool))
+    }
+
+    /// Classes of workers that nobody scales, as many as count.
+    fn fixed_classes(&self) -> impl Iterator<Item = &Class> {
+        let fixed = |class: &&Class| {
+            class.live.iter().filter_map(|id| self.fleet.workers.get(*id)).any(|worker| self.is_fixed(worker))
+        };
+        self.fleet.classes.iter().filter(fixed).take(limits::FIXED_CLASSES_MAX)
     }
 
     /// The offers that will do for a group, as bits.
@@ -196,7 +208,7 @@ impl State {
             .rows
             .values()
             .map(|pool| place.allows(&pool.spec.region) && pool.suits(gpus, memory_mib));
-        let fixed = self.fleet.classes.iter().take(limits::FIXED_CLASSES_MAX).map(|class| {
+        let fixed = self.fixed_classes().map(|class| {
             let memory = class.key.memory_mib == 0 || memory_mib <= class.key.memory_mib;
             place.allows(&class.key.region) && memory && gpus <= class.key.gpus
         });

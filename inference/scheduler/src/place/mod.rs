@@ -117,19 +117,22 @@ impl Pools {
         self.boot_ms = open.map(Pool::boot_ms).max().unwrap_or(self.boot_ms).max(0);
     }
 
-    /// An agent that is to go and has not come back yet: it gets nothing when it does.
-    pub(crate) fn expect_retired(&mut self, agent: &AgentKey) {
-        if self.retired.len() < limits::RETIRED_MAX {
-            self.retired.insert(agent.clone());
-        }
-    }
-
     pub(crate) fn is_retired(&self, agent: &AgentKey) -> bool {
         self.retired.contains(agent)
     }
 }
 
 impl State {
+    /// An agent that is to go and has not come back yet: it gets nothing when it does. Where too many never came back, those
+    /// are forgotten.
+    pub(crate) fn expect_retired(&mut self, agent: &AgentKey) {
+        if self.pools.retired.len() >= limits::RETIRED_MAX {
+            let known = &self.fleet.ids;
+            self.pools.retired.retain(|agent| known.contains_key(agent));
+        }
+        self.pools.retired.insert(agent.clone());
+    }
+
     /// Looks at the pools at `at`, unless that is done earlier.
     fn look_by(&mut self, at: TimeUs) {
         if self.pools.look_at.is_none_or(|before| at < before) {

@@ -66,6 +66,8 @@ pub(crate) struct Pool {
     pub(crate) said: Option<(u32, TimeUs)>,
     /// GPUs and memory of its machines, once one was seen.
     pub(crate) kind: Option<(u32, i64)>,
+    /// When it was last announced, as an earlier scheduler had it.
+    pub(crate) seen_at: Option<TimeUs>,
     /// An order did not come: no new one before then.
     pub(crate) dry_until: TimeUs,
 }
@@ -81,6 +83,7 @@ impl Pool {
             hazard: Hazard::default(),
             boot: Boot::default(),
             said: None,
+            seen_at: None,
             dry_until: TimeUs(i64::MIN),
         }
     }

@@ -21,11 +21,20 @@ pub(crate) struct Learned {
     hazard: Hazard,
     boot: Boot,
     kind: Option<(u32, i64)>,
+    /// When it was last announced, as far as is known.
+    seen_at: Option<TimeUs>,
+}
+
+impl Learned {
+    /// Nobody has announced it for so long that what was learned says little.
+    fn is_old(&self, now: Option<TimeUs>) -> bool {
+        now.zip(self.seen_at).is_some_and(|(now, seen_at)| now.since_ms(seen_at) > limits::POOL_KEPT_MS)
+    }
 }
 
 impl Pool {
-    fn learned(&self) -> Learned {
-        Learned { hazard: self.hazard, boot: self.boot, kind: self.kind }
+    fn learned(&self, seen_at: Option<TimeUs>) -> Learned {
+        Learned { hazard: self.hazard, boot: self.boot, kind: self.kind, seen_at }
     }
 
     /// Goes on from what was known of it.
@@ -33,6 +42,7 @@ impl Pool {
         self.hazard = learned.hazard;
         self.boot = learned.boot;
         self.kind = self.kind.or(learned.kind);
+        self.seen_at = learned.seen_at;
     }
 }
 
@@ -41,16 +51,22 @@ impl State {
     pub(crate) fn remember_places(&self) -> String {
         let pools = &self.pools;
         let mut text = String::new();
-        let known = pools.rows.iter().map(|(key, pool)| (key, pool.learned()));
-        // Pools that this driver has not announced yet are not forgotten by it.
+        let now = pools.looked_at;
+        let known = pools.rows.iter().map(|(key, pool)| (key, pool.learned(now.or(pool.seen_at))));
+        // Pools that this driver has not announced yet are not forgotten by it, but nobody waits for ever for them.
         let kept = pools.learned.iter().filter(|(key, _)| !pools.rows.contains_key(*key));
-        for (key, learned) in known.chain(kept.map(|(key, learned)| (key, *learned))) {
-            let Learned { hazard, boot, kind } = learned;
+        let kept = kept.map(|(key, learned)| (key, Learned { seen_at: learned.seen_at.or(now), ..*learned }));
+        let kept = kept.filter(|(_, learned)| !learned.is_old(now));
+        for (key, learned) in known.chain(kept).take(limits::POOLS_MAX) {
+            let Learned { hazard, boot, kind, seen_at } = learned;
             let (gpus, memory_mib) = kind.map_or((-1, 0), |(gpus, memory_mib)| (i64::from(gpus), memory_mib));
             let Hazard { hours, blows, taken, of, .. } = hazard;
             let Boot { count, mean_ms } = boot;
             line(&mut text, "place-pool", &[hours, blows, taken, of, count, mean_ms]);
             let _ = writeln!(text, " {gpus} {memory_mib} {key}");
+            if let Some(at) = seen_at {
+                let _ = writeln!(text, "place-seen {} {key}", at.0);
+            }
         }
         if pools.is_off() {
             return text;
@@ -91,6 +107,10 @@ impl State {
         let pools = &mut self.pools;
         match kind {
             "place-pool" => pools.recall_pool(rest)?,
+            "place-seen" => {
+                let (at, key) = rest.split_once(' ')?;
+                pools.learned.get_mut(&PoolKey::from(key))?.seen_at = Some(time(at)?);
+            }
             "place-headroom" => {
                 let headroom = positive(rest)?.min(limits::HEADROOM_MAX);
                 pools.headroom = Headroom(headroom);
@@ -143,7 +163,7 @@ impl Pools {
         let (gpus, memory_mib): (i64, i64) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
         let kind = u32::try_from(gpus).ok().map(|gpus| (gpus, memory_mib));
         if self.learned.len() < limits::POOLS_MAX {
-            self.learned.insert(PoolKey::from(parts.next()?), Learned { hazard, boot, kind });
+            self.learned.insert(PoolKey::from(parts.next()?), Learned { hazard, boot, kind, seen_at: None });
         }
         Some(())
     }
@@ -207,5 +227,25 @@ mod tests {
         for wrong in ["", "=0", "=zz", "eu"] {
             assert_eq!(read_place(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_pool_that_nobody_announces_for_a_month_is_forgotten_and_a_snapshot_is_bounded() {
+        let after = |snapshot: &str, at: TimeUs| {
+            let mut scheduler = crate::Scheduler::new(1).with_snapshot(snapshot);
+            scheduler.state.pools.looked_at = Some(at);
+            scheduler.state.remember_places()
+        };
+        let day = |day: i64| TimeUs(day * 86_400_000_000);
+        // As another version wrote it: nothing is known of when it was announced.
+        let old = "place-pool 3 1 1 4 2 60000 1 24000 l4 of eu\n";
+        let first = after(old, day(1));
+        assert!(first.contains("l4 of eu"), "{first}");
+        let later = after(&first, day(30));
+        assert_eq!(later, first, "what is seen again is not seen anew");
+        assert_eq!(after(&first, day(32)), "");
+        let many: String = (0..1_000).map(|n| format!("place-pool 3 1 1 4 2 60000 1 24000 p{n}\n")).collect();
+        let written = after(&many, day(1));
+        assert_eq!(written.lines().filter(|line| line.starts_with("place-pool ")).count(), limits::POOLS_MAX);
     }
 }
