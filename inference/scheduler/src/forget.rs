@@ -190,6 +190,7 @@ mod tests {
                 models: BTreeSet::new(),
                 speed_milli: 1_000,
                 overlap: false,
+                batches: false,
                 pool: None,
             };
             let region = RegionKey::from(format!("region-{memory_mib}").as_str());
@@ -224,7 +225,7 @@ mod tests {
             assert_eq!(assigned.worker.agent, AgentKey::from("m1"));
             let outcome = crate::AttemptOutcome::Succeeded;
             let (job, fence) = (assigned.job, assigned.fence);
-            let done = Event::Finished { job, fence, outcome, load_ms: 0, compute_ms: 1 };
+            let done = Event::Finished { job, fence, outcome, load_ms: 0, compute_ms: 1, batched: 1 };
             apply(&mut scheduler, now, done);
             assert_eq!(scheduler.check(), Ok(()));
         }
