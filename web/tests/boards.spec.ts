@@ -2,7 +2,7 @@ import AxeBuilder from "@axe-core/playwright";
 import { expect, test, type Browser, type Page } from "@playwright/test";
 import { addTool, bringToBoard, newBoard, node, openBoard, sameOrigin } from "./boards";
 import { slowness } from "./machine";
-import { signUp } from "./studio";
+import { PHOTO, signUp } from "./studio";
 
 const TAKE_MS = 90_000;
 
@@ -227,6 +227,21 @@ test("two people edit one board", async ({ browser }) => {
       await expect.poll(() => picture.evaluate((img: HTMLImageElement) => img.naturalWidth)).toBeGreaterThan(0);
     }
     await ben.keyboard.press("1");
+  });
+
+  await test.step("what a guest began to bring and stops takes no room any more", async () => {
+    const reserved = async () => {
+      const usage = (await (await ada.request.get("/v1/assets/usage")).json()) as { reserved_bytes: number };
+      return usage.reserved_bytes;
+    };
+    // The bytes never arrive: as on a line that hangs.
+    await ben.route("**/v1/objects/**", (route) => (route.request().method() === "PUT" ? undefined : route.continue()));
+    await ben.getByTestId("board-file").setInputFiles(PHOTO);
+    await expect.poll(reserved).toBeGreaterThan(0);
+    await ben.getByRole("button", { name: "Stop uploading rocket.jpg" }).click();
+    await expect(ben.getByRole("button", { name: "Stop uploading rocket.jpg" })).toHaveCount(0);
+    await expect.poll(reserved).toBe(0);
+    await ben.unroute("**/v1/objects/**");
   });
 
   await test.step("both write in one prompt", async () => {

@@ -1,4 +1,6 @@
 import { expect, test } from "@playwright/test";
+import { bring, publish } from "./community";
+import { heldStudio } from "./held";
 import { bringPhoto, PHOTO, pricedButton, signUp } from "./studio";
 
 interface Assets {
@@ -59,6 +61,42 @@ test("what is deleted can be had back for a moment, then is gone", async ({ page
     .toEqual([]);
   await page.reload();
   await expect(page.getByText("Nothing is here yet")).toBeVisible();
+});
+
+test("what one does in the moment one leaves is done", async ({ page, browser, baseURL }) => {
+  await signUp(page);
+  const post = await publish(page, await bring(page), "Rocket at dawn");
+  const held = await heldStudio(new URL(baseURL ?? "").origin);
+  try {
+    const fan = await (await browser.newContext({ baseURL: held.url })).newPage();
+    await signUp(fan, "Fan Adeyemi");
+    const mine = await bring(fan);
+    await fan.goto(`/community/${post.id}`);
+    const like = fan.getByRole("button", { name: /^Like/ });
+    await expect(like).toBeVisible();
+    held.hold();
+    await like.click();
+    await expect.poll(held.waiting).toBeGreaterThan(0);
+    await fan.goto("about:blank");
+    held.release();
+    const seen = async () => (await (await fan.request.get(`/v1/posts/${post.id}`)).json()) as { liked: boolean };
+    await expect.poll(async () => (await seen()).liked).toBe(true);
+
+    // Deleted, as the page says, while it can still be undone: it is, also where nobody waits for it.
+    await fan.goto("/library");
+    await fan.getByRole("link", { name: /^rocket\.jpg/ }).hover();
+    held.hold();
+    await fan.getByRole("button", { name: "Delete rocket.jpg" }).click();
+    await expect(fan.getByRole("button", { name: "Undo" })).toBeVisible();
+    await fan.goto("about:blank");
+    await expect.poll(held.waiting).toBeGreaterThan(0);
+    held.release();
+    const state = async () => ((await (await fan.request.get(`/v1/assets/${mine}`)).json()) as { state: string }).state;
+    await expect.poll(state).toBe("deleted");
+    await fan.context().close();
+  } finally {
+    await held.close();
+  }
 });
 
 test("an order whose answer was lost is one order", async ({ page }) => {

@@ -9,7 +9,9 @@ use backlot_foundation_errors::{Kind, Problem, codes};
 use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::AssetId;
 use backlot_infrastructure_api::v1::storage_client::StorageClient;
-use backlot_infrastructure_api::v1::{Asset, BeginUploadRequest, CompleteUploadRequest, Upload};
+use backlot_infrastructure_api::v1::{
+    Asset, BeginUploadRequest, CancelUploadRequest, CompleteUploadRequest, Upload,
+};
 
 use crate::error::Error;
 use crate::limits::{GUEST_BYTES_MAX, GUEST_FILE_BYTES_MAX, GUEST_UPLOAD_LIFE, GUEST_UPLOADS_OPEN_MAX};
@@ -122,6 +124,31 @@ impl Service {
         self.at_least(actor, id, Role::Editor).await?;
         self.store().complete_upload(id, asset, self.now()).await?;
         Ok(made)
+    }
+
+    /// Takes back what was begun and is not yet a file: its place and its space are free at once.
+    pub(crate) async fn cancel_file(&self, actor: &Actor, id: BoardId, asset: AssetId) -> Result<(), Error> {
+        let unknown = || Error::MediaUnknown(asset.to_string());
+        // Who may only look by now still takes back what they began.
+        let (board, _) = self.at_least(actor, id, Role::Viewer).await?;
+        let upload = self.store().upload(id, asset).await?.ok_or_else(unknown)?;
+        if upload.user_id != actor.id {
+            return Err(unknown());
+        }
+        let request = CancelUploadRequest {
+            asset_id: asset.to_string(),
+            organisation_id: board.organisation_id.to_string(),
+            actor_id: actor.id.clone(),
+        };
+        // Storage first: after a crash in between it is asked again, and has nothing more to do.
+        let canceled = StorageClient::new(self.infrastructure()).cancel_upload(request).await;
+        if let Err(problem) = canceled.map_err(Problem::from)
+            && problem.kind != Kind::NotFound
+        {
+            return Err(problem.into());
+        }
+        self.store().forget_upload(id, asset).await?;
+        Ok(())
     }
 
     /// Own people bring files with a mandate of theirs; others with that of whoever named them.

@@ -29,14 +29,34 @@ pub struct Usage {
     pub quota_bytes: i64,
 }
 
+/// What may be ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// An asset, whatever it is.
+    Any,
+    /// What is not yet one.
+    Upload,
+}
+
 impl Service {
     /// Deletes an asset, or cancels an upload and returns its space. Doing it again changes nothing.
     pub async fn delete(&self, actor: &Actor, id: AssetId) -> Result<(), Error> {
+        self.end(actor, id, Ending::Any).await
+    }
+
+    /// Cancels an upload and returns its space; what is an asset already stays one. Doing it again changes nothing.
+    pub async fn cancel_upload(&self, actor: &Actor, id: AssetId) -> Result<(), Error> {
+        self.end(actor, id, Ending::Upload).await
+    }
+
+    async fn end(&self, actor: &Actor, id: AssetId, ending: Ending) -> Result<(), Error> {
         let inner = &self.inner;
         let tx = inner.db.begin_write().await?;
         let row = store::asset_of(&*tx, actor.organisation, id).await?.ok_or(Error::NotFound("asset"))?;
         let (used, reserved) = match AssetState::parse(&row.state) {
             AssetState::Uploading => (0, -row.size_bytes),
+            AssetState::Rejected if ending == Ending::Upload => return Ok(()),
+            AssetState::Ready if ending == Ending::Upload => return Err(Error::UploadClosed),
             AssetState::Ready => (-row.size_bytes, 0),
             AssetState::Rejected => (0, 0),
             AssetState::Deleted => return Ok(()),

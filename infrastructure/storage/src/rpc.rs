@@ -254,6 +254,18 @@ impl Storage for Rpc {
         Ok(Response::new(asset_message(asset)))
     }
 
+    async fn cancel_upload(
+        &self,
+        request: Request<v1::CancelUploadRequest>,
+    ) -> Result<Response<v1::CancelUploadResponse>, Status> {
+        let claims = caller(&request)?;
+        let request = request.into_inner();
+        let organisation = service_for(&claims, &request.organisation_id)?;
+        let actor = Actor { id: request.actor_id, organisation };
+        self.service.cancel_upload(&actor, asset_id(&request.asset_id)?).await?;
+        Ok(Response::new(v1::CancelUploadResponse {}))
+    }
+
     async fn sign_public(
         &self,
         request: Request<v1::SignPublicRequest>,

@@ -251,6 +251,7 @@ async fn a_guest_brings_files_which_belong_to_the_boards_organisation() {
     assert_eq!(guest.api.get(&format!("/v1/assets/{asset}")).await.status, StatusCode::NOT_FOUND);
 
     a_guests_odd_files(&guest.api, &id).await;
+    what_is_begun_can_be_taken_back(&guest.api, &owner.api, &id, &asset).await;
     // Cut off while the bytes are on their way.
     let (complete, asset) = brings(&guest.api, &id, "late.jpg", PHOTO).await.expect("an editor");
     owner.api.send(Method::DELETE, &format!("{members}/{user}"), None, &[]).await;
@@ -272,6 +273,28 @@ async fn a_guests_odd_files(api: &Api, board: &str) {
         let known = ["asset_type_unsupported", "asset_type_mismatch"].contains(&refused.code());
         assert!(known && refused.status.is_client_error(), "{name}: {refused:?}");
     }
+}
+
+/// `file` was brought, and is a file of the board.
+async fn what_is_begun_can_be_taken_back(guest: &Api, owner: &Api, board: &str, file: &str) {
+    let reserved = |api: Api| async move { api.get("/v1/assets/usage").await.integer("/reserved_bytes") };
+    let cancel = |api: Api, asset: String| {
+        let route = format!("/v1/boards/{board}/media/{asset}");
+        async move { api.send(Method::DELETE, &route, None, &[]).await }
+    };
+    let before = reserved(owner.clone()).await;
+    let (complete, asset) = brings(guest, board, "oops.jpg", PHOTO).await.expect("an editor");
+    assert_eq!(reserved(owner.clone()).await, before + PHOTO.len() as i64);
+    let foreign = cancel(owner.clone(), asset.clone()).await;
+    assert_eq!(foreign.code(), "board_media_unknown", "only who brings it takes it back: {foreign:?}");
+    let canceled = cancel(guest.clone(), asset.clone()).await;
+    assert_eq!(canceled.status, StatusCode::NO_CONTENT, "{canceled:?}");
+    assert_eq!(reserved(owner.clone()).await, before);
+    assert_eq!(cancel(guest.clone(), asset).await.code(), "board_media_unknown", "nothing is left of it");
+    assert_eq!(guest.post(&complete, &json!({})).await.code(), "board_media_unknown");
+    let late = cancel(guest.clone(), file.to_owned()).await;
+    assert_eq!((late.status, late.code()), (StatusCode::CONFLICT, "upload_closed"), "{late:?}");
+    assert_eq!(cancel(guest.clone(), "nonsense".to_owned()).await.code(), "board_media_unknown");
 }
 
 async fn guests_have_limits(api: &Api, board: &str) {

@@ -1,3 +1,4 @@
+import { Lasting } from "./lasting";
 import { offline, problemOf } from "./problem";
 
 interface Options {
@@ -6,20 +7,28 @@ interface Options {
   signal?: AbortSignal;
 }
 
+/** What a person did is said to be done at once: so it has to arrive also where they leave the page in that moment. */
+const lasting = new Lasting();
+
 async function send(method: string, path: string, options: Options = {}): Promise<Response> {
   const headers: Record<string, string> = { accept: "application/json", ...options.headers };
   const init: RequestInit = { method, headers, credentials: "same-origin" };
+  let done: (() => void) | null = null;
   if (options.signal) init.signal = options.signal;
   if (options.body !== undefined) {
     headers["content-type"] = "application/json";
     init.body = JSON.stringify(options.body);
   }
+  if (method !== "GET" && !options.signal) done = lasting.take(typeof init.body === "string" ? init.body : "");
+  if (done) init.keepalive = true;
   let response: Response;
   try {
     response = await fetch(path, init);
   } catch (error) {
     if (options.signal?.aborted) throw error;
     throw offline();
+  } finally {
+    done?.();
   }
   if (!response.ok) throw await problemOf(response);
   return response;

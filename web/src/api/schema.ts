@@ -1110,7 +1110,11 @@ export interface paths {
         get: operations["get_board_media"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Cancel a file's upload before it is complete: nothing of it stays, and it takes no room any more. Only who began it can;
+         *     what is complete stays, and is taken off the board by a command.
+         */
+        delete: operations["cancel_board_media"];
         options?: never;
         head?: never;
         patch?: never;
@@ -8355,6 +8359,35 @@ export interface operations {
         responses: {
             /** @description The file, for a quarter of an hour */
             302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_board_media: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["BoardId"];
+                asset_id: components["schemas"]["AssetId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It was canceled */
+            204: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -55,14 +55,15 @@ export function uploadToBoard(
       return { id: asset_id, target };
     },
     complete: (id) => api.post<BoardFile>(`/v1/boards/${board}/media/${id}/complete`),
+    forget: (id) => api.delete(`/v1/boards/${board}/media/${id}`),
   });
 }
 
 interface Door<T> {
   begin: () => Promise<{ id: string; target: Upload }>;
   complete: (id: string) => Promise<T>;
-  /** Takes back what was begun, where the server does not do that by itself. */
-  forget?: (id: string) => Promise<unknown>;
+  /** Takes back what was begun: its room is free again. */
+  forget: (id: string) => Promise<unknown>;
 }
 
 /** Sends the bytes straight to the store. */
@@ -83,7 +84,7 @@ function send<T>(file: File, onProgress: (fraction: number) => void, door: Door<
 
   const done = run().catch(async (error: unknown) => {
     if (!canceled) throw error;
-    if (begun) await door.forget?.(begun).catch(() => undefined);
+    if (begun) await door.forget(begun).catch(() => undefined);
     throw new UploadCanceled();
   });
 

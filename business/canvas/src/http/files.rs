@@ -33,7 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<Service> {
     OpenApiRouter::new()
         .routes(routes!(begin_board_media))
         .routes(routes!(complete_board_media))
-        .routes(routes!(get_board_media))
+        .routes(routes!(get_board_media, cancel_board_media))
 }
 
 fn media_id(text: &str) -> Result<AssetId, Error> {
@@ -156,6 +156,20 @@ async fn complete_board_media(
     let id = board_id(&id)?;
     let made = service.complete_file(&person.actor, id, media_id(&asset)?).await?;
     Ok(Json(BoardMediaView::of(id, made)?))
+}
+
+/// Cancel a file's upload before it is complete: nothing of it stays, and it takes no room any more. Only who began it can;
+/// what is complete stays, and is taken off the board by a command.
+#[utoipa::path(delete, path = "/v1/boards/{id}/media/{asset_id}", tag = "boards",
+    params(("id" = BoardId, Path), ("asset_id" = AssetId, Path)),
+    responses((status = 204, description = "It was canceled"), (status = "default", body = Problem)))]
+async fn cancel_board_media(
+    State(service): State<Service>,
+    person: Person,
+    Path((id, asset)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    service.cancel_file(&person.actor, board_id(&id)?, media_id(&asset)?).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Which bytes of a file.

@@ -120,6 +120,13 @@ impl Storage for Infra {
         Err(Status::unimplemented("the community brings nothing in"))
     }
 
+    async fn cancel_upload(
+        &self,
+        _: Request<infra::CancelUploadRequest>,
+    ) -> Answer<infra::CancelUploadResponse> {
+        Err(Status::unimplemented("the community brings nothing in"))
+    }
+
     async fn copy_public(&self, request: Request<infra::CopyPublicRequest>) -> Answer<infra::Asset> {
         let request = request.into_inner();
         let mut facts = self.0.lock();

@@ -197,6 +197,13 @@ impl Storage for Infra {
         Err(Status::unimplemented("tools bring nothing in"))
     }
 
+    async fn cancel_upload(
+        &self,
+        _: Request<infra::CancelUploadRequest>,
+    ) -> Answer<infra::CancelUploadResponse> {
+        Err(Status::unimplemented("tools bring nothing in"))
+    }
+
     async fn copy_public(&self, _: Request<infra::CopyPublicRequest>) -> Answer<infra::Asset> {
         Err(Status::unimplemented("tools copy nothing"))
     }

@@ -184,5 +184,39 @@ async fn an_upload_that_a_system_begins_again_is_the_same_one() {
         assert_eq!(foreign.unwrap_err().code(), Code::NotFound);
         let early = rpc.complete_upload(complete(order.organisation_id.clone())).await.unwrap_err();
         assert_ne!(early.code(), Code::NotFound, "its bytes have not arrived: {early:?}");
+        let cancel = |organisation: String| v1::CancelUploadRequest {
+            asset_id: order.asset_id.clone(),
+            organisation_id: organisation,
+            actor_id: guest.user.to_string(),
+        };
+        let foreign = rpc.cancel_upload(cancel(guest.organisation.to_string())).await;
+        assert_eq!(foreign.unwrap_err().code(), Code::NotFound);
+        for _ in 0..2 {
+            rpc.cancel_upload(cancel(order.organisation_id.clone())).await.unwrap();
+            let usage = world.service.usage(world.alice.organisation).await.unwrap();
+            assert_eq!((usage.used_bytes, usage.reserved_bytes), (0, 0), "{}", world.name);
+        }
+        let late = rpc.complete_upload(complete(order.organisation_id.clone())).await.unwrap_err();
+        assert_eq!(late.code(), Code::NotFound, "it was canceled: {late:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_an_asset_is_no_upload_to_cancel() {
+    for world in worlds().await {
+        let made = world.upload("a.png", "image/png", &png(8, 8)).await.ok();
+        let asset = made["id"].as_str().unwrap().to_owned();
+        let used = world.usage().await;
+        let request = v1::CancelUploadRequest {
+            asset_id: asset.clone(),
+            organisation_id: world.alice.organisation.to_string(),
+            actor_id: world.alice.user.to_string(),
+        };
+        assert_eq!(world.rpc().cancel_upload(request).await.unwrap_err().code(), Code::AlreadyExists);
+        assert_eq!(world.usage().await, used);
+        assert_eq!(
+            world.call(Method::GET, &format!("/v1/assets/{asset}"), None).await.ok()["state"],
+            "ready"
+        );
     }
 }
