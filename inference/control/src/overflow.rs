@@ -1,13 +1,15 @@
 //! Third parties that compute for money by use: what the operator says of them, and what was spent.
 
+use std::collections::BTreeSet;
+
 use backlot_inference_scheduler as scheduler;
 use backlot_inference_scheduler::{PaidSpec, PoolKey};
 use serde::{Deserialize, Serialize};
 
-use crate::limits;
+use crate::{limits, model::Tier};
 
 /// A third party behind an agent, used where the fleet's own start would break the promise, and only under its cap.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OverflowConfig {
     /// What each job costs, in millionths of a US dollar.
@@ -21,6 +23,22 @@ pub struct OverflowConfig {
     pub cap_micro_per_day: i64,
     /// What one tenant's jobs of a day may cost; nothing: only the cap of all counts.
     pub tenant_cap_micro_per_day: Option<i64>,
+    /// Tiers whose jobs may go there. Not the batch tier, where nothing is said: what is done whenever it is cheap is not bought
+    /// dear.
+    pub tiers: BTreeSet<Tier>,
+}
+
+impl Default for OverflowConfig {
+    fn default() -> Self {
+        Self {
+            price_micro_per_job: 0,
+            price_micro_per_second: 0,
+            slots: 0,
+            cap_micro_per_day: 0,
+            tenant_cap_micro_per_day: None,
+            tiers: BTreeSet::from([Tier::Interactive, Tier::Standard]),
+        }
+    }
 }
 
 impl OverflowConfig {
@@ -40,6 +58,9 @@ impl OverflowConfig {
         if !(1..=limits::WORKER_ROOM_MAX).contains(&self.slots) {
             return Err("slots must be 1 to 1024");
         }
+        if self.tiers.is_empty() {
+            return Err("tiers must name at least one of interactive, standard, batch");
+        }
         Ok(())
     }
 
@@ -52,6 +73,7 @@ impl OverflowConfig {
             slots: self.slots,
             cap_micro_per_day: self.cap_micro_per_day,
             tenant_cap_micro_per_day: self.tenant_cap_micro_per_day,
+            tiers: self.tiers.iter().map(|tier| (*tier).into()).collect(),
         }
     }
 }

@@ -48,7 +48,7 @@ impl Scheduler {
         let place = state.place_of(&Place::of(&spec.regions), tenant);
         let run_ms = state.run_ms(model, spec.features, spec.predicted_ms);
         let told = state.outlook(now, model, &place, rank, run_ms);
-        told.or_else(|why| state.outside_or(now, model, &place, run_ms, &spec.tenant, why))
+        told.or_else(|why| state.outside_or(now, model, &place, run_ms, (&spec.tenant, spec.tier), why))
     }
 
     /// What will happen to a job that waits; `None` where it does not.
@@ -60,7 +60,8 @@ impl Scheduler {
                 let place = self.state.place_of(self.state.places.key(row.own_place), Some(row.tenant));
                 let told = self.state.outlook(now, row.model, &place, row.rank, row.run_ms);
                 let tenant = self.state.tenant_names.key(row.tenant);
-                let outside = |why| self.state.outside_or(now, row.model, &place, row.run_ms, tenant, why);
+                let whose = (tenant, row.tier);
+                let outside = |why| self.state.outside_or(now, row.model, &place, row.run_ms, whose, why);
                 Some(told.or_else(outside))
             }
             Status::Leased(_) | Status::Between => None,

@@ -344,6 +344,8 @@ pub struct PaidSpec {
     pub cap_micro_per_day: i64,
     /// What one tenant's jobs may cost in a day; `None`: only the cap of all counts.
     pub tenant_cap_micro_per_day: Option<i64>,
+    /// Tiers whose jobs may go there.
+    pub tiers: BTreeSet<Tier>,
 }
 
 /// What an attempt with a third party was charged before it began, with all that settling it needs: durable with the

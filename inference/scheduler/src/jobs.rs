@@ -57,6 +57,7 @@ impl Scheduler {
             tenant,
             model,
             own_place,
+            tier: spec.tier,
             line: 0,
             rank: self.rank_of(now, spec, start),
             created_at: spec.created_at,

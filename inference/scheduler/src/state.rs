@@ -20,7 +20,7 @@ use crate::{
     predict::Predictor,
     starts::Forecast,
     timers::Timers,
-    types::{AgentKey, Fence, JobKey, ModelKey, Phase, RegionKey, TenantKey, TimeUs, WorkerKey},
+    types::{AgentKey, Fence, JobKey, ModelKey, Phase, RegionKey, TenantKey, Tier, TimeUs, WorkerKey},
 };
 
 /// Everything, in ordered collections and dense rows.
@@ -101,6 +101,7 @@ pub(crate) struct Job {
     pub(crate) tenant: u32,
     pub(crate) model: u32,
     pub(crate) own_place: u32,
+    pub(crate) tier: Tier,
     pub(crate) line: u32,
     pub(crate) rank: Rank,
     pub(crate) created_at: TimeUs,

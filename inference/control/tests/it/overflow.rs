@@ -1,5 +1,7 @@
 //! A third party under a cap: charged before it works, across a kill.
 
+use std::collections::BTreeSet;
+
 use backlot_inference_api::v1;
 use backlot_inference_control::OverflowConfig;
 
@@ -177,6 +179,40 @@ fn what_is_cut_off_after_a_kill_is_tried_again_at_home() {
 }
 
 #[test]
+fn the_batch_tier_stays_at_home_unless_the_operator_lets_it_go() {
+    on_every_database(|world| {
+        let batch = |key: &str| v1::SubmitRequest { tier: v1::Tier::Batch.into(), ..submission(key) };
+        let process = start(world);
+        echo(&process);
+        let (_agent, _) = process.join(front());
+        let job = process.try_submit(batch("a")).unwrap();
+        let told = process.run(process.control().estimate(v1::EstimateRequest {
+            tenant: "t1".to_owned(),
+            model: "backlot/echo".to_owned(),
+            tier: v1::Tier::Batch.into(),
+            ..v1::EstimateRequest::default()
+        }));
+        assert!(!told.unwrap().into_inner().possible);
+        process.wait_ms(5_000);
+        assert_eq!(process.job(&job.id).attempts.len(), 0);
+        drop(process);
+        let process = world.start_with(|config| {
+            let third: OverflowConfig = serde_json::from_str(
+                r#"{"price_micro_per_job": 400, "slots": 4, "cap_micro_per_day": 1000, "tiers": ["batch"]}"#,
+            )
+            .unwrap();
+            config.overflow.insert("outside".to_owned(), third);
+            config.check().unwrap();
+        });
+        let (mut agent, _) = process.join(front());
+        // It stands behind what somebody waits for: only what would be due at home goes out.
+        process.wait_ms(120_000);
+        process.wait_ms(1_000);
+        assert_eq!(process.assigned(&mut agent).job_id, job.id);
+    });
+}
+
+#[test]
 fn a_third_party_that_is_not_configured_any_more_gets_nothing() {
     on_every_database(|world| {
         let process = world.start();
@@ -202,5 +238,6 @@ fn an_overflow_that_cannot_be_names_itself() {
     let free = wrong(OverflowConfig { price_micro_per_job: 0, ..good.clone() }).unwrap_err();
     assert!(free.starts_with("inference.control.overflow.outside: "), "{free}");
     assert!(wrong(OverflowConfig { slots: 0, ..good.clone() }).is_err());
+    assert!(wrong(OverflowConfig { tiers: BTreeSet::new(), ..good.clone() }).is_err());
     assert!(wrong(OverflowConfig { cap_micro_per_day: -1, ..good }).is_err());
 }

@@ -7,10 +7,12 @@
 //! when its charge is used up. What was not used is given back when the agent reports; an attempt that was lost stays
 //! charged, because nobody knows what it did.
 //!
+//! A third party says which tiers it takes: what is done whenever it is cheap has no promise that is worth its price.
+//!
 //! A job that is bound to regions never leaves, nor does one that is ahead of its tenant's share: nobody buys what others pay
 //! for by asking for too much.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     effect::{Assignment, Effect},
@@ -21,7 +23,7 @@ use crate::{
     scheduler::Scheduler,
     state::{Lease, Place, State, Status},
     timers::Timer,
-    types::{Fence, PoolKey, TenantKey, TimeUs},
+    types::{Fence, PoolKey, TenantKey, Tier, TimeUs},
 };
 
 const DAY_US: i64 = 86_400_000_000;
@@ -155,9 +157,12 @@ impl Overflow {
 }
 
 impl State {
-    /// Whether a third party serves the model now, whatever it costs.
-    pub(crate) fn is_served_outside(&self, model: u32, place: &Place) -> bool {
-        matches!(place, Place::Anywhere) && self.overflow.workers.keys().any(|id| self.serves(*id, model))
+    /// Tiers whose jobs a third party takes of the model now, whatever it costs.
+    fn tiers_outside(&self, model: u32, place: &Place) -> BTreeSet<Tier> {
+        let workers = self.overflow.workers.iter().filter(|_| matches!(place, Place::Anywhere));
+        let serving = workers.filter(|(id, _)| self.serves(**id, model));
+        let accounts = serving.filter_map(|(_, pool)| self.overflow.rows.get(pool));
+        accounts.flat_map(|account| account.spec.tiers.iter().copied()).collect()
     }
 
     /// A third party's worker says by name what it runs: its machine is nobody's business.
@@ -170,11 +175,17 @@ impl State {
     }
 
     /// The cheapest worker outside that takes the model now, with what it can cost at most and how long it may take.
-    fn outside(&self, now: TimeUs, model: u32, run_ms: i64, tenant: &TenantKey) -> Option<(u32, i64, i64)> {
+    fn outside(
+        &self,
+        now: TimeUs,
+        model: u32,
+        run_ms: i64,
+        (tenant, tier): (&TenantKey, Tier),
+    ) -> Option<(u32, i64, i64)> {
         let overflow = &self.overflow;
         let takes = overflow.workers.iter().filter_map(|(id, pool)| {
             let (account, worker) = (overflow.rows.get(pool)?, self.fleet.workers.get(*id)?);
-            if worker.is_full() || !self.serves(*id, model) {
+            if worker.is_full() || !account.spec.tiers.contains(&tier) || !self.serves(*id, model) {
                 return None;
             }
             let of_pool = overflow.workers.iter().filter(|(_, other)| *other == pool);
@@ -195,11 +206,10 @@ impl State {
         model: u32,
         place: &Place,
         run_ms: i64,
-        tenant: &TenantKey,
+        whose: (&TenantKey, Tier),
         why: Impossible,
     ) -> Result<Estimate, Impossible> {
-        let served =
-            self.is_served_outside(model, place) && self.outside(now, model, run_ms, tenant).is_some();
+        let served = matches!(place, Place::Anywhere) && self.outside(now, model, run_ms, whose).is_some();
         let start_ms = limits::OVERFLOW_LOOK_MS;
         let told = Estimate { position: 0, start_p50_ms: start_ms, start_p90_ms: 2 * start_ms, run_ms };
         if served { Ok(told) } else { Err(why) }
@@ -225,13 +235,13 @@ impl State {
     fn breaking(&self, now: TimeUs) -> Vec<u32> {
         let heads = self.lines.heads.iter().map(|(_, line)| *line).take(limits::HEADS_SCANNED);
         let lines = heads.chain(self.lines.stalled().take(limits::HEADS_SCANNED));
-        let lines = lines.filter(|line| {
-            let row = self.lines.line(*line);
-            self.is_served_outside(row.model, self.places.key(row.place))
-        });
-        let slots = lines.flat_map(|line| {
-            let jobs = self.lines.line(line).jobs.values().take(limits::FORECAST_JOBS as usize);
-            jobs.copied().filter(|slot| self.breaks_promise(now, *slot)).take(1)
+        let slots = lines.filter_map(|line| {
+            let row = self.lines.line(line);
+            let tiers = self.tiers_outside(row.model, self.places.key(row.place));
+            let jobs =
+                row.jobs.values().take(if tiers.is_empty() { 0 } else { limits::FORECAST_JOBS as usize });
+            let takes = |slot: &u32| self.jobs.get(*slot).is_some_and(|job| tiers.contains(&job.tier));
+            jobs.copied().find(|slot| takes(slot) && self.breaks_promise(now, *slot))
         });
         slots.collect()
     }
@@ -266,6 +276,8 @@ impl Scheduler {
 
     pub(crate) fn look_outside(&mut self, now: TimeUs, effects: &mut Vec<Effect>) {
         self.state.overflow.look_at = None;
+        // Where nothing starts at home nobody else counts them.
+        self.state.count_due(now);
         // Each that goes shortens its line: what stands behind it is looked at again.
         for _ in 0..limits::OVERFLOW_AT_ONCE {
             let mut sent = false;
@@ -282,9 +294,11 @@ impl Scheduler {
     fn send_out(&mut self, now: TimeUs, slot: u32, effects: &mut Vec<Effect>) -> bool {
         let state = &mut self.state;
         let Some(row) = state.jobs.get(slot) else { return false };
-        let (job, model, run_ms) = (row.key, row.model, row.run_ms);
+        let (job, model, run_ms, tier) = (row.key, row.model, row.run_ms, row.tier);
         let tenant = state.tenant_names.key(row.tenant).clone();
-        let Some((id, micro, may_ms)) = state.outside(now, model, run_ms, &tenant) else { return false };
+        let Some((id, micro, may_ms)) = state.outside(now, model, run_ms, (&tenant, tier)) else {
+            return false;
+        };
         let Some(pool) = state.overflow.workers.get(&id).cloned() else { return false };
         let Some(worker) = state.fleet.workers.get(id) else { return false };
         let (key, serial) = (worker.key.clone(), worker.serial);

@@ -8,7 +8,7 @@ use std::{
 use backlot_inference_scheduler::{
     AgentKey, AttemptOutcome, Charge, Effect, Event, FailureClass, Fence, JobKey, JobSpec, ModelKey,
     ModelProfile, Offers, PaidSpec, PoolKey, RegionKey, Restored, RestoredState, RunningAttempt, Scheduler,
-    TenantKey, TenantSpec, TimeUs, WorkerKey, WorkerSpec, limits,
+    TenantKey, TenantSpec, Tier, TimeUs, WorkerKey, WorkerSpec, limits,
 };
 use proptest::prelude::*;
 
@@ -25,6 +25,7 @@ fn paid(cap: i64) -> PaidSpec {
         slots: 2,
         cap_micro_per_day: cap,
         tenant_cap_micro_per_day: None,
+        tiers: BTreeSet::from([Tier::Interactive, Tier::Standard]),
     }
 }
 
@@ -78,6 +79,31 @@ fn what_is_bound_to_a_region_never_leaves_and_what_is_full_takes_nothing() {
     script.apply(Event::TenantChanged(spec));
     script.submit(1);
     check(&script.after_ms(10_000), expect![[""]]);
+}
+
+#[test]
+fn a_tier_that_may_not_leave_stays_and_what_stands_behind_it_goes() {
+    let mut script = with_front(paid(1_000));
+    let batch = |n| JobSpec { tier: Tier::Batch, ..job(n) };
+    script.apply(Event::Submitted(JobSpec { created_at: script.now, ..batch(1) }));
+    check(&script.after_ms(600_000), expect![[""]]);
+    assert!(
+        script.scheduler.estimate(script.now, &batch(9)).is_err(),
+        "nobody here, and outside is not for it"
+    );
+    assert!(script.scheduler.estimate(script.now, &job(9)).is_ok());
+    script.submit(2);
+    check(
+        &script.after_ms(limits::OVERFLOW_LOOK_MS),
+        expect![["studio/t1 spent 100 with outside on 0; assign 2 1-1 front/x warm"]],
+    );
+    // The operator lets it.
+    let all = BTreeSet::from([Tier::Interactive, Tier::Standard, Tier::Batch]);
+    script.apply(Event::PaidChanged(PaidSpec { tiers: all, ..paid(1_000) }));
+    check(
+        &script.after_ms(limits::OVERFLOW_LOOK_MS),
+        expect![["studio/t1 spent 200 with outside on 0; assign 1 1-2 front/x warm"]],
+    );
 }
 
 #[test]
