@@ -14,6 +14,7 @@ pub mod flow;
 pub mod loads;
 pub mod measure;
 pub mod outcome;
+pub mod overflow;
 pub mod policy;
 pub mod regions;
 pub mod report;

@@ -1,6 +1,9 @@
 //! What a run was: each job's times, and sums.
 
-use crate::{engine::pools::PoolBill, engine::setup::Decision, workload::Workload};
+use crate::{
+    engine::{outside::OutsideBill, pools::PoolBill, setup::Decision},
+    workload::Workload,
+};
 
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +46,7 @@ pub struct JobOutcome {
     pub adapter_us: i64,
     /// How many adapters that were.
     pub adapter_loads: u32,
-    /// Where it ran.
+    /// Where it ran; the largest number stands for a third party.
     pub gpu: u32,
     /// Attempts that it took.
     pub attempts: u32,
@@ -121,6 +124,8 @@ pub struct Run {
     pub decisions: Vec<Decision>,
     /// What each pool cost.
     pub bills: Vec<PoolBill>,
+    /// What a third party was used for, where there is one.
+    pub outside: Option<OutsideBill>,
     /// A digest of all effects in their order, where invariants were checked.
     pub digest: u64,
 }

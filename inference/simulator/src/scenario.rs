@@ -52,8 +52,9 @@ pub struct Stage<'a> {
 
 impl Stage<'_> {
     fn question<'q>(&self, policy: &'q str, slots: u32) -> Question<'q> {
-        let (overlap, load_milli, record, pause_us, batching) = (false, 1000, false, None, None);
-        Question { policy, seed: self.seed, slots, overlap, load_milli, record, pause_us, batching }
+        let (overlap, load_milli, record, pause_us) = (false, 1000, false, None);
+        let (batching, outside) = (None, None);
+        Question { policy, seed: self.seed, slots, overlap, load_milli, record, pause_us, batching, outside }
     }
 
     /// S1: both folds, one and two resident bases, a sweep of fleets around the pooled reference.

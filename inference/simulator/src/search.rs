@@ -6,6 +6,7 @@ use crate::{
     baselines,
     engine::{
         self, Violation,
+        outside::OutsideSetup,
         setup::{BatchingSetup, PausingSetup, Setup, Slo},
     },
     loads::Loads,
@@ -44,6 +45,8 @@ pub struct Question<'a> {
     pub pause_us: Option<i64>,
     /// Whether models take several jobs in one call, and what that takes.
     pub batching: Option<BatchingSetup>,
+    /// A third party that is paid by use; only our scheduler knows what to do with it.
+    pub outside: Option<OutsideSetup>,
 }
 
 impl Question<'_> {
@@ -54,6 +57,7 @@ impl Question<'_> {
         setup.load_milli = self.load_milli;
         setup.record = self.record;
         setup.batching = self.batching;
+        setup.outside = self.outside;
         setup
     }
 

@@ -15,6 +15,7 @@ use crate::{
     engine::{
         self,
         faults::{Fault, Faults, Planned},
+        outside::OutsideSetup,
         pools::PoolSetup,
         setup::{BatchingSetup, GpuSpec, PausingSetup, Setup},
     },
@@ -110,6 +111,9 @@ impl Case {
             let more_permille = 100 * rng.below(11) as i64;
             setup.batching = Some(BatchingSetup { max: 2 + rng.below(7) as u32, more_permille });
             crowd(&mut rng, &mut workload);
+        }
+        if self.policy == "backlot" && rng.below(2) == 0 {
+            setup.outside = Some(third_party(&mut rng));
         }
         self.keep(setup, workload)
     }
@@ -274,6 +278,20 @@ fn crowd(rng: &mut Rng, workload: &mut Workload) {
         }
     }
     workload.sort();
+}
+
+/// A third party of any kind, under caps that most cases reach.
+fn third_party(rng: &mut Rng) -> OutsideSetup {
+    OutsideSetup {
+        price_micro_per_job: 1 + rng.below(100) as i64,
+        price_micro_per_second: rng.below(20) as i64,
+        slots: 1 + rng.below(8) as u32,
+        cap_micro_per_day: rng.below(20_000) as i64,
+        tenant_cap_micro_per_day: (rng.below(2) == 0).then(|| rng.below(5_000) as i64),
+        latency_us: rng.below(20_000_000) as i64,
+        fail_permille: rng.below(300) as u32,
+        speed_milli: 250 + rng.below(1_000) as u32,
+    }
 }
 
 fn faults(rng: &mut Rng, gpus: usize) -> Faults {

@@ -2,7 +2,7 @@
 
 use backlot_inference_simulator::{
     baselines,
-    engine::{self, setup::SLO, setup::Setup},
+    engine::{self, outside::OutsideSetup, setup::SLO, setup::Setup},
     fairness,
     loads::{Loads, Quantiles},
     measure,
@@ -183,6 +183,7 @@ fn where_the_real_trace_is_named_baselines_stand_where_others_measured_them() {
         record: false,
         pause_us: None,
         batching: None,
+        outside: None,
     };
     let run = question.smallest(&folded, &loads, SLO, 40).expect("a run");
     assert_eq!(run.gpus, 20);
@@ -226,6 +227,7 @@ fn calls_of_several_jobs_help_when_many_wait_and_cost_nothing_when_few_do() {
         record: false,
         pause_us: None,
         batching,
+        outside: None,
     };
     let batching = backlot_inference_simulator::engine::setup::BatchingSetup { max: 8, more_permille: 300 };
     let figures = |gpus: u32, batching| {
@@ -244,4 +246,55 @@ fn runs_with_faults_compute_several_jobs_in_one_call() {
     let cases = (1..=120).map(|seed| Case::new("backlot", seed).run().expect("holds"));
     let batches: u64 = cases.map(|run| run.tally.batches).sum();
     assert!(batches > 20, "{batches} batches");
+}
+
+#[test]
+fn a_smaller_fleet_holds_with_a_third_party_what_it_does_not_hold_alone() {
+    let (workload, loads) = (generate(&RECIPE).folded(Some(43_200), 1), synthetic_loads());
+    let question = |outside| backlot_inference_simulator::search::Question {
+        policy: "backlot",
+        seed: 1,
+        slots: 2,
+        overlap: false,
+        load_milli: 1000,
+        record: false,
+        pause_us: None,
+        batching: None,
+        outside,
+    };
+    let third = OutsideSetup {
+        price_micro_per_job: 1_000,
+        price_micro_per_second: 1_000,
+        slots: 64,
+        cap_micro_per_day: 1_000_000_000,
+        tenant_cap_micro_per_day: None,
+        latency_us: 2_000_000,
+        fail_permille: 20,
+        speed_milli: 1_000,
+    };
+    let run = |gpus, outside| question(outside).run(gpus, &workload, &loads, None).expect("a run");
+    // Alone it takes 22: `simulate --scenario overflow --fold 43200`.
+    let (small, alone) = (20, 22);
+    let (without, with) = (run(small, None), run(small, Some(third)));
+    let slo60 = |run| measure::figures(run, &workload, SLO).slo60;
+    assert!(slo60(&without) < 0.95 && slo60(&with) >= 0.95, "{} {}", slo60(&without), slo60(&with));
+    let bill = with.outside.as_ref().expect("a bill");
+    assert!(without.outside.is_none() && bill.attempts > 0 && bill.failed > 0, "{bill:?}");
+    assert!(bill.billed_micro > 0 && bill.billed_micro <= bill.charged_micro, "{bill:?}");
+    // A cap of a tenth of that buys a tenth, and the engine sees that it is never passed.
+    let cap_micro_per_day = bill.charged_micro / 10;
+    let capped = run(small, Some(OutsideSetup { cap_micro_per_day, ..third }));
+    let bill = capped.outside.as_ref().expect("a bill");
+    assert!(bill.charged_micro <= cap_micro_per_day && bill.attempts > 0, "{bill:?}");
+    // A fleet that never breaks its promise pays nothing.
+    let large = run(alone + 20, Some(third)).outside.expect("a bill");
+    assert!(large.attempts * 200 < workload.requests.len() as u64, "{large:?}");
+}
+
+#[test]
+fn runs_with_faults_use_third_parties_and_pass_no_cap() {
+    let cases = (1..=120).map(|seed| Case::new("backlot", seed).run().expect("holds"));
+    let bills: Vec<_> = cases.filter_map(|run| run.outside).collect();
+    assert!(bills.iter().map(|bill| bill.attempts).sum::<u64>() > 50, "{bills:?}");
+    assert!(bills.iter().all(|bill| bill.billed_micro <= bill.charged_micro), "{bills:?}");
 }

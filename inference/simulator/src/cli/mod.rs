@@ -1,6 +1,7 @@
 //! The command `backlot simulate`.
 
 mod more;
+mod overflow;
 
 use std::{
     io::Write,
@@ -84,7 +85,7 @@ pub struct SimulateArgs {
     #[arg(long)]
     pub bounds: bool,
     /// Runs a scenario instead and prints one JSON object a row.
-    #[arg(long, value_name = "NAME", value_parser = ["s1", "s2", "s3", "s4", "s5", "fair"])]
+    #[arg(long, value_name = "NAME", value_parser = ["s1", "s2", "s3", "s4", "s5", "fair", "overflow"])]
     pub scenario: Option<String>,
     /// Prices, spot availability and distances for s2: a folder with gpu_prices.csv, spot_availability.csv and
     /// region_rtt_ms.csv. Without it the market is synthetic.
@@ -112,6 +113,9 @@ pub struct SimulateArgs {
     /// Jobs in one call.
     #[arg(long, value_name = "N", requires = "batch", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=64))]
     pub batch_max: u32,
+    /// A third party.
+    #[command(flatten)]
+    pub overflow: overflow::OverflowArgs,
     /// Converts an original GenTD26 request trace to the columns above, writes it to --to and ends.
     #[arg(long, value_name = "FILE", requires = "to")]
     pub convert: Option<PathBuf>,
@@ -243,6 +247,7 @@ fn inputs(args: &SimulateArgs) -> Result<(Workload, Loads), SimulateError> {
     if args.batch.is_some_and(|share| !(0.0..=10.0).contains(&share)) {
         return Err(usage("--batch must lie between 0 and 10"));
     }
+    args.overflow.check(&args.policy, args.all).map_err(SimulateError::Usage)?;
     let workload = match &args.requests {
         Some(path) => read_requests(path)?,
         None => generate(&more::recipe(args)),
@@ -305,6 +310,7 @@ fn one(
         record: args.decisions.is_some() || (args.report.is_some() && policy == more::first_policy(args)),
         pause_us: None,
         batching: args.batching(),
+        outside: args.overflow.setup(),
     };
     let folded = workload.folded(args.fold, seed);
     let run = match args.gpus {

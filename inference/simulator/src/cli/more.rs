@@ -16,6 +16,7 @@ use crate::{
     loads::Loads,
     measure::{self, Figures},
     outcome::Run,
+    overflow,
     regions::{Market, Regions},
     report::{self, Page, Shown, Sized},
     scenario::Stage,
@@ -135,6 +136,9 @@ pub(super) fn scenario(
     if name == "s2" {
         return regions(args, workload, loads, out);
     }
+    if name == "overflow" {
+        return overflow_sweep(args, workload, loads, out);
+    }
     let policies = if args.all { baselines::NAMES } else { SCENARIO_POLICIES };
     let mut written = Ok(());
     let bar = progress(args.seeds);
@@ -160,6 +164,32 @@ pub(super) fn scenario(
         bar.inc(1);
     }
     bar.finish_and_clear();
+    written.map_err(result_error)
+}
+
+/// Dollars against the size of the fleet, with a third party and without.
+fn overflow_sweep(
+    args: &SimulateArgs,
+    workload: &Workload,
+    loads: &Loads,
+    out: &mut dyn Write,
+) -> Result<(), SimulateError> {
+    let mut written = Ok(());
+    for nth in 0..args.seeds {
+        let seed = args.seed + nth;
+        let (slots, overlap, load_milli) = (args.slots, args.overlap, (args.load_factor * 1000.0) as i64);
+        let (record, pause_us, batching, outside) = (false, None, None, None);
+        let policy = "backlot";
+        let question =
+            Question { policy, seed, slots, overlap, load_milli, record, pause_us, batching, outside };
+        let folded = workload.folded(args.fold, seed);
+        let at = |second: f64| args.overflow.at(0.0, second);
+        overflow::sweep(&question, &folded, loads, at, |value| {
+            if written.is_ok() {
+                written = writeln!(out, "{value}").and_then(|()| out.flush());
+            }
+        })?;
+    }
     written.map_err(result_error)
 }
 
@@ -273,6 +303,7 @@ pub(super) fn report(
                 record: false,
                 pause_us: None,
                 batching: None,
+                outside: None,
             };
             let figures = measure::figures(&question.run(gpus, &folded, loads, None)?, &folded, SLO);
             let (slo60, wait_p99_s) = (figures.slo60, figures.wait_p99_s);

@@ -11,6 +11,7 @@ use super::{
     agent::gpu_at,
     clock::Happening,
     gpu::{Attempt, Resident, Stage, Told},
+    outside::is_outside,
     setup::{Decision, What},
 };
 use crate::outcome::{Ending, JobOutcome};
@@ -24,16 +25,18 @@ impl Engine<'_> {
             Effect::Assign(assignment) => self.assign(&assignment),
             Effect::Prefetch { worker, model } => self.take_prefetch(&worker, &model),
             Effect::Evict { worker, model } => self.evict(&worker, &model),
-            Effect::Keep { .. }
-            | Effect::Requeue { .. }
-            | Effect::Spent { .. }
-            | Effect::AgentForgotten { .. } => Ok(()),
+            Effect::Keep { .. } | Effect::Requeue { .. } | Effect::AgentForgotten { .. } => Ok(()),
+            Effect::Spent { tenant, day, micro, .. } => self.spent(tenant, day, micro),
             Effect::LateReport { .. } => {
                 self.tally.late_reports += 1;
                 Ok(())
             }
             Effect::StopAttempt { fence, worker, .. } => {
-                self.stop(&worker, fence);
+                if is_outside(&worker.agent) {
+                    self.stop_outside(fence);
+                } else {
+                    self.stop(&worker, fence);
+                }
                 Ok(())
             }
             Effect::Pause { job, fence, worker } => self.pause(job, fence, &worker),
@@ -81,6 +84,9 @@ impl Engine<'_> {
         }
         if !self.fences.insert(assignment.fence) {
             return Err(format!("fence {} was used before", assignment.fence));
+        }
+        if is_outside(&assignment.worker.agent) {
+            return self.send_outside(job, assignment);
         }
         let at = self.open_gpu(&assignment.worker)?;
         let request = &self.workload.requests[job];

@@ -55,6 +55,14 @@ pub(super) enum Happening {
         serial: u64,
     },
     Cancel(usize),
+    /// The third party begins to compute.
+    OutsideBegins(Fence),
+    /// It has computed, or is stopped because it took too long.
+    OutsideEnds {
+        fence: Fence,
+        done: bool,
+    },
+    OutsideBeats,
 }
 
 #[derive(Debug)]

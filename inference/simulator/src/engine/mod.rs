@@ -9,6 +9,7 @@ mod carry;
 mod clock;
 pub mod faults;
 mod gpu;
+pub mod outside;
 mod pause;
 pub mod pools;
 pub mod setup;
@@ -115,6 +116,7 @@ struct Engine<'a> {
     late_flows: usize,
     digest: u64,
     pools: Vec<pools::Pool>,
+    outside: outside::Outside,
 }
 
 /// Runs a workload under a policy; the events that it was given until its end or its first impossible decision.
@@ -174,6 +176,7 @@ impl<'a> Engine<'a> {
             late_flows: 0,
             digest: 0,
             pools: Vec::new(),
+            outside: outside::Outside::default(),
         };
         for spec in &setup.fleet {
             engine.add_gpu(*spec);
@@ -197,6 +200,7 @@ impl<'a> Engine<'a> {
             self.join(gpu);
         }
         self.open_pools();
+        self.open_outside();
         self.deliver()?;
         let last_us = self.workload.end_us().saturating_add(AFTER_LAST_ARRIVAL_US_MAX);
         let mut ticks_at_once = 0;
@@ -249,6 +253,9 @@ impl<'a> Engine<'a> {
             Happening::Back { gpu } => self.back(gpu),
             Happening::Capacity { pool, available } => self.capacity(pool, available),
             Happening::Booted { pool, serial } => self.booted(pool, serial),
+            Happening::OutsideBegins(fence) => self.outside_begins(fence),
+            Happening::OutsideEnds { fence, done } => self.outside_ends(fence, done),
+            Happening::OutsideBeats => self.outside_beats(),
             Happening::Cancel(job) => {
                 self.inbox.push_back(Event::CancelRequested { job: JobKey(job as u128) });
             }
@@ -369,6 +376,7 @@ impl<'a> Engine<'a> {
     fn finish(mut self) -> Run {
         let now_us = self.now_us;
         let bills = self.bills();
+        let outside = self.outside_bill();
         for gpu in &mut self.gpus {
             gpu.busy_us += gpu.busy_since_us.take().map_or(0, |since| now_us - since);
             gpu.up_us += gpu.up_since_us.take().map_or(0, |since| now_us - since);
@@ -386,6 +394,7 @@ impl<'a> Engine<'a> {
             decisions: self.decisions,
             digest: self.digest,
             bills,
+            outside,
         }
     }
 }

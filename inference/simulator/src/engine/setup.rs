@@ -97,6 +97,8 @@ pub struct Setup {
     pub pausing: Option<PausingSetup>,
     /// Whether models take several jobs in one call, and what that takes.
     pub batching: Option<BatchingSetup>,
+    /// A third party that is paid by use.
+    pub outside: Option<super::outside::OutsideSetup>,
     /// Faults.
     pub faults: super::faults::Faults,
 }
@@ -123,6 +125,7 @@ impl Setup {
             ttl_ms: TTL_MS,
             pausing: None,
             batching: None,
+            outside: None,
             faults: super::faults::Faults::default(),
         }
     }

@@ -94,6 +94,12 @@ pub struct Figures {
     /// Jobs of such a call in the mean.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<f64>,
+    /// Share of the attempts that a third party was given, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overflowed: Option<f64>,
+    /// What it asks for, dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overflow_dollars: Option<f64>,
 }
 
 /// The value below which a share of all lies (nearest rank). `sorted` is ascending.
@@ -223,6 +229,8 @@ pub fn figures(run: &Run, workload: &Workload, slo: Slo) -> Figures {
         p90_wait_holds: told_share(run, |told| told.p90_ms > 0, |told| told.p90_ms),
         batched: share_of(batched, attempts),
         batch_size: share_of(batched, batches),
+        overflowed: run.outside.as_ref().map(|bill| round(bill.attempts as f64 / attempts.max(1) as f64)),
+        overflow_dollars: run.outside.as_ref().map(|bill| round(bill.billed_micro as f64 / 1e6)),
         p90_wait_told_s: (!told_p90.is_empty()).then(|| percentile(&told_p90, 0.5) as f64 / 1e3),
     }
 }
