@@ -5,8 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -22,6 +23,16 @@ pub enum ConfigError {
     /// A key is unknown or a value has the wrong form. The text names the key and the layer.
     #[error("configuration: {0}")]
     Invalid(String),
+    /// A variable that looks like a key and is none.
+    #[error(
+        "the environment variable {found} sets nothing: write {meant}, with two underscores after each section"
+    )]
+    Variable {
+        /// As it is set.
+        found: String,
+        /// As it was meant.
+        meant: String,
+    },
 }
 
 /// Reads the layers into `T`, whose `Default` is the lowest. `flags` are (`a.b`, value) pairs.
@@ -31,6 +42,11 @@ where
     T: Default + Serialize + DeserializeOwned,
 {
     let mut layers = Figment::from(Serialized::defaults(T::default()));
+    if let Ok(known) = layers.extract::<Value>()
+        && let Some(error) = names().find_map(|name| misspelt(&name, &known, reserved))
+    {
+        return Err(error);
+    }
     if let Some(path) = file {
         if !path.is_file() {
             return Err(ConfigError::NoFile(path.to_owned()));
@@ -40,16 +56,63 @@ where
     layers = layers
         .merge(Env::prefixed(PREFIX).ignore(reserved).filter(|key| key.as_str().contains("__")).split("__"));
     for (key, value) in flags {
-        let value: figment::value::Value = value.parse().unwrap_or_else(|never| match never {});
-        layers = layers.merge(Serialized::default(key, value));
+        let value: Value = value.parse().unwrap_or_else(|never| match never {});
+        layers = layers.merge(Flag(Serialized::default(key, value)));
     }
     layers.extract().map_err(|error| ConfigError::Invalid(describe(error)))
+}
+
+/// Names of all variables that begin as ours do.
+fn names() -> impl Iterator<Item = String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter(|name| name.starts_with(PREFIX))
+}
+
+/// The commonest slip: one underscore where two stand between a section and its key. Other names are not ours.
+fn misspelt(name: &str, known: &Value, reserved: &[&str]) -> Option<ConfigError> {
+    let rest = name.strip_prefix(PREFIX)?;
+    if rest.contains("__") || reserved.contains(&rest) {
+        return None;
+    }
+    let path = path_of(&rest.to_lowercase(), known)?;
+    let meant = format!("{PREFIX}{}", path.join("__").to_uppercase());
+    Some(ConfigError::Variable { found: name.to_owned(), meant })
+}
+
+/// The key that `text` names when every `_` may stand between two sections.
+fn path_of(text: &str, known: &Value) -> Option<Vec<String>> {
+    known.as_dict()?.iter().find_map(|(key, below)| {
+        let rest = text.strip_prefix(key.as_str())?;
+        if rest.is_empty() {
+            return Some(vec![key.clone()]);
+        }
+        let mut path = path_of(rest.strip_prefix('_')?, below)?;
+        path.insert(0, key.clone());
+        Some(path)
+    })
+}
+
+/// A flag of the command line, which is told as one.
+struct Flag(Serialized<Value>);
+
+impl Provider for Flag {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("a flag, such as --set")
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        self.0.data()
+    }
 }
 
 /// Every fault on its own line, with the key and the place it was set.
 fn describe(error: figment::Error) -> String {
     let lines = error.into_iter().map(|fault| {
-        let place = fault.metadata.as_ref().map(|layer| format!(" (set in {})", layer.name));
+        let place = fault.metadata.as_ref().map(|layer| {
+            let file = layer.source.as_ref().and_then(|source| source.file_path());
+            let file = file.map(|path| path.display().to_string());
+            format!(" (set in {})", file.as_deref().unwrap_or(&layer.name))
+        });
         let key = if fault.path.is_empty() { String::new() } else { format!("{}: ", fault.path.join(".")) };
         format!("{key}{}{}", fault.kind, place.unwrap_or_default())
     });
@@ -106,5 +169,32 @@ mod tests {
     fn a_missing_file_is_an_error_that_names_it() {
         let error = load::<Test>(Some(Path::new("/nowhere/b.toml")), &[], &[]).unwrap_err();
         assert!(error.to_string().contains("/nowhere/b.toml"));
+    }
+
+    #[test]
+    fn an_error_names_the_file_or_the_flag() {
+        let file = file("[http]\nprot = 2");
+        let error = load::<Test>(Some(file.path()), &[], &[]).unwrap_err().to_string();
+        let name = file.path().file_name().unwrap().to_str().unwrap();
+        assert!(error.contains(name), "{error}");
+        let error =
+            load::<Test>(None, &[("http.port".to_owned(), "x".to_owned())], &[]).unwrap_err().to_string();
+        assert!(error.contains("http.port") && error.contains("--set"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_with_one_underscore_is_told_how_it_was_meant() {
+        let known = Figment::from(Serialized::defaults(Test::default())).extract().unwrap();
+        let meant = |name: &str| match misspelt(name, &known, &["PORT"]) {
+            Some(ConfigError::Variable { found, meant }) => {
+                assert_eq!(found, name);
+                Some(meant)
+            }
+            _ => None,
+        };
+        assert_eq!(meant("BACKLOT_HTTP_PORT").as_deref(), Some("BACKLOT_HTTP__PORT"));
+        for other in ["BACKLOT_PORT", "BACKLOT_HTTP__PORT", "BACKLOT_CACHE", "BACKLOT_HTTPS_PORT", "PATH"] {
+            assert_eq!(meant(other), None, "{other}");
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! A SQLite file belongs to one process, held by an operating-system lock.
 
 mod news;
+mod standstill;
 
 use std::fs::File;
 use std::ops::Deref;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use backlot_foundation_errors::{Problem, codes};
 use fs4::fs_std::FileExt;
+use sea_orm::sqlx::{Connection as _, PgConnection};
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection,
     DatabaseTransaction, DbErr, IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait,
@@ -24,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 pub use news::{Listener, NEWS_BYTES_MAX};
+pub use standstill::Standstill;
 
 /// Readers of a SQLite file at once.
 const SQLITE_CONNECTIONS: u32 = 4;
@@ -76,6 +79,25 @@ pub enum DbError {
     /// Another process holds the SQLite file.
     #[error("{0} is in use by another process: stop it, or give this one another data folder")]
     InUse(PathBuf),
+    /// PostgreSQL cannot be used at all.
+    #[error("the database of {system} cannot be used: {cause} (see {system}.db.url)")]
+    Unusable {
+        /// Whose it is.
+        system: &'static str,
+        /// What the server, or the way to it, said.
+        cause: String,
+    },
+    /// A newer version has changed the schema.
+    #[error(
+        "the database of {system} was written by a newer version: it has the migration {migration}, which this one does \
+         not know. Start that version again, or this one on a backup from before"
+    )]
+    Newer {
+        /// Whose it is.
+        system: &'static str,
+        /// What this version does not know.
+        migration: String,
+    },
     /// The database answered an error.
     #[error("database error: {0}")]
     Database(#[from] DbErr),
@@ -89,9 +111,12 @@ impl From<DbError> for Problem {
                 "The database cannot be reached. Nothing was changed; try again.",
             )
             .retry_after(1),
-            DbError::UnknownScheme(_) | DbError::File { .. } | DbError::InUse(_) | DbError::Database(_) => {
-                Self::internal(&error)
-            }
+            DbError::UnknownScheme(_)
+            | DbError::File { .. }
+            | DbError::InUse(_)
+            | DbError::Unusable { .. }
+            | DbError::Newer { .. }
+            | DbError::Database(_) => Self::internal(&error),
         }
     }
 }
@@ -176,13 +201,13 @@ impl Db {
             .set_application_name(format!("backlot-{system}"));
         if !schema.is_empty() {
             let mut first = ConnectOptions::new(config.url.clone());
-            first.max_connections(1).sqlx_logging(false);
-            let setup = Database::connect(first).await?;
+            first.max_connections(1).acquire_timeout(ACQUIRE_TIMEOUT).sqlx_logging(false);
+            let setup = open_postgres(first, config, system).await?;
             setup.execute_unprepared(&format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\"")).await?;
             setup.close().await?;
             options.set_schema_search_path(schema);
         }
-        let connection = Database::connect(options).await?;
+        let connection = open_postgres(options, config, system).await?;
         Ok(Self::new(connection, DatabaseBackend::Postgres, system, None))
     }
 
@@ -273,12 +298,23 @@ impl Db {
             // Held on one connection for the length of the migration, released with its transaction.
             let guard = self.inner.connection.begin().await?;
             guard.execute_unprepared("SELECT pg_advisory_xact_lock(7166023319014)").await?;
-            M::up(&self.inner.connection, None).await?;
+            self.up::<M>().await?;
             guard.commit().await?;
         } else {
-            M::up(&self.inner.connection, None).await?;
+            self.up::<M>().await?;
         }
         Ok(())
+    }
+
+    async fn up<M: MigratorTrait>(&self) -> Result<(), DbError> {
+        let applied = M::get_migration_models(&self.inner.connection).await;
+        // Where the table of migrations is not there yet, nothing was applied.
+        for one in applied.unwrap_or_default() {
+            if !M::migrations().iter().any(|known| known.name() == one.version) {
+                return Err(DbError::Newer { system: self.inner.system, migration: one.version });
+            }
+        }
+        Ok(M::up(&self.inner.connection, None).await?)
     }
 
     /// Whether the database answers.
@@ -290,6 +326,24 @@ impl Db {
     pub async fn close(&self) -> Result<(), DbError> {
         Ok(self.inner.connection.close_by_ref().await?)
     }
+}
+
+/// Opens a pool. Where that fails, a connection without one says why: the pool only says that it waited.
+async fn open_postgres(
+    options: ConnectOptions,
+    config: &DbConfig,
+    system: &'static str,
+) -> Result<DatabaseConnection, DbError> {
+    let waited = match Database::connect(options).await {
+        Ok(connection) => return Ok(connection),
+        Err(error) => error.to_string(),
+    };
+    let direct = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect(&config.url)).await;
+    let cause = match direct {
+        Ok(Err(error)) => error.to_string(),
+        Ok(Ok(_)) | Err(_) => waited,
+    };
+    Err(DbError::Unusable { system, cause })
 }
 
 /// A write transaction. `&*tx` is a `ConnectionTrait` for queries.
@@ -386,5 +440,53 @@ mod tests {
         let (folder, _db) = fresh().await;
         let again = Db::connect(&DbConfig::sqlite(&folder.path().join("t.db")), "test").await;
         assert!(matches!(again, Err(DbError::InUse(_))));
+    }
+
+    struct Migrations<const N: usize>;
+
+    struct Named(&'static str);
+
+    impl sea_orm_migration::MigrationName for Named {
+        fn name(&self) -> &str {
+            self.0
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl sea_orm_migration::MigrationTrait for Named {
+        async fn up(&self, _: &sea_orm_migration::SchemaManager) -> Result<(), DbErr> {
+            Ok(())
+        }
+    }
+
+    impl<const N: usize> MigratorTrait for Migrations<N> {
+        fn migrations() -> Vec<Box<dyn sea_orm_migration::MigrationTrait>> {
+            ["m1", "m2"].into_iter().take(N).map(|name| Box::new(Named(name)) as _).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn an_older_version_leaves_a_newer_ones_database_alone_and_says_so() {
+        let (_folder, db) = fresh().await;
+        db.migrate::<Migrations<1>>().await.unwrap();
+        db.migrate::<Migrations<2>>().await.unwrap();
+        let older = db.migrate::<Migrations<1>>().await.unwrap_err();
+        assert!(matches!(&older, DbError::Newer { migration, .. } if migration == "m2"), "{older}");
+        db.migrate::<Migrations<2>>().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_database_that_cannot_be_reached_is_told_with_the_reason() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        drop(taken);
+        let config =
+            DbConfig { url: format!("postgres://u:secret@127.0.0.1:{port}/x"), ..DbConfig::default() };
+        let Err(error) = Db::connect(&config, "test").await else { panic!("nobody listens there") };
+        let text = error.to_string();
+        assert!(
+            text.contains("refused") && text.contains("test.db.url") && !text.contains("secret"),
+            "{text}"
+        );
     }
 }
