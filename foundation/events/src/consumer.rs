@@ -10,8 +10,9 @@ use backlot_foundation_rpc::Channel;
 use backlot_foundation_runtime::Stop;
 use backlot_foundation_time::Timestamp;
 use futures::StreamExt as _;
-use sea_orm::{ConnectionTrait, Statement};
+use sea_orm::{ConnectionTrait, DatabaseBackend, Statement};
 
+use crate::outbox::Cursor;
 use crate::v1;
 use crate::v1::events_client::EventsClient;
 use crate::v1::tail_response::Item;
@@ -153,13 +154,19 @@ impl Consumer {
     async fn apply(&self, events: &[v1::Event]) -> Result<(), TailError> {
         let Some(last) = events.last() else { return Ok(()) };
         let tx = self.db.begin_write().await?;
-        for event in events {
+        let stored = self.lock_cursor(&tx).await?;
+        // Another replica follows the same stream under the same name, and may have been faster.
+        let fresh: Vec<_> = events.iter().filter(|event| is_after(&event.cursor, &stored)).collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        for event in &fresh {
             self.handler.handle(&tx, event).await?;
         }
         self.write_cursor(&tx, &last.cursor).await?;
         tx.commit().await?;
         metrics::counter!("backlot_events_consumed", "consumer" => self.name.clone())
-            .increment(events.len() as u64);
+            .increment(fresh.len() as u64);
         self.handler.committed().await;
         Ok(())
     }
@@ -170,8 +177,24 @@ impl Consumer {
             return Ok(());
         }
         let tx = self.db.begin_write().await?;
-        self.write_cursor(&tx, position).await?;
-        tx.commit().await
+        if is_after(position, &self.lock_cursor(&tx).await?) {
+            self.write_cursor(&tx, position).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Where the consumer stands, and nobody else moves it until the transaction ends.
+    async fn lock_cursor(&self, tx: &WriteTx) -> Result<String, DbError> {
+        let statement =
+            |sql: &str| Statement::from_sql_and_values(tx.backend(), sql, [self.name.as_str().into()]);
+        let sql =
+            "INSERT INTO event_cursors (consumer, cursor) VALUES ($1, '') ON CONFLICT (consumer) DO NOTHING";
+        tx.execute_raw(statement(sql)).await?;
+        let lock = if tx.backend() == DatabaseBackend::Postgres { "FOR UPDATE" } else { "" };
+        let sql = format!("SELECT cursor FROM event_cursors WHERE consumer = $1 {lock}");
+        let row = tx.query_one_raw(statement(&sql)).await?;
+        Ok(row.map(|row| row.try_get("", "cursor")).transpose()?.unwrap_or_default())
     }
 
     async fn write_cursor(&self, tx: &WriteTx, cursor: &str) -> Result<(), DbError> {
@@ -188,5 +211,65 @@ impl Consumer {
         let statement = Statement::from_sql_and_values(self.db.backend(), sql, [self.name.as_str().into()]);
         let row = self.db.read().query_one_raw(statement).await?;
         Ok(row.map(|row| row.try_get("", "cursor")).transpose()?.unwrap_or_default())
+    }
+}
+
+/// Whether a position comes after another one. Positions that are not of our outboxes are only told apart.
+fn is_after(position: &str, other: &str) -> bool {
+    match (position.parse::<Cursor>(), other.parse::<Cursor>()) {
+        (Ok(position), Ok(other)) => position > other,
+        (_, _) => position != other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backlot_foundation_testkit::databases;
+
+    use super::*;
+
+    /// Notes each event as often as it comes.
+    struct Noted;
+
+    #[async_trait]
+    impl Handler for Noted {
+        async fn handle(&self, tx: &WriteTx, event: &v1::Event) -> Result<(), HandlerError> {
+            tx.execute_unprepared(&format!("INSERT INTO noted VALUES ('{}')", event.subject)).await?;
+            Ok(())
+        }
+    }
+
+    fn events(positions: std::ops::Range<i64>) -> Vec<v1::Event> {
+        let event =
+            |at| v1::Event { subject: format!("s{at}"), cursor: format!("7.{at}"), ..v1::Event::default() };
+        positions.map(event).collect()
+    }
+
+    async fn noted(db: &Db) -> Vec<String> {
+        let statement = Statement::from_string(db.backend(), "SELECT subject FROM noted ORDER BY subject");
+        let rows = db.read().query_all_raw(statement).await.unwrap();
+        rows.iter().map(|row| row.try_get("", "subject").unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn replicas_of_one_consumer_apply_an_event_once_between_them() {
+        for test in databases("infrastructure").await {
+            let db = &test.db;
+            db.migrate::<crate::Migrator>().await.unwrap();
+            db.read().execute_unprepared("CREATE TABLE noted (subject TEXT NOT NULL)").await.unwrap();
+            let source = Channel::remote("http://127.0.0.1:9").unwrap();
+            let replica = || Consumer::new(db.clone(), "noted", source.clone(), &[], Arc::new(Noted));
+            let (one, other) = (replica(), replica());
+            one.apply(&events(0..4)).await.unwrap();
+            // The other one read the same stream, a little later or in other parts.
+            other.apply(&events(0..4)).await.unwrap();
+            other.apply(&events(2..10)).await.unwrap();
+            one.apply(&events(4..6)).await.unwrap();
+            assert_eq!(noted(db).await, ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9"]);
+            one.keep("7.5").await.unwrap();
+            assert_eq!(one.cursor().await.unwrap(), "7.9", "an old heartbeat leads nobody back");
+            one.keep("8.0").await.unwrap();
+            assert_eq!(other.cursor().await.unwrap(), "8.0");
+        }
     }
 }
