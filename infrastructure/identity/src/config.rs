@@ -19,7 +19,7 @@ pub struct Config {
     pub first_account_is_staff: bool,
     /// Whether strangers may sign up. Where not, only people with an invitation may.
     pub open_sign_up: bool,
-    /// Whether the session cookie is sent over HTTPS only. On wherever HTTPS is served.
+    /// Whether the session cookie is sent over HTTPS only. On in any case where the public address is an HTTPS one.
     pub cookie_secure: bool,
     /// A session that is not used for this long ends, in seconds.
     pub session_idle_s: u32,

@@ -1,6 +1,7 @@
 //! `backlot serve [SYSTEM…]`: builds, listens, says where, and stops in order.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use backlot_foundation_telemetry::Telemetry;
 use clap::Args;
 use serde_json::json;
 use tokio::net::TcpListener;
+use url::Url;
 
 use super::demo::{DEMO_EMAIL, DEMO_PASSWORD};
 use crate::Common;
@@ -55,10 +57,7 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
         format!("cannot listen on {}:{}: choose another port with --port", config.http.host, config.http.port)
     })?;
     let local = http.local_addr()?;
-    let public_url = match config.http.public_url.trim_end_matches('/') {
-        "" => format!("http://{local}"),
-        url => url.to_owned(),
-    };
+    let public_url = public_url(&config.http.public_url, local)?;
     let rpc = TcpListener::bind(&config.rpc.listen)
         .await
         .with_context(|| format!("cannot listen on rpc.listen = {}", config.rpc.listen))?;
@@ -78,7 +77,7 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let contracts = backlot_foundation_rpc::serve_rpc(rpc_listener(&rpc)?, studio.rpc(), stop.clone());
     let contracts = tokio::spawn(contracts);
     let closing = stop.clone();
-    let service = studio.http.clone().into_make_service_with_connect_info::<std::net::SocketAddr>();
+    let service = studio.http.clone().into_make_service_with_connect_info::<SocketAddr>();
     let pages = axum::serve(http, service).with_graceful_shutdown(async move { closing.stopped().await });
     let pages = tokio::spawn(pages.into_future());
 
@@ -103,6 +102,32 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     }
     let _ = std::fs::remove_file(folder.join(ADDRESS_FILE));
     Ok(())
+}
+
+/// How the outside reaches this process: as configured, else by the bound address.
+fn public_url(configured: &str, local: SocketAddr) -> anyhow::Result<String> {
+    let configured = configured.trim_end_matches('/');
+    if configured.is_empty() && local.ip().is_unspecified() {
+        let url = format!("http://localhost:{}", local.port());
+        tracing::warn!(
+            url,
+            "http.public_url is not set and this listens on every address: links and signed addresses are good on \
+             this machine only"
+        );
+        return Ok(url);
+    }
+    if configured.is_empty() {
+        return Ok(format!("http://{local}"));
+    }
+    let is_web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    // An origin and nothing else: paths are added to it, and browsers compare it as it is.
+    let is_origin = |url: &Url| url.origin().ascii_serialization() == configured.to_lowercase();
+    anyhow::ensure!(
+        Url::parse(configured).is_ok_and(|url| is_web(&url) && is_origin(&url)),
+        "http.public_url = \"{configured}\" is no address of a studio: give http://HOST[:PORT] or https://HOST[:PORT], \
+         without a path"
+    );
+    Ok(configured.to_lowercase())
 }
 
 /// A second handle on the bound socket, so that its address can still be asked.
@@ -145,4 +170,44 @@ fn announce(roles: &[Role], address: &str, began: Instant, demo_account: bool) {
         let _ = writeln!(out, "         sign in as {DEMO_EMAIL} with password \"{DEMO_PASSWORD}\"");
     }
     let _ = out.flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(configured: &str, local: &str) -> Result<String, String> {
+        public_url(configured, local.parse().unwrap()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_a_name_the_bound_address_is_the_public_one() {
+        assert_eq!(check("", "127.0.0.1:8080").unwrap(), "http://127.0.0.1:8080");
+        // Nobody reaches anything at 0.0.0.0.
+        assert_eq!(check("", "0.0.0.0:8080").unwrap(), "http://localhost:8080");
+        assert_eq!(check("", "[::]:8080").unwrap(), "http://localhost:8080");
+    }
+
+    #[test]
+    fn a_public_name_is_an_origin() {
+        for (given, taken) in [
+            ("https://studio.example/", "https://studio.example"),
+            ("http://Studio.example:8080", "http://studio.example:8080"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+        ] {
+            assert_eq!(check(given, "0.0.0.0:1").unwrap(), taken);
+        }
+        for wrong in [
+            "nonsense",
+            "studio.example",
+            "ftp://a",
+            "https://a/b",
+            "https://a?b",
+            "https://u:p@a",
+            "https://",
+        ] {
+            let error = check(wrong, "0.0.0.0:1").unwrap_err();
+            assert!(error.contains("http.public_url") && error.contains("https://HOST"), "{wrong}: {error}");
+        }
+    }
 }

@@ -86,7 +86,10 @@ impl Infrastructure {
         // Billing joins identity's transactions: an organisation comes with its root mandate and credits.
         let deps =
             identity::Deps { observer: Arc::new(billing.clone()), authority: Arc::new(billing.clone()) };
-        let identity = identity::Service::new(db.clone(), deps, config.identity.clone(), clock.clone())?;
+        let mut accounts = config.identity.clone();
+        // Where the studio is reached by HTTPS, a session never travels without it.
+        accounts.cookie_secure |= context.public_url.starts_with("https://");
+        let identity = identity::Service::new(db.clone(), deps, accounts, clock.clone())?;
         let mut storage = config.storage.clone();
         if storage.folder.is_relative() {
             storage.folder = context.folder.join(&storage.folder);
