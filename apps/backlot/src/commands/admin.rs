@@ -36,6 +36,14 @@ enum AdminCommand {
         #[arg(long, default_value = "made by an operator")]
         name: String,
     },
+    /// Copies the data folder as it is at one moment, also while a studio runs on it. The copy is a data folder.
+    Backup {
+        #[command(flatten)]
+        common: Common,
+        /// The new folder.
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// Makes a key pair for each issuer, for systems that run apart.
     Keys {
         /// Folder for the files NAME.key and NAME.pub; existing keys are kept.
@@ -48,6 +56,7 @@ enum AdminCommand {
 pub(crate) async fn run(args: &AdminArgs) -> anyhow::Result<()> {
     match &args.command {
         AdminCommand::ApiKey { common, email, name } => api_key(common, email, name).await,
+        AdminCommand::Backup { common, out } => super::backup::run(common, out).await,
         AdminCommand::Keys { out } => {
             Trust::new(out, SystemClock::shared(), Vec::new()).create_all()?;
             println!("{}", out.display());
