@@ -67,7 +67,8 @@ pub struct Definition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denominator: Option<String>,
 
-    /// Whose numbers they are: `person` for metrics of persons.
+    /// Whose numbers they are: `person` for metrics of persons; `visitor` where devices of the tracking protocol count,
+    /// too, until they are said to be a person's: then all that was ever seen of them is the person's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entity: Option<String>,
     /// `conversion`: a person enters the cohort of the day of their first event ever in this metric.

@@ -3,6 +3,7 @@
 //! Every simple metric becomes the same chain of relations, each of which can be looked at alone:
 //!
 //! - `people`: who is to be left out, by the latest event that says so;
+//! - `devices`: for metrics of visitors, whose a device is;
 //! - `NAME_seen`: the events of the definition's types, with the person and whether the filter `matches`;
 //! - `NAME_judged`: the same, with `is_staff` and `is_service`;
 //! - `NAME_counted`: what counts, with the value `x` and the `day` that it counts for;
@@ -131,18 +132,26 @@ impl Compiler<'_> {
         if !about_people.is_empty() {
             conditions.push(format!("type IN ({})", quoted(&about_people)));
         }
+        if self.bases().into_iter().any(Self::is_of_visitors) {
+            conditions.push(base::BELONGINGS.to_owned());
+        }
         conditions.join(" OR ")
     }
 
     fn values(&self, grain: Grain) -> String {
         let mut relations = vec![self.days(grain)];
-        relations.extend(self.people());
+        relations.extend(self.about_people());
         for base in self.bases() {
             relations.extend(self.base_relations(base, grain));
         }
         let (more, select) = self.select(grain);
         relations.extend(more);
         statement(&relations, &select)
+    }
+
+    /// What every base stands on: who is left out, and whose the devices are.
+    fn about_people(&self) -> impl Iterator<Item = String> {
+        self.people().into_iter().chain(self.devices())
     }
 
     fn days(&self, grain: Grain) -> String {
@@ -157,7 +166,7 @@ impl Compiler<'_> {
 
     fn excluded(&self) -> String {
         let base = self.main_base();
-        let mut relations: Vec<String> = self.people().into_iter().collect();
+        let mut relations: Vec<String> = self.about_people().collect();
         relations.extend(self.base_relations(base, Grain::Daily).into_iter().filter(|text| {
             ["_seen", "_judged"].iter().any(|end| text.starts_with(&format!("{}{end} AS", base.name)))
         }));
@@ -174,7 +183,7 @@ impl Compiler<'_> {
 
     fn rows(&self, limit: usize) -> String {
         let base = self.main_base();
-        let mut relations: Vec<String> = self.people().into_iter().collect();
+        let mut relations: Vec<String> = self.about_people().collect();
         relations.extend(self.base_relations(base, Grain::Daily).into_iter().filter(|text| {
             ["_seen", "_judged"].iter().any(|end| text.starts_with(&format!("{}{end} AS", base.name)))
         }));

@@ -28,6 +28,7 @@ const SHIPPED: &[(&str, &str)] = &[
     ("posts_published.yaml", include_str!("../../definitions/posts_published.yaml")),
     ("likes_given.yaml", include_str!("../../definitions/likes_given.yaml")),
     ("remix_share.yaml", include_str!("../../definitions/remix_share.yaml")),
+    ("visitors.yaml", include_str!("../../definitions/visitors.yaml")),
     ("any_event.yaml", include_str!("../../definitions/any_event.yaml")),
     ("runs_succeeded.yaml", include_str!("../../definitions/runs_succeeded.yaml")),
     ("runs_judged.yaml", include_str!("../../definitions/runs_judged.yaml")),

@@ -64,6 +64,9 @@ fn check_common(document: &Document, catalogue: &Catalogue) -> Result<(), Defini
             return Err(document.error_at(field, format!("\"{field}\" must not be empty")));
         }
     }
+    if definition.entity.as_deref().is_some_and(|entity| !["person", "visitor"].contains(&entity)) {
+        return Err(document.error_at("entity", "an entity is \"person\" or \"visitor\""));
+    }
     if definition.version == 0 {
         return Err(document.error_at("version", "versions begin at 1"));
     }

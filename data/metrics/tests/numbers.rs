@@ -139,6 +139,55 @@ async fn retention_is_of_the_first_event_ever_and_marks_what_is_incomplete() {
     assert_eq!((json!(cohort.numerator), json!(cohort.denominator)), (json!(1), json!(3)));
 }
 
+/// A write key of the tracking protocol lies in every page: with it anybody names any person and any day.
+#[tokio::test]
+async fn what_a_browser_says_makes_no_person_and_moves_no_cohort() {
+    let mut events = Events::default();
+    events
+        .user("ann", at(1, 1.0), false, "person")
+        .submitted("r1", "ann", at(2, 5.0))
+        .add("client.page_viewed", "", "ann", at(0, 1.0), json!({}))
+        .add("client.page_viewed", "", "nobody", at(1, 1.0), json!({}))
+        .add("client.shot_exported", "", "ann", at(3, 1.0), json!({}));
+    let world = World::new(&events, 2, at(LATER, 0.0)).await;
+    let retention = world.metric("retention_d1", 0, 2).await;
+    assert_eq!(
+        values(&retention),
+        [Value::Null, json!(1.0), Value::Null],
+        "one person, on day 1, who came back"
+    );
+    assert_eq!(values(&world.metric("dau", 0, 3).await), [json!(0), json!(0), json!(1), json!(0)]);
+}
+
+#[tokio::test]
+async fn who_looked_around_before_signing_up_is_one_visitor() {
+    let mut events = Events::default();
+    let device = |name: &str| json!({ "anonymous_id": name });
+    events
+        .user("ann", at(1, 1.0), false, "person")
+        .user("sue", at(0, 1.0), true, "person")
+        // Two devices of ann's and one of nobody's, before ann is known; one of the staff's.
+        .add("client.page_viewed", "", "", at(0, 1.0), device("d1"))
+        .add("client.page_viewed", "", "", at(0, 2.0), device("d1"))
+        .add("client.page_viewed", "", "", at(0, 3.0), device("d2"))
+        .add("client.screen_viewed", "", "", at(0, 4.0), device("d3"))
+        .add("client.page_viewed", "", "", at(0, 5.0), device("d4"))
+        .add("client.page_viewed", "", "", at(0, 6.0), json!({}))
+        // She signs in: on one device at once, on the other by its alias, later.
+        .add("client.identified", "", "ann", at(1, 1.0), device("d1"))
+        .add("client.page_viewed", "", "ann", at(1, 2.0), device("d1"))
+        .add("client.aliased", "", "ann", at(2, 1.0), json!({ "previous_id": "d2" }))
+        .add("client.identified", "", "sue", at(2, 1.0), device("d4"))
+        // Whoever sits down at her device later takes none of her past.
+        .add("client.identified", "", "bob", at(3, 1.0), device("d1"))
+        .add("client.page_viewed", "", "bob", at(3, 2.0), device("d1"));
+    let world = World::new(&events, 5, at(LATER, 0.0)).await;
+    let visitors = world.metric("visitors", 0, 3).await;
+    assert_eq!(values(&visitors), [json!(2), json!(1), json!(0), json!(1)], "{}", visitors.sql);
+    assert_eq!(json!(visitors.total), json!(3), "ann, bob, and the device of nobody's");
+    assert_eq!(visitors.excluded.staff, 1);
+}
+
 #[tokio::test]
 async fn the_success_rate_judges_the_system_and_shows_the_rest_apart() {
     let mut events = Events::default();
@@ -345,7 +394,8 @@ async fn every_definition_that_ships_is_sql_that_the_engine_takes() {
             "cost_per_run",
             "posts_published",
             "likes_given",
-            "remix_share"
+            "remix_share",
+            "visitors"
         ]
     );
 }
@@ -412,8 +462,8 @@ async fn the_numbers_are_for_staff() {
     let wrong = code(ask(Some(true), "/v1/metrics/dau?from=2024-13-01").await);
     assert_eq!(wrong, (422, "metric_range_invalid".to_owned()));
     let (_, list) = ask(Some(true), "/v1/metrics").await;
-    assert_eq!(list["items"].as_array().unwrap().len(), 12);
+    assert_eq!(list["items"].as_array().unwrap().len(), 13);
     assert_eq!(list["items"][0]["type"], "simple");
     let (_, all) = ask(Some(true), "/v1/metrics?components=true").await;
-    assert_eq!(all["items"].as_array().unwrap().len(), 18);
+    assert_eq!(all["items"].as_array().unwrap().len(), 19);
 }

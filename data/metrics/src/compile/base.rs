@@ -7,7 +7,29 @@ use backlot_data_api::{Agg, Definition, Exclusion, MetricType};
 use super::{Compiler, Grain, quoted};
 use crate::rules::window_days;
 
+/// What says whose a device is.
+pub(super) const BELONGINGS: &str = "type IN ('client.identified', 'client.aliased')";
+/// The device that an event of the tracking protocol names.
+const DEVICE: &str = "json_str(data_json, 'anonymous_id')";
+
 impl Compiler<'_> {
+    /// Whether a metric counts the devices of people who had not signed in yet, too.
+    pub(super) fn is_of_visitors(base: &Definition) -> bool {
+        base.entity.as_deref() == Some("visitor")
+    }
+
+    /// Whose each device is, where it is asked: the first person whom it was ever said to belong to. Found out later,
+    /// it holds for the past, too: the visits before a sign-up are the person's.
+    pub(super) fn devices(&self) -> Option<String> {
+        self.bases().into_iter().any(Self::is_of_visitors).then(|| {
+            format!(
+                "devices AS (\n  SELECT device, first_value(actor ORDER BY time_us, id) AS owner\n  FROM (SELECT \
+                 coalesce(json_str(data_json, 'previous_id'), {DEVICE}) AS device, actor, time_us, id FROM events WHERE \
+                 {BELONGINGS} AND actor <> '')\n  WHERE device <> ''\n  GROUP BY device\n)"
+            )
+        })
+    }
+
     /// Who is to be left out, where anybody is.
     pub(super) fn people(&self) -> Option<String> {
         let people = self.catalogue.people()?;
@@ -70,11 +92,15 @@ impl Compiler<'_> {
     fn seen(&self, base: &Definition) -> String {
         let conditions = self.event_condition(base);
         let matches = self.fill(base.filter.as_deref().unwrap_or("TRUE"));
+        let (mut person, mut join) = (format!("({})", base.actor), String::new());
+        if Self::is_of_visitors(base) {
+            person = format!("coalesce(nullif({person}, ''), owner, 'device:' || nullif({DEVICE}, ''), '')");
+            join = format!(" LEFT JOIN devices ON device = {DEVICE}");
+        }
         format!(
-            "{name}_seen AS (\n  SELECT *, ({actor}) AS person, coalesce(({matches}), FALSE) AS matches\n  FROM events\n  WHERE \
-             {conditions}\n)",
+            "{name}_seen AS (\n  SELECT events.*, {person} AS person, coalesce(({matches}), FALSE) AS matches\n  FROM \
+             events{join}\n  WHERE {conditions}\n)",
             name = base.name,
-            actor = base.actor,
         )
     }
 
@@ -112,7 +138,7 @@ impl Compiler<'_> {
         for part in &base.parts {
             let _ = write!(columns, ", ({}) AS part_{}", self.fill(&part.expr), part.name);
         }
-        let nobody = if base.entity.as_deref() == Some("person") { " AND person <> ''" } else { "" };
+        let nobody = if base.entity.is_some() { " AND person <> ''" } else { "" };
         format!(
             "{name}_counted AS (\n  SELECT {columns}\n  FROM {name}_judged\n  WHERE matches AND NOT is_staff AND NOT \
              is_service{nobody}\n)",
