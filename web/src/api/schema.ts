@@ -5513,7 +5513,10 @@ export interface components {
             denominator?: string | null;
             /** @description What it says and what it does not. */
             description: string;
-            /** @description Whose numbers they are: `person` for metrics of persons. */
+            /**
+             * @description Whose numbers they are: `person` for metrics of persons; `visitor` where devices of the tracking protocol count,
+             *     too, until they are said to be a person's: then all that was ever seen of them is the person's.
+             */
             entity?: string | null;
             /** @description `simple`: the event types that count; `*` is any. */
             events?: string[];
