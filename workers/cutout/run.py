@@ -40,6 +40,8 @@ class Failure(Exception):
 def main() -> int:
     try:
         request = json.load(sys.stdin)
+        if "batch" in request:
+            return cut_out_all(request["batch"])
         output = cut_out(request.get("input") or {}, request["output_dir"])
     except Failure as failure:
         say({"error": str(failure), "class": failure.kind})
@@ -48,23 +50,37 @@ def main() -> int:
     return 0
 
 
+def cut_out_all(requests: list) -> int:
+    """Several pictures in one process: what it takes to start one is most of a run."""
+    for member, request in enumerate(requests):
+        about = {"member": member}
+        try:
+            output = cut_out(request.get("input") or {}, request["output_dir"], about)
+        except Failure as failure:
+            say({"error": str(failure), "class": failure.kind, **about})
+        else:
+            say({"output": [output], **about})
+    return 0
+
+
 def say(message: dict) -> None:
     print(json.dumps(message), flush=True)
 
 
-def cut_out(request: dict, folder: str) -> dict:
+def cut_out(request: dict, folder: str, about: dict | None = None) -> dict:
     edge = request.get("edge", "soft")
     if edge not in EDGES:
         raise Failure("invalid_input", f"edge is one of {', '.join(EDGES)}")
     picture = read(request.get("image"))
     pixels = numpy.asarray(picture)
-    say({"progress": 0.1, "note": "looking for people"})
+    about = about or {}
+    say({"progress": 0.1, "note": "looking for people", **about})
     mask = person_mask(pixels)
-    say({"progress": 0.4, "note": "fitting the edges"})
+    say({"progress": 0.4, "note": "fitting the edges", **about})
     alpha = sharpen(fit(mask, pixels), *EDGES[edge])
     if float((alpha > 0.5).mean()) < PERSON_SHARE_MIN:
         raise Failure("invalid_input", "no person was found in the picture; this tool cuts out people")
-    say({"progress": 0.8, "note": "encoding"})
+    say({"progress": 0.8, "note": "encoding", **about})
     picture.putalpha(Image.fromarray((alpha * 255).round().astype(numpy.uint8)))
     path = f"{folder}/cutout.png"
     picture.save(path, compress_level=PNG_COMPRESS_LEVEL)

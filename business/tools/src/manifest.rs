@@ -128,6 +128,26 @@ pub struct ModelRef {
     /// Whether it stands still between two of its steps where it is told to.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pausable: bool,
+    /// How many jobs it takes in one call; nothing where it takes one at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
+}
+
+/// What a model that takes several jobs in one call says of that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Batch {
+    /// Jobs in one call.
+    pub max: u32,
+    /// Parameters that must be equal in one call.
+    #[serde(default)]
+    pub key: Vec<String>,
+    /// Memory that each after the first takes, MiB.
+    #[serde(default)]
+    pub memory_mib: u32,
+    /// What each after the first adds, in thousandths of what one takes: a first guess; 0: not known.
+    #[serde(default)]
+    pub more_permille: u32,
 }
 
 /// What starts a model.

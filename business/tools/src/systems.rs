@@ -332,6 +332,12 @@ impl Systems {
             gpus: model.gpus,
             timeout_ms: model.timeout_ms,
             pausing: model.pausable.then(inference::Pausing::default),
+            batching: model.batch.as_ref().map(|batch| inference::Batching {
+                max: i32::try_from(batch.max).unwrap_or(i32::MAX),
+                more_permille: i32::try_from(batch.more_permille).unwrap_or(i32::MAX),
+                memory_mib: i64::from(batch.memory_mib),
+                key: batch.key.clone(),
+            }),
         };
         self.control().put_model(inference::PutModelRequest { spec: Some(spec) }).await?;
         Ok(())

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use backlot_inference_api::v1::output_target::Target;
 use backlot_inference_api::v1::{Assign, AttemptFinished, AttemptPhase, FailureClass, JobOutput, Phase};
-use backlot_inference_runtimes::{Failure, Hold, Reporter, Runtime, Snapshot, Work};
+use backlot_inference_runtimes::{Failure, Hold, Output, Reporter, Runtime, Snapshot, Work};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::call::{Heard, Seat, Stage};
 use crate::fetch::{self, FetchError};
 use crate::run::Event;
 use crate::upload::{self, UploadError};
@@ -27,6 +28,8 @@ const MESSAGE_CHARS_MAX: usize = 2_000;
 pub(crate) struct Attempt {
     pub(crate) assign: Assign,
     pub(crate) runtime: Arc<dyn Runtime>,
+    /// Where it computes in one call with others.
+    pub(crate) seat: Option<Seat>,
     pub(crate) evict: Vec<Arc<dyn Runtime>>,
     pub(crate) cancel: CancellationToken,
     pub(crate) hold: Hold,
@@ -68,13 +71,16 @@ struct Took {
     /// It stood still between two steps, which is no compute.
     held: Duration,
     loaded: bool,
+    /// How many computed in its call.
+    batched: usize,
 }
 
 impl Attempt {
     /// Runs to its end, whatever that is; nothing of it runs any more afterwards.
-    pub(crate) async fn run(self) -> AttemptFinished {
+    pub(crate) async fn run(mut self) -> AttemptFinished {
         let mut took = Took::default();
-        let result = self.steps(&self.report, &self.reader, &mut took).await;
+        let seat = self.seat.take();
+        let result = self.steps(seat, &mut took).await;
         let log_tail = self.reader.borrow().log_tail().to_owned();
         let (ended, outputs, message) = match result {
             Ok(outputs) => (SUCCEEDED, outputs, String::new()),
@@ -94,15 +100,11 @@ impl Attempt {
             log_tail,
             loaded: took.loaded,
             retryable: ended.is_retryable,
+            batched: i32::try_from(took.batched).unwrap_or(i32::MAX),
         }
     }
 
-    async fn steps(
-        &self,
-        report: &Reporter,
-        reader: &watch::Receiver<Snapshot>,
-        took: &mut Took,
-    ) -> Result<Vec<JobOutput>, AttemptError> {
+    async fn steps(&self, seat: Option<Seat>, took: &mut Took) -> Result<Vec<JobOutput>, AttemptError> {
         let mut input: Value = serde_json::from_str(&self.assign.input_json).map_err(AttemptError::Json)?;
         let folder = tempfile::Builder::new()
             .prefix("attempt-")
@@ -114,7 +116,9 @@ impl Attempt {
             let into = folder.path().join("in");
             files = self.unless_canceled(fetch::fetch(&self.http, &mut input, &into)).await??;
         }
-        self.load(took).await?;
+        if seat.is_none() {
+            self.load(took).await?;
+        }
         let work = Work {
             id: work_id(&self.assign),
             input,
@@ -123,14 +127,12 @@ impl Attempt {
             timeout: self.timeout(),
             hold: self.hold.clone(),
         };
-        self.tell(Phase::Running, &Snapshot::default()).await;
-        let started = Instant::now();
-        let outputs = self.compute(work, report, reader.clone()).await;
-        took.held = reader.borrow().held();
-        took.compute = started.elapsed().saturating_sub(took.held).max(BEGUN_MIN);
-        let outputs = outputs?;
+        let outputs = match seat {
+            Some(seat) => self.compute_together(seat, work, took).await?,
+            None => self.compute(work, took).await?,
+        };
         if matches!(self.target(), Some(Target::Issuer(_))) {
-            let mut snapshot = reader.borrow().clone();
+            let mut snapshot = self.reader.borrow().clone();
             snapshot.progress = 1.0;
             self.tell(Phase::Uploading, &snapshot).await;
         }
@@ -157,13 +159,43 @@ impl Attempt {
         Ok(loaded?)
     }
 
-    async fn compute(
+    async fn compute(&self, work: Work, took: &mut Took) -> Result<Vec<Output>, Failure> {
+        self.tell(Phase::Running, &Snapshot::default()).await;
+        let started = Instant::now();
+        let outputs = self.follow(self.runtime.run(work, &self.report, &self.cancel)).await;
+        took.held = self.reader.borrow().held();
+        took.compute = started.elapsed().saturating_sub(took.held).max(BEGUN_MIN);
+        outputs
+    }
+
+    /// Computes with others: they load once, and each answers for its part of the compute.
+    async fn compute_together(
         &self,
+        seat: Seat,
         work: Work,
-        report: &Reporter,
-        mut reader: watch::Receiver<Snapshot>,
-    ) -> Result<Vec<backlot_inference_runtimes::Output>, Failure> {
-        let mut running = std::pin::pin!(self.runtime.run(work, report, &self.cancel));
+        took: &mut Took,
+    ) -> Result<Vec<Output>, Failure> {
+        let running = async {
+            let mut sitting = seat.sit(work, self.report.clone(), self.cancel.clone()).await?;
+            loop {
+                match sitting.next().await? {
+                    Heard::Told(told) => return Ok(told),
+                    Heard::Stage(Stage::Gathers) => (),
+                    Heard::Stage(Stage::Loads) => self.tell(Phase::Loading, &Snapshot::default()).await,
+                    Heard::Stage(Stage::Computes) => self.tell(Phase::Running, &Snapshot::default()).await,
+                }
+            }
+        };
+        let told = self.follow(running).await?;
+        (took.load, took.loaded) = (told.load, told.loaded);
+        (took.compute, took.batched) = (told.compute, told.batched);
+        told.outputs
+    }
+
+    /// Says how far it is while it computes.
+    async fn follow<T>(&self, running: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let mut running = std::pin::pin!(running);
+        let mut reader = self.reader.clone();
         let mut quiet_until = tokio::time::Instant::now();
         let mut was_held = false;
         loop {
@@ -243,6 +275,8 @@ fn ended(error: &AttemptError) -> Ended {
         AttemptError::Json(_)
         | AttemptError::Fetch(FetchError::Input(_) | FetchError::Refused { .. })
         | AttemptError::Run(Failure::InvalidInput(_)) => failed(FailureClass::InvalidInput, false),
+        // Whose fault it was shows when each is tried alone.
+        AttemptError::Run(Failure::Together { .. }) => failed(FailureClass::ModelError, true),
         AttemptError::Run(Failure::Model(_)) => failed(FailureClass::ModelError, false),
         AttemptError::Run(Failure::TimedOut { .. }) => failed(FailureClass::TimedOut, false),
         AttemptError::Upload(UploadError::Refused(_) | UploadError::TooLargeInline(_)) => {

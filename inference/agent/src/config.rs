@@ -128,6 +128,7 @@ impl WorkerConfig {
             slots: i32::try_from(self.slots.max(1)).unwrap_or(i32::MAX),
             models,
             concurrency: i32::try_from(self.concurrency.max(1)).unwrap_or(i32::MAX),
+            batches: true,
         }
     }
 }

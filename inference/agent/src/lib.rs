@@ -6,6 +6,7 @@
 mod agent;
 mod attempt;
 mod backoff;
+mod call;
 mod config;
 mod fetch;
 mod link;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use backlot_inference_api::v1::{ModelSpec, Pausing, RuntimeKind};
+use backlot_inference_api::v1::{Batching, ModelSpec, Pausing, RuntimeKind};
 use backlot_inference_runtimes::{
     CogRuntime, CommandRuntime, EchoRuntime, Environment, Manifest, Program, Runtime, Supervisor, discover,
 };
@@ -63,6 +63,7 @@ pub fn echo_model() -> ModelSpec {
         gpus: 0,
         timeout_ms: ECHO_TIMEOUT_MS,
         pausing: None,
+        batching: None,
     }
 }
 
@@ -84,6 +85,12 @@ fn spec(manifest: &Manifest) -> ModelSpec {
         gpus: i32::try_from(manifest.gpus).unwrap_or(i32::MAX),
         timeout_ms: bounded(manifest.timeout_ms),
         pausing: manifest.pause_ms.map(|cost_ms| Pausing { cost_ms: bounded(cost_ms) }),
+        batching: manifest.batch.as_ref().map(|batch| Batching {
+            max: i32::try_from(batch.max).unwrap_or(i32::MAX),
+            more_permille: i32::try_from(batch.more_permille).unwrap_or(i32::MAX),
+            memory_mib: bounded(batch.memory_mib),
+            key: batch.key.clone(),
+        }),
     }
 }
 

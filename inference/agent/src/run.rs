@@ -55,6 +55,8 @@ struct Running {
     cancel: CancellationToken,
     hold: HoldControl,
     snapshot: watch::Receiver<Snapshot>,
+    /// The fence of the first one of its call; empty: it is alone.
+    batch: String,
     /// Its fence is no longer the current one: nobody wants its report.
     is_stale: bool,
     /// Stopped by the agent's own end, not by a cancel.
@@ -147,6 +149,7 @@ impl<'a> Run<'a> {
         match said {
             FromControl::Welcome(welcome) => self.welcomed(&welcome),
             FromControl::Assign(assign) => self.assigned(assign),
+            FromControl::Batch(batch) => self.batch_assigned(batch),
             FromControl::Cancel(cancel) => self.cancel(cancel),
             FromControl::Pause(pause) => self.hold(pause.job_id, pause.fence, true),
             FromControl::Resume(resume) => self.hold(resume.job_id, resume.fence, false),
@@ -204,6 +207,7 @@ impl<'a> Run<'a> {
                 worker_id: running.worker_id.clone(),
                 paused: running.snapshot.borrow().is_held(),
                 held_ms: millis(running.snapshot.borrow().held()),
+                batch: running.batch.clone(),
             })
             .chain(self.reports.unsent())
             .take(NAMED_MAX)

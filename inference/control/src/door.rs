@@ -35,6 +35,9 @@ impl Service {
         job.predicted_ms = submission.predicted_ms.clamp(0, limits::TTL_MS_MAX);
         job.regions = submission.regions.into_iter().collect();
         job.target = submission.target;
+        if let Some(batching) = &entry.model.spec.batching {
+            job.batch_key = batch_key(&batching.key, &value);
+        }
         let visible = |c: &char| c.is_ascii_graphic();
         job.traceparent =
             submission.traceparent.chars().filter(visible).take(limits::NAME_CHARS_MAX).collect();
@@ -73,6 +76,15 @@ fn body_digest(job: &Job, version_asked: &str, value: &serde_json::Value) -> Str
     ])
 }
 
+/// What must be equal in one call, as a number: a digest of the values of the parameters that the model names.
+fn batch_key(names: &[String], input: &serde_json::Value) -> u64 {
+    let value = |name: &String| input::canonical(input.get(name).unwrap_or(&serde_json::Value::Null)).to_string();
+    let values: Vec<String> = names.iter().map(value).collect();
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    let digest = input::digest(&values);
+    u64::from_str_radix(digest.get(..16).unwrap_or_default(), 16).unwrap_or_default()
+}
+
 pub(crate) fn blank(namespace: &str, tenant: &str, model: &str, model_version: &str) -> Job {
     Job {
         id: JobId::generate(),
@@ -106,6 +118,7 @@ pub(crate) fn blank(namespace: &str, tenant: &str, model: &str, model_version: &
         queued_at: Timestamp::default(),
         ttl_ms: limits::TTL_MS_DEFAULT,
         regions: BTreeSet::new(),
+        batch_key: 0,
         target: Target::Inline,
         traceparent: String::new(),
     }
@@ -166,6 +179,15 @@ pub(crate) fn check_model(spec: &ModelSpec) -> Result<(), Error> {
     }
     if spec.input_schema.to_string().len() > limits::SCHEMA_BYTES_MAX {
         return Err(invalid("/input_schema_json", "must have at most 64 KiB"));
+    }
+    if let Some(batching) = &spec.batching {
+        if !(2..=limits::BATCH_MAX).contains(&batching.max) || batching.memory_mib < 0 {
+            return Err(invalid("/batching/max", "must be 2 to 64, and its memory not negative"));
+        }
+        let named = |name: &String| !name.is_empty() && name.chars().count() <= limits::NAME_CHARS_MAX;
+        if batching.key.len() > limits::BATCH_KEY_MAX || !batching.key.iter().all(named) {
+            return Err(invalid("/batching/key", "must name at most 32 parameters, each with 1 to 255 characters"));
+        }
     }
     let negative = [spec.load_ms, spec.run_ms, spec.memory_mib, spec.timeout_ms].iter().any(|ms| *ms < 0);
     if negative || spec.timeout_ms > limits::TIMEOUT_MS_MAX {

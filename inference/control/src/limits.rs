@@ -118,3 +118,9 @@ pub const LEADER_LOST_MS: i64 = 15_000;
 pub const FORECAST_QUEUE_MAX: usize = 2_000;
 /// Watched jobs whose place is brought up to date in one upkeep; the others have their turn in the next.
 pub const FORECASTS_PER_UPKEEP_MAX: usize = 100;
+/// Jobs in one call of a model.
+pub(crate) const BATCH_MAX: u32 = backlot_inference_scheduler::limits::BATCH_MAX;
+/// Inputs in one message to an agent: with the rest of it they stay below what a message may have.
+pub(crate) const BATCH_INPUT_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Parameters that must be equal in one call.
+pub(crate) const BATCH_KEY_MAX: usize = 32;

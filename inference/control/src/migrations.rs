@@ -16,6 +16,7 @@ impl MigratorTrait for Migrator {
             Box::new(Overflow),
             Box::new(HeldAttempts),
             Box::new(Charges),
+            Box::new(Batches),
         ]
     }
 
@@ -217,6 +218,30 @@ impl MigrationTrait for Charges {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let sql = "ALTER TABLE attempts ADD COLUMN charge TEXT NOT NULL DEFAULT ''";
         manager.get_connection().execute_unprepared(sql).await?;
+        Ok(())
+    }
+}
+
+struct Batches;
+
+impl MigrationName for Batches {
+    fn name(&self) -> &'static str {
+        "m0009_batches"
+    }
+}
+
+const BATCHES: &[&str] = &[
+    "ALTER TABLE jobs ADD COLUMN batch_key BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE attempts ADD COLUMN batch TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE attempts ADD COLUMN batched BIGINT NOT NULL DEFAULT 0",
+];
+
+#[async_trait::async_trait]
+impl MigrationTrait for Batches {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for statement in BATCHES {
+            manager.get_connection().execute_unprepared(statement).await?;
+        }
         Ok(())
     }
 }

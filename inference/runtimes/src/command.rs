@@ -2,28 +2,33 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
-use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
+use tokio::process::ChildStdin;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::lines::{Line, Lines};
-use crate::process::{Process, ProcessSpec, Supervisor, ended};
+use crate::process::{Process, ProcessSpec, Supervisor};
+use crate::talk::{Member, Talk};
 use crate::{
-    CANCEL_GRACE, Environment, Failure, Hold, Manifest, Output, Program, Reporter, Runtime, Work, message,
-    outputs,
+    CANCEL_GRACE, Environment, Failure, Hold, Manifest, Output, Program, Reporter, Runtime, Work, outputs,
 };
 
 /// How long a process may stay after it has given its result.
 const LINGER_MAX: Duration = Duration::from_secs(5);
 /// How long the last lines of an ended process may take to arrive.
 const DRAIN_MAX: Duration = Duration::from_millis(500);
+
+/// What a process is given.
+struct Call<'a> {
+    request: String,
+    folder: &'a Path,
+    timeout: Duration,
+    hold: Hold,
+}
 
 /// Starts the worker's command for every piece of work.
 #[derive(Debug)]
@@ -59,6 +64,29 @@ impl CommandRuntime {
         }
     }
 
+    /// One process from its beginning to its end: each member's result, or why there is none of any.
+    async fn call(
+        &self,
+        call: Call<'_>,
+        members: Vec<Member<'_>>,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Result<Vec<Output>, Failure>>, Failure> {
+        let Call { request, folder, timeout, hold } = call;
+        let mut process = self.supervisor.start(&self.spec(folder)).await.map_err(|source| {
+            Failure::Start { what: format!("{} does not start", self.command.join(" ")), source }
+        })?;
+        let (Some(stdin), Some(stdout), Some(stderr)) = process.take_streams() else {
+            return Err(Failure::Lost("the model process has no streams".to_owned()));
+        };
+        let talk = Talk::new(members, stdout, stderr);
+        let is_pausable = self.manifest.pause_ms.is_some();
+        let feed = feed(stdin, request, hold.clone(), is_pausable);
+        let outcome = converse(&mut process, talk, feed, (timeout, hold), cancel).await;
+        // Whatever the outcome, nothing may run on.
+        process.stop(CANCEL_GRACE).await;
+        outcome
+    }
+
     /// A file of the worker's folder becomes its full path: the process starts elsewhere.
     fn in_folder(&self, argument: &str) -> PathBuf {
         let path = self.manifest.folder.join(argument);
@@ -81,30 +109,48 @@ impl Runtime for CommandRuntime {
         outputs::check_files(self.manifest.input_schema.as_ref(), &work)?;
         let output_dir = outputs::make_folder(&work)?;
         let request = serde_json::json!({"input": work.input, "output_dir": output_dir}).to_string();
-        let mut process = self.supervisor.start(&self.spec(&work.folder)).await.map_err(|source| {
-            Failure::Start { what: format!("{} does not start", self.command.join(" ")), source }
-        })?;
-        let (Some(stdin), Some(stdout), Some(stderr)) = process.take_streams() else {
-            return Err(Failure::Lost("the model process has no streams".to_owned()));
-        };
-        let talk = Talk {
-            report,
-            output_dir: &output_dir,
-            stdout: Lines::new(stdout),
-            stderr: Lines::new(stderr),
-            is_stdout_open: true,
-            is_stderr_open: true,
-            stands_still: false,
-            held_since: None,
-            result: None,
-        };
         let hold = if self.manifest.pause_ms.is_some() { work.hold } else { Hold::default() };
-        let is_pausable = self.manifest.pause_ms.is_some();
-        let feed = feed(stdin, request, hold.clone(), is_pausable);
-        let outcome = converse(&mut process, talk, feed, (work.timeout, hold), cancel).await;
-        // Whatever the outcome, nothing may run on.
-        process.stop(CANCEL_GRACE).await;
-        outcome
+        let call = Call { request, folder: &work.folder, timeout: work.timeout, hold };
+        let mut results = self.call(call, vec![Member::new(report, output_dir)], cancel).await?;
+        results.pop().unwrap_or_else(|| Err(Failure::Lost("the model process said nothing".to_owned())))
+    }
+
+    async fn run_together(
+        &self,
+        works: Vec<Work>,
+        reports: &[Reporter],
+        cancel: &CancellationToken,
+    ) -> Vec<Result<Vec<Output>, Failure>> {
+        let mut results: Vec<Option<Result<Vec<Output>, Failure>>> = Vec::new();
+        let (mut members, mut inputs) = (Vec::new(), Vec::new());
+        let (mut folder, mut timeout) = (PathBuf::new(), Duration::ZERO);
+        for (work, report) in works.iter().zip(reports) {
+            let checked = outputs::check_files(self.manifest.input_schema.as_ref(), work)
+                .and_then(|()| outputs::make_folder(work));
+            match checked {
+                Ok(output_dir) => {
+                    inputs.push(serde_json::json!({"input": work.input, "output_dir": output_dir}));
+                    members.push(Member::new(report, output_dir));
+                    (folder, timeout) = (work.folder.clone(), timeout.max(work.timeout));
+                    results.push(None);
+                }
+                Err(failure) => results.push(Some(Err(failure))),
+            }
+        }
+        let count = members.len();
+        if count > 0 {
+            let request = serde_json::json!({ "batch": inputs }).to_string();
+            let call = Call { request, folder: &folder, timeout, hold: Hold::default() };
+            let called = self.call(call, members, cancel).await;
+            let mut called =
+                called.unwrap_or_else(|failure| (0..count).map(|_| Err(failure.of_all(count))).collect());
+            called.reverse();
+            for result in results.iter_mut().filter(|result| result.is_none()) {
+                *result = called.pop();
+            }
+        }
+        let nothing = || Err(Failure::Lost("the model process said nothing".to_owned()));
+        results.into_iter().map(|result| result.unwrap_or_else(nothing)).collect()
     }
 
     async fn unload(&self) {}
@@ -116,21 +162,6 @@ impl Runtime for CommandRuntime {
     fn is_resident(&self) -> bool {
         false
     }
-}
-
-/// What the process says.
-struct Talk<'a> {
-    report: &'a Reporter,
-    output_dir: &'a Path,
-    stdout: Lines<ChildStdout>,
-    stderr: Lines<ChildStderr>,
-    is_stdout_open: bool,
-    is_stderr_open: bool,
-    /// What it says of itself.
-    stands_still: bool,
-    /// Since when it stands still as it was told to.
-    held_since: Option<Instant>,
-    result: Option<Result<Vec<Output>, Failure>>,
 }
 
 /// Gives a process its work, and tells one that can be paused when to stand still: only its input stays open. A process
@@ -153,7 +184,7 @@ async fn converse(
     feed: impl Future<Output = ()>,
     (timeout, mut hold): (Duration, Hold),
     cancel: &CancellationToken,
-) -> Result<Vec<Output>, Failure> {
+) -> Result<Vec<Result<Vec<Output>, Failure>>, Failure> {
     let mut deadline = Instant::now() + timeout;
     let mut linger = None;
     let mut feed = std::pin::pin!(feed);
@@ -167,12 +198,12 @@ async fn converse(
                 // Its clock goes on when it is told to go on: what it says itself moves no deadline.
                 if !wanted && let Some(since) = talk.held_since.take() {
                     deadline += since.elapsed();
-                    talk.report.hold(false);
+                    talk.hold(false);
                 }
             }
             () = tokio::time::sleep_until(deadline), if talk.held_since.is_none() => return Err(Failure::TimedOut { limit: timeout }),
             () = tokio::time::sleep_until(linger.unwrap_or(deadline)), if linger.is_some() => {
-                talk.report.log("the process stayed after its result and was ended");
+                talk.log("the process stayed after its result and was ended");
                 is_stopped = true;
                 break process.stop(CANCEL_GRACE).await;
             }
@@ -181,9 +212,9 @@ async fn converse(
             () = talk.hear() => {
                 if talk.stands_still && talk.held_since.is_none() && hold.is_wanted() {
                     talk.held_since = Some(Instant::now());
-                    talk.report.hold(true);
+                    talk.hold(true);
                 }
-                if talk.result.is_some() && linger.is_none() {
+                if talk.is_done() && linger.is_none() {
                     linger = Some(Instant::now() + LINGER_MAX);
                 }
             }
@@ -196,116 +227,5 @@ async fn converse(
     };
     // Only a stream that a process outside our reach holds open does not end.
     let _ = tokio::time::timeout(DRAIN_MAX, rest).await;
-    talk.conclude(status, is_stopped)
-}
-
-impl Talk<'_> {
-    fn is_open(&self) -> bool {
-        self.is_stdout_open || self.is_stderr_open
-    }
-
-    /// One line of either stream; waits for ever where both have ended.
-    async fn hear(&mut self) {
-        tokio::select! {
-            line = self.stdout.next(), if self.is_stdout_open => match line {
-                Some(line) => self.said(line),
-                None => self.is_stdout_open = false,
-            },
-            line = self.stderr.next(), if self.is_stderr_open => match line {
-                Some(Line::Whole(text) | Line::Cut(text)) => self.report.log(&text),
-                None => self.is_stderr_open = false,
-            },
-            else => std::future::pending().await,
-        }
-    }
-
-    fn said(&mut self, line: Line) {
-        let text = match line {
-            Line::Whole(text) => text,
-            Line::Cut(text) => {
-                let shown: String = text.chars().take(200).collect();
-                return self.report.log(&format!("{shown}… (a line too long to be read)"));
-            }
-        };
-        let Ok(said) = serde_json::from_str::<Said>(&text) else {
-            return self.report.log(&text);
-        };
-        if said.is_empty() {
-            return self.report.log(&text);
-        }
-        if let Some(fraction) = said.progress {
-            self.report.progress(fraction, said.note.as_deref().unwrap_or_default());
-        }
-        if let Some(paused) = said.paused {
-            self.stands_still = paused;
-        }
-        if let Some(picture) = said.preview {
-            self.report.preview(picture);
-        }
-        if let Some(log) = said.log {
-            self.report.log(&log);
-        }
-        if let Some(error) = said.error {
-            let error = message(&error);
-            self.result = Some(Err(match said.class.as_deref() {
-                Some("invalid_input") => Failure::InvalidInput(error),
-                Some(_) | None => Failure::Model(error),
-            }));
-        } else if let Some(claims) = said.output {
-            let files = claims.iter().map(|claim| claim.check(self.output_dir)).collect();
-            self.result = Some(Result::<Vec<Output>, Failure>::and_then(files, outputs::count));
-        }
-    }
-
-    fn conclude(self, status: ExitStatus, is_stopped: bool) -> Result<Vec<Output>, Failure> {
-        let (how, is_killed) = ended(status);
-        match self.result {
-            Some(Err(failure)) => Err(failure),
-            // The result is a process's last word: how it was ended afterwards takes nothing away.
-            Some(Ok(files)) if status.success() || is_stopped || is_killed => Ok(files),
-            Some(Ok(_)) => Err(Failure::Model(format!("{how} after it had given a result"))),
-            None if is_killed => Err(Failure::Lost(how)),
-            None => Err(Failure::Model(match self.report.last_log_line() {
-                Some(line) => message(&format!("{how} without a result: {line}")),
-                None => format!("{how} without a result"),
-            })),
-        }
-    }
-}
-
-/// One line of standard output.
-#[derive(Deserialize)]
-struct Said {
-    progress: Option<f64>,
-    note: Option<String>,
-    paused: Option<bool>,
-    preview: Option<String>,
-    log: Option<String>,
-    output: Option<Vec<Claim>>,
-    error: Option<String>,
-    class: Option<String>,
-}
-
-impl Said {
-    fn is_empty(&self) -> bool {
-        let shows = self.progress.is_some() || self.preview.is_some() || self.paused.is_some();
-        !shows && self.log.is_none() && self.output.is_none() && self.error.is_none()
-    }
-}
-
-/// A file that the process claims to have made.
-#[derive(Deserialize)]
-struct Claim {
-    path: PathBuf,
-    name: Option<String>,
-    #[serde(default)]
-    content_type: String,
-}
-
-impl Claim {
-    fn check(&self, folder: &Path) -> Result<Output, Failure> {
-        let own_name = self.path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let name = self.name.clone().or(own_name).unwrap_or_default();
-        outputs::file(folder, &self.path, &name, &self.content_type)
-    }
+    Ok(talk.conclude(status, is_stopped))
 }

@@ -14,6 +14,7 @@ mod manifest;
 mod outputs;
 mod process;
 mod report;
+mod talk;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub use command::CommandRuntime;
 pub use echo::EchoRuntime;
 pub use environment::Environment;
 pub use hold::{Hold, HoldControl};
-pub use manifest::{Manifest, ManifestError, Program, discover};
+pub use manifest::{BatchFacts, Manifest, ManifestError, Program, discover};
 pub use process::Supervisor;
 pub use report::{LOG_TAIL_BYTES_MAX, Reporter, Snapshot};
 
@@ -96,6 +97,14 @@ pub enum Failure {
         /// What it was allowed.
         limit: Duration,
     },
+    /// The call of several jobs failed as a whole, through no fault that is known of this one: alone it may succeed.
+    #[error("the call of {count} jobs failed: {why}")]
+    Together {
+        /// How many were in it.
+        count: usize,
+        /// What happened.
+        why: String,
+    },
     /// This machine cannot start the model; another one may.
     #[error("the model could not be started: {what}")]
     Start {
@@ -121,6 +130,21 @@ pub trait Runtime: Send + Sync {
         report: &Reporter,
         cancel: &CancellationToken,
     ) -> Result<Vec<Output>, Failure>;
+
+    /// Runs several pieces of work in one call, each with its own reporter and its own end, in their order. A runtime that
+    /// takes one at a time runs them one after another.
+    async fn run_together(
+        &self,
+        works: Vec<Work>,
+        reports: &[Reporter],
+        cancel: &CancellationToken,
+    ) -> Vec<Result<Vec<Output>, Failure>> {
+        let mut results = Vec::with_capacity(works.len());
+        for (work, report) in works.into_iter().zip(reports) {
+            results.push(self.run(work, report, cancel).await);
+        }
+        results
+    }
 
     /// Removes the model from memory. Waits for work that runs.
     async fn unload(&self);

@@ -10,6 +10,8 @@ const FILE: &str = "worker.toml";
 const COG_SCHEMA: &str = ".cog/openapi_schema.json";
 /// The schema of a command's input.
 const COMMAND_SCHEMA: &str = "input_schema.json";
+/// Jobs in one call.
+const BATCH_MAX: u32 = 64;
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// A model that a folder offers.
@@ -33,10 +35,25 @@ pub struct Manifest {
     pub gpus: u32,
     /// Whether it stands still between two of its steps where it is told to, and what going on costs, milliseconds.
     pub pause_ms: Option<u64>,
+    /// How many jobs it takes in one call; nothing where it takes one.
+    pub batch: Option<BatchFacts>,
     /// Where it is.
     pub folder: PathBuf,
     /// JSON Schema of its input as the model sees it, where files are strings with `"format": "uri"`.
     pub input_schema: Option<Value>,
+}
+
+/// What a worker that takes several jobs in one call says of that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchFacts {
+    /// Jobs in one call.
+    pub max: u32,
+    /// Parameters that must be equal in one call.
+    pub key: Vec<String>,
+    /// What each after the first adds, in thousandths of what one takes: a first guess; 0: not known.
+    pub more_permille: u32,
+    /// Memory that each after the first takes, MiB.
+    pub memory_mib: u64,
 }
 
 /// How a model is started.
@@ -113,6 +130,25 @@ struct File {
     pausable: bool,
     #[serde(default)]
     pause_ms: u64,
+    #[serde(default)]
+    batch: u32,
+    #[serde(default)]
+    batch_key: Vec<String>,
+    #[serde(default)]
+    batch_more_permille: u32,
+    #[serde(default)]
+    batch_memory_mib: u64,
+}
+
+impl File {
+    fn batch(&self) -> Option<BatchFacts> {
+        (self.batch > 1).then(|| BatchFacts {
+            max: self.batch,
+            key: self.batch_key.clone(),
+            more_permille: self.batch_more_permille,
+            memory_mib: self.batch_memory_mib,
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -149,6 +185,10 @@ impl Manifest {
         if file.pausable && matches!(file.runtime, Kind::Cog) {
             return Err(rule("runtime \"cog\" cannot be paused"));
         }
+        if file.batch > BATCH_MAX || (file.batch > 1 && matches!(file.runtime, Kind::Cog)) {
+            return Err(rule("batch is at most 64, and of runtime \"command\""));
+        }
+        let batch = file.batch();
         let (program, input_schema) = match (file.runtime, file.predictor, file.command) {
             (Kind::Cog, Some(predictor), None) if predictor.contains(':') => {
                 (Program::Cog { predictor }, cog_schema(folder)?)
@@ -173,6 +213,7 @@ impl Manifest {
             memory_mib: file.memory_mib,
             gpus: file.gpus,
             pause_ms: file.pausable.then_some(file.pause_ms),
+            batch,
             folder: folder.to_owned(),
             input_schema,
         })

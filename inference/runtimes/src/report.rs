@@ -48,7 +48,7 @@ impl Snapshot {
 }
 
 /// Where a runtime puts what the model says; whoever holds the receiver reads the newest state.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Reporter(watch::Sender<Snapshot>);
 
 impl Reporter {

@@ -34,6 +34,7 @@ import select
 import shutil
 import sys
 import traceback
+import types
 import typing
 
 __all__ = [
@@ -187,6 +188,8 @@ class Tool:
     def __init__(self, function, **facts):
         self.function, self.facts = function, facts
         self.pausable = bool(facts.get("pausable"))
+        self.batch = facts.get("batch")
+        self.many = None
         self.name = function.__name__.replace("_", "-")
         self.parameters: dict[str, Parameter] = {}
         self.defaults: dict[str, object] = {}
@@ -200,6 +203,25 @@ class Tool:
 
     def __call__(self, *arguments, **named):
         return self.function(*arguments, **named)
+
+    def together(self, function):
+        """Makes a function the one that runs several jobs in one call: it takes a list of inputs, each with the tool's
+        parameters as attributes, and returns a list of results in their order. A result that is an exception is that
+        job's failure; the others keep theirs."""
+        if not self.batch:
+            raise TypeError(f"{self.name}: say how many it takes, @tool(batch=4)")
+        self.many = function
+        return function
+
+    def check(self) -> None:
+        """Raises what is wrong with how it takes several jobs in one call."""
+        if not self.batch:
+            return
+        if self.many is None:
+            raise TypeError(f"@tool(batch=...) needs @{self.function.__name__}.together on a function of a list of inputs")
+        unknown = [name for name in self.batch["key"] if name not in self.parameters]
+        if unknown:
+            raise TypeError(f'batch_key names "{unknown[0]}", which is no parameter')
 
     def schema(self) -> dict:
         """JSON Schema of the input, with the form's hints."""
@@ -228,6 +250,8 @@ class Tool:
         price = facts.pop("price")
         lines = [{"label": "Run", "amount": price}] if isinstance(price, int) else price
         makes = facts.pop("makes")
+        if not self.batch:
+            facts.pop("batch", None)
         return {
             "name": self.name,
             "label": facts.pop("label") or self.name.replace("-", " ").capitalize(),
@@ -271,13 +295,20 @@ def tool(
     gpus: int = 0,
     max_outputs: int = 1,
     pausable: bool = False,
+    batch: int = 1,
+    batch_key=(),
+    batch_memory_mib: int = 0,
+    batch_more: float = 0.0,
 ):
     """Makes a function a tool.
 
     price: micro-credits of a run, or lines such as [{"label": "Pixels", "amount": 10000,
     "times": [{"megapixels": "picture"}]}]. makes: media type of the result, or several. seconds: how long a typical
     run takes; the studio learns the real time. timeout: seconds after which a run is stopped. pausable: each call of
-    progress() is a step after which the tool may be held, its memory kept, while its machine runs something short.
+    progress() is a step after which the tool may be held, its memory kept, while its machine runs something short. batch:
+    how many jobs it takes in one call, by the function with @NAME.together. batch_key: parameters that must be equal in
+    one call. batch_memory_mib: memory that each job after the first takes. batch_more: what each after the first adds to the
+    time, as a share of what one takes; a first guess (0: not known), the studio learns the rest.
     """
 
     def decorate(function) -> Tool:
@@ -293,6 +324,9 @@ def tool(
             gpus=int(gpus),
             max_outputs=int(max_outputs),
             pausable=bool(pausable),
+            batch={"max": int(batch), "key": [str(name) for name in batch_key], "memory_mib": int(batch_memory_mib), "more_permille": round(1000 * batch_more)}
+            if int(batch) > 1
+            else None,
         )
 
     return decorate
@@ -353,17 +387,24 @@ def _request() -> tuple[dict, bytes]:
     return json.loads(line), rest
 
 
-def progress(fraction: float, note: str = "") -> None:
-    """Says how much is done, from 0 to 1, and what is being done. A pausable tool may be held here for a while."""
+def progress(fraction: float, note: str = "", member: int | None = None) -> None:
+    """Says how much is done, from 0 to 1, and what is being done. A pausable tool may be held here for a while.
+
+    member: which job of a call of several, counted from 0; without it, all of them.
+    """
     if _speaks_json:
-        _say({"progress": float(fraction), "note": str(note)})
+        _say({"progress": float(fraction), "note": str(note), **_of(member)})
         if _studio is not None:
             _studio.stand_aside()
     else:
         print(f"{float(fraction):4.0%} {note}", file=sys.stderr)
 
 
-def preview(picture) -> None:
+def _of(member: int | None) -> dict:
+    return {} if member is None else {"member": int(member)}
+
+
+def preview(picture, member: int | None = None) -> None:
     """Shows how the picture looks so far: a Pillow picture, small enough to travel with the progress."""
     if not _speaks_json:
         print(f"     preview of {picture.width}x{picture.height}", file=sys.stderr)
@@ -375,7 +416,7 @@ def preview(picture) -> None:
         small.save(buffer, format="JPEG", quality=quality)
         if buffer.tell() <= PREVIEW_BYTES_MAX:
             encoded = base64.b64encode(buffer.getvalue()).decode()
-            _say({"preview": f"data:image/jpeg;base64,{encoded}"})
+            _say({"preview": f"data:image/jpeg;base64,{encoded}", **_of(member)})
             return
 
 
@@ -415,7 +456,9 @@ def load(file: str) -> Tool:
     tools = {id(value): value for value in vars(module).values() if isinstance(value, Tool)}
     if len(tools) != 1:
         raise TypeError(f"{path.name} has {len(tools)} functions with @tool; it needs exactly one")
-    return next(iter(tools.values()))
+    one = next(iter(tools.values()))
+    one.check()
+    return one
 
 
 def describe(file: str) -> int:
@@ -447,8 +490,39 @@ def line_of(error: BaseException, file: str):
     return lines[-1] if lines else None
 
 
+def _given(one: Tool, request: dict) -> dict:
+    """What of a request's input the tool takes."""
+    return {name: value for name, value in (request.get("input") or {}).items() if name in one.parameters}
+
+
+def _failure(error: BaseException, file: str) -> dict:
+    if isinstance(error, InvalidInput):
+        return {"error": str(error), "class": "invalid_input"}
+    traceback.print_exception(error)
+    line = line_of(error, file)
+    where = f" ({pathlib.Path(file).name}, line {line})" if line else ""
+    return {"error": words(error) + where, "class": "model_error"}
+
+
+def _serve_together(one: Tool, requests: list, file: str) -> None:
+    """Several jobs in one call; each has its own last word."""
+    inputs = [types.SimpleNamespace(**{**one.defaults, **_given(one, request)}) for request in requests]
+    results = list(one.many(inputs))
+    if len(results) != len(requests):
+        raise TypeError(f"the tool returned {len(results)} results for {len(requests)} jobs")
+    for member, (request, result) in enumerate(zip(requests, results)):
+        try:
+            if isinstance(result, BaseException):
+                raise result
+            said = {"output": collect(result, pathlib.Path(request["output_dir"]), one.name)}
+        except Exception as error:  # noqa: BLE001 - the job fails with what the tool gave for it
+            said = _failure(error, file)
+        _say({**said, "member": member})
+
+
 def serve(file: str) -> int:
-    """Runs one job by the command protocol of a studio's workers: JSON on standard input, JSON lines back."""
+    """Runs one job, or several in one call, by the command protocol of a studio's workers: JSON on standard input, JSON
+    lines back."""
     global _speaks_json, _studio
     _speaks_json = True
     # What the tool prints is its log, not the protocol.
@@ -456,17 +530,14 @@ def serve(file: str) -> int:
     try:
         request, rest = _request()
         one = load(file)
+        if "batch" in request:
+            _serve_together(one, request["batch"], file)
+            return 0
         _studio = _Studio(rest) if one.pausable else None
-        given = {name: value for name, value in (request.get("input") or {}).items() if name in one.parameters}
+        given = _given(one, request)
         outputs = collect(one.function(**given), pathlib.Path(request["output_dir"]), one.name)
-    except InvalidInput as error:
-        _say({"error": str(error), "class": "invalid_input"})
-        return 1
     except Exception as error:  # noqa: BLE001 - the job fails with what the tool raised
-        traceback.print_exc()
-        line = line_of(error, file)
-        where = f" ({pathlib.Path(file).name}, line {line})" if line else ""
-        _say({"error": words(error) + where, "class": "model_error"})
+        _say(_failure(error, file))
         return 1
     _say({"output": outputs})
     return 0

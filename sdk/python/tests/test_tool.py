@@ -110,6 +110,30 @@ class Tools(unittest.TestCase):
         self.assertEqual(ran.returncode, 0, ran.stderr)
         self.assertIn("output", json.loads(ran.stdout.splitlines()[-1]))
 
+    def test_several_jobs_run_in_one_call_and_each_has_its_own_end(self):
+        code = HEAD + "@tool(batch=4, batch_key=['times'], makes='text/plain')\ndef f(word: Text(), times: Whole(1, 9) = 2):\n    ...\n\n"
+        code += "@f.together\ndef many(inputs):\n    made = []\n    for at, one in enumerate(inputs):\n        progress(0.5, one.word, member=at)\n"
+        code += "        if one.word == 'bad':\n            made.append(InvalidInput('no such word'))\n            continue\n"
+        code += "        name = f'{at}.txt'\n        open(name, 'w').write(one.word * one.times)\n        made.append(name)\n    return made\n"
+        folders = [self.root / str(at) for at in range(3)]
+        for folder in folders:
+            folder.mkdir()
+        inputs = [{"word": "a"}, {"word": "bad"}, {"word": "b", "times": 3}]
+        given = {"batch": [{"input": one, "output_dir": str(folder)} for one, folder in zip(inputs, folders)]}
+        ran = self.python("-m", "backlot", "serve", "one.py", code=code, given=given)
+        said = [json.loads(line) for line in ran.stdout.splitlines()]
+        self.assertEqual([one["member"] for one in said], [0, 1, 2, 0, 1, 2])
+        self.assertEqual(said[4], {"error": "no such word", "class": "invalid_input", "member": 1})
+        self.assertEqual(pathlib.Path(said[3]["output"][0]["path"]).read_text(), "aa")
+        self.assertEqual(pathlib.Path(said[5]["output"][0]["path"]).read_text(), "bbb")
+        self.assertEqual(self.describe(code)["manifest"]["batch"], {"max": 4, "key": ["times"], "memory_mib": 0, "more_permille": 0})
+        broken = code.replace("['times']", "['time']")
+        self.assertIn("no parameter", self.describe(broken)["error"])
+        self.assertIn("together", self.describe(code.split("@f.together")[0])["error"])
+        # What fails outside of a job fails all of them.
+        ran = self.python("-m", "backlot", "serve", "one.py", code=code.replace("return made", "return made[1:]"), given=given)
+        self.assertNotIn("member", json.loads(ran.stdout.splitlines()[-1]))
+
     def test_failures_are_the_callers_or_the_tools(self):
         given = {"input": {}, "output_dir": str(self.root)}
         body = HEAD + "@tool()\ndef f():\n    {}\n"

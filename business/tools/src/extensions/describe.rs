@@ -48,6 +48,8 @@ pub(super) struct Described {
     /// Older libraries say nothing of it.
     #[serde(default)]
     pub(super) pausable: bool,
+    #[serde(default)]
+    pub(super) batch: Option<crate::manifest::Batch>,
 }
 
 /// Describes the tool in `file` of `folder`, which also holds the library.

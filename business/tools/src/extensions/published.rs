@@ -80,7 +80,7 @@ impl Kind {
 /// Makes the folder one that an agent runs. Blocks.
 pub(super) fn write_worker(manifest: &Manifest, kind: Kind, file: &str, into: &Path) -> std::io::Result<()> {
     let model = &manifest.model;
-    let worker = toml::toml! {
+    let mut worker = toml::toml! {
         model = (model.name.clone())
         version = (model.version.clone())
         runtime = "command"
@@ -92,6 +92,12 @@ pub(super) fn write_worker(manifest: &Manifest, kind: Kind, file: &str, into: &P
         gpus = (model.gpus)
         pausable = (model.pausable)
     };
+    if let Some(batch) = &model.batch {
+        worker.insert("batch".to_owned(), i64::from(batch.max).into());
+        worker.insert("batch_key".to_owned(), batch.key.clone().into());
+        worker.insert("batch_more_permille".to_owned(), i64::from(batch.more_permille).into());
+        worker.insert("batch_memory_mib".to_owned(), i64::from(batch.memory_mib).into());
+    }
     std::fs::write(into.join("worker.toml"), worker.to_string())?;
     std::fs::write(into.join("input_schema.json"), worker_schema(&manifest.input).to_string())?;
     let starter = format!(
@@ -145,6 +151,7 @@ pub(super) fn manifest(source: &Source, kind: Kind, described: Described, versio
             gpus: i32::try_from(described.gpus).unwrap_or(i32::MAX),
             timeout_ms: i64::from(described.timeout.clamp(1, TIMEOUT_S_MAX)) * 1_000,
             pausable: described.pausable,
+            batch: described.batch,
         },
         input: described.input,
         output: OutputSpec {

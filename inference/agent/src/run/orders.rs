@@ -1,27 +1,67 @@
 //! What control asks of an agent: attempts begin, stop, stand still and go on; models come and go.
 
 use backlot_inference_api::v1::agent_message::Message as FromAgent;
-use backlot_inference_api::v1::{Assign, AttemptFinished, CancelAttempt, Evict, LoadFinished, Prefetch};
+use backlot_inference_api::v1::{
+    Assign, AssignBatch, AttemptFinished, CancelAttempt, Evict, LoadFinished, Prefetch,
+};
 use backlot_inference_runtimes::{HoldControl, Reporter};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-use super::{Event, Run, Running};
+use super::{Event, NAMED_MAX, Run, Running};
 use crate::attempt::{Attempt, refusal};
+use crate::call::{Loads, Seat, call};
 use crate::models::key;
 use crate::spool::AttemptKey;
+use crate::worker::Taken;
 
 impl Run<'_> {
     pub(super) fn assigned(&mut self, assign: Assign) {
+        if self.is_new(&assign)
+            && let Err(why) = self.start(&assign)
+        {
+            self.refuse(&assign, &why);
+        }
+    }
+
+    /// Several for one call. Those that run here already, or have ended, are answered for by what runs.
+    pub(super) fn batch_assigned(&mut self, batch: AssignBatch) {
+        let mut assigns = batch.assigns;
+        assigns.truncate(NAMED_MAX);
+        assigns.retain(|assign| self.is_new(assign));
+        let Some(first) = assigns.first().cloned() else { return };
+        let alike = |one: &Assign| one.worker_id == first.worker_id && one.model == first.model;
+        if !assigns.iter().all(alike) {
+            assigns.iter().for_each(|assign| self.refuse(assign, "a batch of two models or workers"));
+            return;
+        }
+        let mut taken = Vec::new();
+        for assign in &assigns {
+            match self.take(assign) {
+                Ok((one, model)) => taken.push((assign, one, model)),
+                Err(why) => self.refuse(assign, &why),
+            }
+        }
+        let Some((_, one, _)) = taken.first_mut() else { return };
+        let loads = Loads { runtime: one.runtime.clone(), evict: std::mem::take(&mut one.evict) };
+        let (seats, call) = call(taken.len(), loads);
+        for ((assign, one, model), seat) in taken.into_iter().zip(seats) {
+            self.run(assign, one, &model, Some((seat, &first.fence)));
+        }
+        self.tasks.spawn(call);
+    }
+
+    /// Whether the attempt neither runs here nor has ended here; what is older of its job goes.
+    fn is_new(&mut self, assign: &Assign) -> bool {
         let key = (assign.job_id.clone(), assign.fence.clone());
         if self.attempts.contains_key(&key) {
-            return;
+            return false;
         }
         if let Some(report) = self.reports.get(&key) {
             self.link.send(FromAgent::Finished(report));
-            return;
+            return false;
         }
         // A newer fence of the same job: what the older one does or did counts no more.
         let older: Vec<AttemptKey> = self
@@ -35,13 +75,22 @@ impl Run<'_> {
             self.drop_attempt(older);
             self.forget(older);
         }
-        if let Err(why) = self.start(&assign, key) {
-            tracing::warn!(job_id = assign.job_id, why, "an attempt is refused");
-            self.keep(refusal(&assign, &why));
-        }
+        true
     }
 
-    fn start(&mut self, assign: &Assign, key_of_attempt: AttemptKey) -> Result<(), String> {
+    fn refuse(&mut self, assign: &Assign, why: &str) {
+        tracing::warn!(job_id = assign.job_id, why, "an attempt is refused");
+        self.keep(refusal(assign, why));
+    }
+
+    fn start(&mut self, assign: &Assign) -> Result<(), String> {
+        let (taken, model) = self.take(assign)?;
+        self.run(assign, taken, &model, None);
+        Ok(())
+    }
+
+    /// Takes an attempt's model into use.
+    fn take(&mut self, assign: &Assign) -> Result<(Taken, String), String> {
         if self.is_draining {
             return Err("the agent is stopping".to_owned());
         }
@@ -50,24 +99,30 @@ impl Run<'_> {
             .workers
             .get_mut(&assign.worker_id)
             .ok_or_else(|| format!("no worker \"{}\"", assign.worker_id))?;
-        let taken = worker.take(model, &self.agent.maker)?;
+        Ok((worker.take(model, &self.agent.maker)?, key(model)))
+    }
+
+    fn run(&mut self, assign: &Assign, taken: Taken, model: &str, seat: Option<(Seat, &String)>) {
         let cancel = CancellationToken::new();
         let (hold_control, hold) = HoldControl::new();
         let (report, reader) = Reporter::new();
+        let (seat, batch) = seat.map_or((None, String::new()), |(seat, batch)| (Some(seat), batch.clone()));
         let running = Running {
             worker_id: assign.worker_id.clone(),
-            model: key(model),
+            model: model.to_owned(),
             cancel: cancel.clone(),
             hold: hold_control,
             snapshot: reader.clone(),
+            batch,
             is_stale: false,
             is_evicted: false,
             phase: None,
         };
-        self.attempts.insert(key_of_attempt, running);
+        self.attempts.insert((assign.job_id.clone(), assign.fence.clone()), running);
         let attempt = Attempt {
             assign: assign.clone(),
             runtime: taken.runtime,
+            seat,
             evict: taken.evict,
             cancel,
             hold,
@@ -82,7 +137,7 @@ impl Run<'_> {
             job_id = assign.job_id,
             fence = assign.fence,
             worker = assign.worker_id,
-            model = model.name
+            model
         );
         backlot_foundation_telemetry::continue_trace(&span, &assign.traceparent);
         let running = AbortOnDropHandle::new(tokio::spawn(attempt.run().instrument(span)));
@@ -95,7 +150,6 @@ impl Run<'_> {
             // Nobody listens only where the agent ends.
             let _ = sender.send(Event::Finished(Box::new(report))).await;
         });
-        Ok(())
     }
 
     pub(super) fn cancel(&mut self, cancel: CancelAttempt) {

@@ -1,6 +1,8 @@
 //! The agent against a scripted control, and with the real one.
 
 mod agent;
+mod batch;
+mod bench;
 mod extensions;
 mod pause;
 mod residency;

@@ -53,7 +53,9 @@ fn all_running(running: Vec<v1::RunningAttempt>) -> Result<Vec<RunningAttempt>, 
     let one = |run: v1::RunningAttempt| {
         let (job, fence) = attempt_of(&run.job_id, &run.fence)?;
         let (paused, held_ms) = (run.paused, reported_ms(run.held_ms));
-        Ok(RunningAttempt { job, fence, worker: Arc::from(run.worker_id), paused, held_ms, batch: None })
+        // Of an agent that says nothing, or something else, nobody knows: it counts as alone.
+        let batch = run.batch.parse::<Fence>().ok();
+        Ok(RunningAttempt { job, fence, worker: Arc::from(run.worker_id), paused, held_ms, batch })
     };
     running.into_iter().map(one).collect()
 }
@@ -93,7 +95,7 @@ pub(crate) fn hello(message: v1::Hello) -> Result<Hello, Error> {
             speed_milli: SPEED_MILLI,
             overlap: false,
             pool: None,
-            batches: false,
+            batches: worker.batches,
         });
     }
     Ok(Hello {
@@ -158,6 +160,7 @@ fn report(message: v1::AttemptFinished) -> Result<Report, Error> {
         load_ms: reported_ms(message.load_ms),
         compute_ms: reported_ms(message.compute_ms),
         held_ms: reported_ms(message.held_ms),
+        batched: u32::try_from(message.batched).unwrap_or(0).clamp(1, limits::BATCH_MAX),
         log_tail: tail(&message.log_tail, limits::LOG_TAIL_BYTES_MAX),
     })
 }

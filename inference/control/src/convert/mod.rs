@@ -5,7 +5,7 @@ mod agents;
 use backlot_foundation_ids::Uuid;
 use backlot_foundation_time::Timestamp;
 use backlot_inference_api::{JobId, v1};
-use backlot_inference_scheduler::JobKey;
+use backlot_inference_scheduler::{JobKey, limits as scheduling};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 pub(crate) use self::agents::{assign, hello, running, said};
@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     limits,
     model::{
-        Attempt, Failure, Fleet, Job, JobState, Model, ModelSpec, Output, Pausing, Phase, RuntimeKind,
+        Attempt, Batching, Failure, Fleet, Job, JobState, Model, ModelSpec, Output, Pausing, Phase, RuntimeKind,
         Target, Tier,
     },
 };
@@ -115,7 +115,28 @@ pub(crate) fn read_spec(message: Option<v1::ModelSpec>) -> Result<ModelSpec, Err
         gpus: u32::try_from(message.gpus).map_err(|_| broken("/gpus", "must not be negative"))?,
         timeout_ms: message.timeout_ms,
         pausing: message.pausing.map(|pausing| Pausing { cost_ms: reported_ms(pausing.cost_ms) }),
+        batching: message.batching.map(read_batching),
     })
+}
+
+/// What it must be is checked with the rest of the model.
+fn read_batching(message: v1::Batching) -> Batching {
+    let guess = u32::try_from(message.more_permille).unwrap_or(0);
+    Batching {
+        max: u32::try_from(message.max).unwrap_or(0),
+        more_permille: if guess == 0 { scheduling::BATCH_MORE } else { guess },
+        memory_mib: message.memory_mib,
+        key: message.key,
+    }
+}
+
+fn batching_message(batching: &Batching) -> v1::Batching {
+    v1::Batching {
+        max: i32::try_from(batching.max).unwrap_or(i32::MAX),
+        more_permille: i32::try_from(batching.more_permille).unwrap_or(i32::MAX),
+        memory_mib: batching.memory_mib,
+        key: batching.key.clone(),
+    }
 }
 
 pub(crate) fn model_spec(spec: &ModelSpec) -> v1::ModelSpec {
@@ -136,6 +157,7 @@ pub(crate) fn model_spec(spec: &ModelSpec) -> v1::ModelSpec {
         gpus: i32::try_from(spec.gpus).unwrap_or(i32::MAX),
         timeout_ms: spec.timeout_ms,
         pausing: spec.pausing.map(|pausing| v1::Pausing { cost_ms: pausing.cost_ms }),
+        batching: spec.batching.as_ref().map(batching_message),
     }
 }
 
@@ -206,6 +228,8 @@ fn attempt(attempt: &Attempt) -> v1::Attempt {
         load_ms: attempt.load_ms,
         compute_ms: attempt.compute_ms,
         held_ms: attempt.held_ms,
+        batch: attempt.batch.clone(),
+        batched: i32::try_from(attempt.batched).unwrap_or(i32::MAX),
     }
 }
 

@@ -80,6 +80,8 @@ pub(crate) struct Report {
     pub(crate) load_ms: i64,
     pub(crate) compute_ms: i64,
     pub(crate) held_ms: i64,
+    /// How many computed in its call.
+    pub(crate) batched: u32,
     pub(crate) log_tail: String,
 }
 
@@ -272,7 +274,7 @@ impl Driver {
             let (outcome, load_ms, compute_ms) = (report.outcome, report.load_ms, report.compute_ms);
             self.apply(
                 now,
-                Event::Finished { job, fence, outcome, load_ms, compute_ms, batched: 0 },
+                Event::Finished { job, fence, outcome, load_ms, compute_ms, batched: report.batched },
                 Some(&report),
                 batch,
             );

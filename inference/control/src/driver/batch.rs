@@ -9,7 +9,7 @@ use backlot_inference_scheduler::{AgentKey, Assignment, Fence, JobKey};
 use tracing::Instrument as _;
 
 use super::{Driver, Failed};
-use crate::{model::Model, model::Tenant, store, store::UsedKey};
+use crate::{limits, model::Model, model::Tenant, store, store::UsedKey};
 
 /// An event to be published with the change that it tells of.
 pub(crate) struct Pending {
@@ -26,8 +26,8 @@ pub(crate) enum After {
     Answer(Box<dyn FnOnce(&Driver) + Send + Sync>),
     /// Tells an agent something.
     Tell(AgentKey, Box<v1::control_message::Message>),
-    /// Tells an agent to run an attempt; its input may have to be read first.
-    Assign(Assignment),
+    /// Tells an agent to run an attempt, or several in one call; their inputs may have to be read first.
+    Assign(Vec<Assignment>),
 }
 
 /// A report of an attempt without a lease.
@@ -128,6 +128,17 @@ impl Batch {
 
     pub(crate) fn tell(&mut self, agent: &AgentKey, message: v1::control_message::Message) {
         self.after.push(After::Tell(agent.clone(), Box::new(message)));
+    }
+
+    /// Tells an agent of an attempt, and of all of its batch at once.
+    pub(crate) fn assign(&mut self, given: Assignment) {
+        if let Some(After::Assign(before)) = self.after.last_mut()
+            && given.batch.is_some()
+            && before.last().is_some_and(|other| other.batch == given.batch)
+        {
+            return before.push(given);
+        }
+        self.after.push(After::Assign(vec![given]));
     }
 
     /// Adds an event; it is published in the trace of its job.
@@ -243,16 +254,34 @@ impl Driver {
             match next {
                 After::Answer(answer) => answer(self),
                 After::Tell(agent, message) => self.tell(&agent, *message),
-                After::Assign(assignment) => self.tell_assign(&assignment).await?,
+                After::Assign(given) => self.tell_assign(&given).await?,
             }
         }
         Ok(())
     }
 
-    async fn tell_assign(&mut self, assignment: &Assignment) -> Result<(), Failed> {
+    async fn tell_assign(&mut self, given: &[Assignment]) -> Result<(), Failed> {
+        let mut assigns = Vec::with_capacity(given.len());
+        for assignment in given {
+            assigns.extend(self.assign_message(assignment).await?);
+        }
+        let Some(agent) = given.first().map(|assignment| assignment.worker.agent.clone()) else {
+            return Ok(());
+        };
+        for assigns in in_messages(assigns) {
+            let message = match <[v1::Assign; 1]>::try_from(assigns) {
+                Ok([assign]) => v1::control_message::Message::Assign(assign),
+                Err(assigns) => v1::control_message::Message::Batch(v1::AssignBatch { assigns }),
+            };
+            self.tell(&agent, message);
+        }
+        Ok(())
+    }
+
+    async fn assign_message(&self, assignment: &Assignment) -> Result<Option<v1::Assign>, Failed> {
         // What has ended in the same turn is not begun: its charge may have been given back.
         let live = self.jobs.get(&assignment.job).filter(|live| live.job.fence == Some(assignment.fence));
-        let Some(live) = live else { return Ok(()) };
+        let Some(live) = live else { return Ok(None) };
         let input = match &live.input {
             Some(input) => input.to_string(),
             None => store::input_of(&self.db, live.job.id).await?,
@@ -260,12 +289,26 @@ impl Driver {
         let key = crate::model::model_key(&live.job.model, &live.job.model_version);
         let Some(entry) = self.shared.model(&key) else {
             tracing::error!(model = %key, "a job's model is not registered");
-            return Ok(());
+            return Ok(None);
         };
-        let message = crate::convert::assign(assignment, &live.job, &entry.model.spec, input);
-        self.tell(&assignment.worker.agent.clone(), v1::control_message::Message::Assign(message));
-        Ok(())
+        Ok(Some(crate::convert::assign(assignment, &live.job, &entry.model.spec, input)))
     }
+}
+
+/// Parts of a batch that fit into a message each. An agent computes them one after another.
+fn in_messages(assigns: Vec<v1::Assign>) -> Vec<Vec<v1::Assign>> {
+    let (mut parts, mut bytes): (Vec<Vec<v1::Assign>>, usize) = (Vec::new(), 0);
+    for assign in assigns {
+        bytes += assign.input_json.len();
+        match parts.last_mut() {
+            Some(part) if bytes <= limits::BATCH_INPUT_BYTES_MAX => part.push(assign),
+            _ => {
+                bytes = assign.input_json.len();
+                parts.push(vec![assign]);
+            }
+        }
+    }
+    parts
 }
 
 impl Batch {

@@ -10,7 +10,7 @@ use v1::control_message::Message;
 
 use super::{
     Driver, Report,
-    batch::{After, Batch, Late},
+    batch::{Batch, Late},
 };
 use crate::{
     model::{Attempt, AttemptOutcome, Failure, Job, JobState, Phase},
@@ -102,11 +102,13 @@ impl Driver {
             load_ms: 0,
             compute_ms: 0,
             held_ms: 0,
+            batch: assignment.batch.map(|batch| batch.to_string()).unwrap_or_default(),
+            batched: 0,
             charge: assignment.charge.as_ref().map(|charge| Charge::new(charge, boot_id)),
         });
         batch.attempts.insert((assignment.job, assignment.fence), true);
         batch.change(assignment.job);
-        batch.after.push(After::Assign(assignment));
+        batch.assign(assignment);
     }
 
     fn prefetch(
@@ -157,6 +159,7 @@ impl Driver {
             attempt.load_ms = report.load_ms;
             attempt.compute_ms = report.compute_ms;
             attempt.held_ms = report.held_ms;
+            attempt.batched = report.batched;
             attempt.message.clone_from(&report.message);
         }
         live.job.compute_ms = live.job.attempts.iter().map(|attempt| attempt.compute_ms).sum();

@@ -122,7 +122,7 @@ pub(crate) fn job_spec(job: &Job) -> JobSpec {
         features: Features::default(),
         adapters: Arc::from([]),
         data_region: None,
-        batch_key: 0,
+        batch_key: job.batch_key,
     }
 }
 

@@ -81,6 +81,9 @@ pub struct Job {
     /// Where it may run; empty: anywhere.
     #[serde(skip)]
     pub regions: BTreeSet<String>,
+    /// What must be equal so that it computes in one call with another.
+    #[serde(skip)]
+    pub batch_key: u64,
     /// Where its outputs go.
     #[serde(skip)]
     pub target: Target,
@@ -146,6 +149,10 @@ pub struct Attempt {
     pub compute_ms: i64,
     /// Milliseconds that it was held between two of its steps.
     pub held_ms: i64,
+    /// The batch that it was leased in: the fence of its first attempt; empty: alone.
+    pub batch: String,
+    /// How many computed in its call, whose part its compute is; 0: it has not ended.
+    pub batched: u32,
     /// What it was charged, where it runs with a third party. Nobody's business but the queue's.
     #[serde(skip)]
     #[schema(ignore)]

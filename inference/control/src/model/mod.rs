@@ -8,4 +8,4 @@ mod registered;
 pub use fleet::{AgentView, Fleet, OverflowView, PoolView, QueueView, WorkerView};
 pub use job::{Attempt, EstimateView, Job, NewJob, Output, Target, job_key};
 pub use names::{AttemptOutcome, Failure, JobState, Phase, RuntimeKind, Tier};
-pub use registered::{Model, ModelSpec, Pausing, Tenant, model_key, tenant_key};
+pub use registered::{Batching, Model, ModelSpec, Pausing, Tenant, model_key, tenant_key};

@@ -37,6 +37,22 @@ pub struct ModelSpec {
     /// What a pause between two of its steps takes; nothing where its runtime cannot hold it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pausing: Option<Pausing>,
+    /// What several jobs in one call take; nothing where its runtime takes one at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batching: Option<Batching>,
+}
+
+/// A model takes several jobs in one call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Batching {
+    /// Jobs in one call, 2 to 64.
+    pub max: u32,
+    /// What each after the first adds, in thousandths of what one takes: a first guess, the queue learns the rest.
+    pub more_permille: u32,
+    /// Memory that each after the first takes beside the model's, MiB.
+    pub memory_mib: i64,
+    /// Parameters of the input that must be equal in one call.
+    pub key: Vec<String>,
 }
 
 /// A model can be held between two of its steps.
@@ -71,7 +87,11 @@ impl ModelSpec {
             timeout_ms: self.timeout_ms,
             offers: scheduler::Offers {
                 pause: self.pausing.map(|pausing| scheduler::Pausing { cost_ms: pausing.cost_ms }),
-                batch: None,
+                batch: self.batching.as_ref().map(|batching| scheduler::Batching {
+                    max: batching.max,
+                    more_permille: batching.more_permille,
+                    memory_mib: batching.memory_mib,
+                }),
             },
         }
     }

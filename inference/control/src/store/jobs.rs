@@ -15,7 +15,7 @@ use crate::{
 };
 
 const JOB_COLUMNS: &str = "id, namespace, tenant, model, model_version, tier, state, target, ttl_ms, predicted_ms, \
-    regions, traceparent, fence, failure, message, outputs, log_tail, compute_ms, created_at, queued_at, started_at, \
+    regions, batch_key, traceparent, fence, failure, message, outputs, log_tail, compute_ms, created_at, queued_at, started_at, \
     cancel_requested_at, ended_at";
 
 fn text_of(failure: Option<Failure>) -> &'static str {
@@ -33,7 +33,7 @@ fn kept_fence(job: &Job) -> String {
 
 /// Writes a job that was accepted, as it stands at the end of the commit's commands.
 pub(crate) async fn job_insert(tx: &WriteTx, job: &Job, input: &str) -> Result<(), Error> {
-    let sql = format!("INSERT INTO jobs ({JOB_COLUMNS}, input) VALUES ({})", places(1, 24));
+    let sql = format!("INSERT INTO jobs ({JOB_COLUMNS}, input) VALUES ({})", places(1, 25));
     let values: Vec<Value> = vec![
         job.id.into(),
         job.namespace.as_str().into(),
@@ -46,6 +46,8 @@ pub(crate) async fn job_insert(tx: &WriteTx, job: &Job, input: &str) -> Result<(
         job.ttl_ms.into(),
         job.predicted_ms.into(),
         to_json(&job.regions)?.into(),
+        // A digest: only that it is the same counts, and both engines know signed numbers.
+        i64::from_ne_bytes(job.batch_key.to_ne_bytes()).into(),
         job.traceparent.as_str().into(),
         kept_fence(job).into(),
         text_of(job.failure).into(),
@@ -110,25 +112,27 @@ pub(crate) async fn attempt_write(
         attempt.load_ms.into(),
         attempt.compute_ms.into(),
         attempt.held_ms.into(),
+        i64::from(attempt.batched).into(),
     ];
     if !new {
         let sql =
             "UPDATE attempts SET started_at = $4, ended_at = $5, outcome = $6, failure = $7, message = $8,
-                       load_ms = $9, compute_ms = $10, held_ms = $11
+                       load_ms = $9, compute_ms = $10, held_ms = $11, batched = $12
                    WHERE job_id = $1 AND epoch = $2 AND sequence = $3";
         execute(tx, sql, changing).await?;
         return Ok(());
     }
     let sql = "INSERT INTO attempts (job_id, epoch, sequence, started_at, ended_at, outcome, failure, message, load_ms,
-                   compute_ms, held_ms, agent, worker, region, assigned_at, charge, late_outcome, late_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, '', NULL)";
+                   compute_ms, held_ms, batched, agent, worker, region, assigned_at, charge, batch, late_outcome, late_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, '', NULL)";
     let charge = attempt.charge.as_ref().map(to_json).transpose()?.unwrap_or_default();
-    let fixed: [Value; 5] = [
+    let fixed: [Value; 6] = [
         attempt.agent.as_str().into(),
         attempt.worker.as_str().into(),
         attempt.region.as_str().into(),
         attempt.assigned_at.into(),
         charge.into(),
+        attempt.batch.as_str().into(),
     ];
     execute(tx, sql, changing.into_iter().chain(fixed).collect()).await?;
     Ok(())
@@ -305,6 +309,7 @@ fn decode_job(row: &QueryResult) -> Result<Job, DbErr> {
         ttl_ms: row.try_get("", "ttl_ms")?,
         regions: from_json::<BTreeSet<String>>(&row.try_get::<String>("", "regions")?)?,
         target: from_json::<Target>(&row.try_get::<String>("", "target")?)?,
+        batch_key: u64::from_ne_bytes(row.try_get::<i64>("", "batch_key")?.to_ne_bytes()),
         traceparent: row.try_get("", "traceparent")?,
     })
 }
@@ -328,6 +333,8 @@ fn decode_attempt(row: &QueryResult) -> Result<(JobId, Attempt), DbErr> {
         load_ms: row.try_get("", "load_ms")?,
         compute_ms: row.try_get("", "compute_ms")?,
         held_ms: row.try_get("", "held_ms")?,
+        batch: row.try_get("", "batch")?,
+        batched: u32::try_from(row.try_get::<i64>("", "batched")?).unwrap_or_default(),
         charge: if charge.is_empty() { None } else { Some(from_json(&charge)?) },
     };
     Ok((row.try_get("", "job_id")?, attempt))

@@ -226,6 +226,7 @@ fn a_model_and_its_owners_names_are_one_namespaces() {
             gpus: 0,
             timeout_ms: 0,
             pausing: None,
+            batching: None,
         };
         let refused = |process: &crate::lab::Process, scope: &Scope, name: &str| {
             let put = process.run(process.service.put_model(scope, spec(name)));
