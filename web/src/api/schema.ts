@@ -3276,6 +3276,13 @@ export interface components {
             agent: string;
             /** @description When it was leased. */
             assigned_at: components["schemas"]["Timestamp"];
+            /** @description The batch that it was leased in: the fence of its first attempt; empty: alone. */
+            batch: string;
+            /**
+             * Format: int32
+             * @description How many computed in its call, whose part its compute is; 0: it has not ended.
+             */
+            batched: number;
             /**
              * Format: int64
              * @description Milliseconds of compute, without pauses.
@@ -3309,6 +3316,26 @@ export interface components {
          * @enum {string}
          */
         AttemptOutcome: "succeeded" | "failed" | "canceled" | "lost";
+        /** @description A model takes several jobs in one call. */
+        Batching: {
+            /** @description Parameters of the input that must be equal in one call. */
+            key: string[];
+            /**
+             * Format: int32
+             * @description Jobs in one call, 2 to 64.
+             */
+            max: number;
+            /**
+             * Format: int64
+             * @description Memory that each after the first takes beside the model's, MiB.
+             */
+            memory_mib: number;
+            /**
+             * Format: int32
+             * @description What each after the first adds, in thousandths of what one takes: a first guess, the queue learns the rest.
+             */
+            more_permille: number;
+        };
         /**
          * @description Why a job failed.
          * @enum {string}
@@ -3429,6 +3456,7 @@ export interface components {
         };
         /** @description A model's version. Never changes. */
         ModelSpec: {
+            batching?: components["schemas"]["Batching"] | null;
             /**
              * Format: int32
              * @description GPUs that it needs; 0: runs on a CPU.
