@@ -59,15 +59,17 @@ pub fn update(bytes: &[u8]) -> Message {
     Message::Binary(message.into())
 }
 
-/// Runs a script of real Yjs clients and answers its JSON line; `None` where the web app's packages are missing, which
-/// `make test` installs before this.
-pub async fn yjs(script: &str, order: &Value) -> Option<Value> {
+/// What is missing where real Yjs clients cannot run, and how to get it.
+const NEEDS_NODE: &str = "this test needs the web app's packages and a Node to run them: `scripts/setup-web --packages` installs \
+    both and prints the folder of its Node, which must be in PATH; `scripts/test --only rust` does all of it";
+
+/// Runs a script of real Yjs clients and answers its JSON line.
+///
+/// # Panics
+/// Where the web app's packages or a Node are missing: `scripts/test` provides them.
+pub async fn yjs(script: &str, order: &Value) -> Value {
     let web = root().join("web");
-    if !web.join("node_modules/yjs").is_dir() {
-        assert!(std::env::var_os("CI").is_none(), "web/node_modules is missing");
-        eprintln!("skipped: web/node_modules is missing");
-        return None;
-    }
+    assert!(web.join("node_modules/yjs").is_dir(), "web/node_modules is missing: {NEEDS_NODE}");
     let output = tokio::process::Command::new("node")
         .arg("--experimental-websocket")
         .arg(root().join("tests/end-to-end/tests/yjs").join(script))
@@ -75,11 +77,11 @@ pub async fn yjs(script: &str, order: &Value) -> Option<Value> {
         .arg(order.to_string())
         .output()
         .await
-        .expect("node starts");
+        .unwrap_or_else(|error| panic!("node cannot be started ({error}): {NEEDS_NODE}"));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{order}: {said}{}", String::from_utf8_lossy(&output.stderr));
     let last = said.lines().last().unwrap_or_default();
-    Some(serde_json::from_str(last).unwrap_or_else(|_| panic!("one JSON line: {said}")))
+    serde_json::from_str(last).unwrap_or_else(|_| panic!("one JSON line: {said}"))
 }
 
 /// Reads until a JSON message of this type.
