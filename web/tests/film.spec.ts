@@ -46,4 +46,15 @@ test("a film plays by its keys", async ({ page }) => {
   // What one types is no key of the player.
   await page.getByLabel("Say something about it").fill("k");
   expect(await read((v) => v.paused)).toBe(true);
+
+  // Its file is gone, or the line breaks: said where the film was, and asked again.
+  await page.route(/\/v1\/posts\/[^/]+\/media/, (route) => route.fulfill({ status: 404, body: "" }));
+  await page.reload();
+  const player = page.getByRole("group", { name: /^Film:/ });
+  await expect(player.getByRole("alert")).toContainText("cannot be played here");
+  await expect(player.getByRole("button", { name: "Play", exact: true })).toBeHidden();
+  await page.unroute(/\/v1\/posts\/[^/]+\/media/);
+  await player.getByRole("button", { name: "Try again" }).click();
+  await expect(player.getByRole("button", { name: "Play", exact: true })).toBeVisible();
+  await expect.poll(() => read((v) => v.readyState)).toBeGreaterThan(1);
 });

@@ -91,4 +91,17 @@ test("a cancel is confirmed by the worker, and what was not used returns", async
   await page.getByRole("button", { name: "Cancel" }).click();
   await expect(page.getByText("Canceled").first()).toBeVisible({ timeout: 60_000 });
   await expect(page.getByText(/nothing charged|returned/i).first()).toBeVisible();
+
+  // Its own page says why it ended, in words, and leads back to what it was made from.
+  const { items } = (await (await page.request.get("/v1/runs")).json()) as {
+    items: { id: string; failure: { message: string } | null }[];
+  };
+  const [run] = items;
+  if (!run?.failure) throw new Error("a canceled run says why it ended");
+  await page.goto(`/runs/${run.id}`);
+  await expect(page.getByText(`Why it ended: ${run.failure.message}`)).toBeVisible();
+  await expect(page.getByRole("link", { name: "Try again in the studio" })).toBeVisible();
+  await page.goto(`/runs/${run.id.slice(0, -4)}0000`);
+  await expect(page.getByRole("alert")).toContainText("There is no such run");
+  await expect(page.getByRole("link", { name: "Your runs" })).toBeVisible();
 });

@@ -148,18 +148,23 @@ fn job_items(job: &Job) -> Vec<TimelineItem> {
 
 fn hold_items(hold: &Hold) -> Vec<TimelineItem> {
     let sources = format!(
-        "{} micro-credits from {} grants, chain of {}",
+        "{} micro-credits from {}, by {}",
         hold.held_micro,
-        hold.grants,
-        hold.chain.len()
+        counted(hold.grants, "grant"),
+        counted(hold.chain.len(), "mandate")
     );
     let mut items = vec![item(hold.created_at, "infrastructure", "hold posted", sources)];
     if let Some(at) = hold.ended_at {
         let returned = hold.held_micro - hold.settled_micro;
-        let detail = format!("{} micro-credits charged, {returned} returned", hold.settled_micro);
+        let detail = format!("{} micro-credits charged, {returned} micro-credits returned", hold.settled_micro);
         items.push(item(at, "infrastructure", "hold ended", detail));
     }
     items
+}
+
+/// "1 grant", "2 grants".
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 fn who_paid(row: &Row, hold: Option<&Hold>) -> String {

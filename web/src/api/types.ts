@@ -83,7 +83,7 @@ export type OutputAsset = Sent<Schemas["OutputView"]>;
 export type TimelineItem = Schemas["TimelineItem"];
 export type Timeline = Exactly<
   Sent<Schemas["Timeline"]>,
-  { why_failed: Failure | null; cost: Sent<Schemas["TimelineCost"]> }
+  { failure: Failure | null; cost: Sent<Schemas["TimelineCost"]> }
 >;
 
 export type Balance = Schemas["BalanceJson"];

@@ -1,5 +1,6 @@
 import { Command } from "cmdk";
-import { useState } from "react";
+import { useEffect, useState } from "react";
+import { takeTyped } from "../lib/early";
 import { found } from "../lib/palette";
 import { Icon, Kbd } from "../ui";
 import css from "./Palette.module.css";
@@ -8,6 +9,7 @@ import { usePaletteGroups } from "./paletteEntries";
 /** ⌘K: every page, tool, board and action, the latest runs and pictures, the community; by name or by id. */
 export default function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () => void }) {
   const [typed, setTyped] = useState("");
+  useEffect(() => () => void takeTyped(), []);
   const groups = found(usePaletteGroups(typed.trim(), onHelp), typed);
   return (
     <Command.Dialog
@@ -23,6 +25,7 @@ export default function Palette({ onClose, onHelp }: { onClose: () => void; onHe
         placeholder="A page, a tool, a board, a run, a picture, something to do"
         className={css.input}
         value={typed}
+        onFocus={() => setTyped((text) => text + takeTyped())}
         onValueChange={setTyped}
       />
       <Command.List className={css.list} label="Results">

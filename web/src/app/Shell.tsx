@@ -11,6 +11,7 @@ import { Bell } from "../pages/notifications/Bell";
 import { CONSOLE, OPERATION, WORK, type Place } from "./nav";
 import { useSession, useSignOut, useSwitchOrganisation } from "./session";
 import css from "./Shell.module.css";
+import { keepTyped } from "../lib/early";
 import { useShortcuts } from "./shortcuts";
 import { setTheme, useTheme } from "./theme";
 
@@ -30,7 +31,10 @@ export function Shell() {
   const places = [...WORK, ...CONSOLE, ...OPERATION].filter((place) => staff || !place.staff);
 
   useShortcuts({
-    "mod+k": () => setPalette((open) => !open),
+    "mod+k": () => {
+      if (!palette) keepTyped();
+      setPalette(!palette);
+    },
     "?": () => setHelp(true),
     "g i": () => void navigate("/notifications"),
     ...Object.fromEntries(places.map((place) => [place.keys, () => void navigate(place.to)])),

@@ -15,6 +15,9 @@ const PHASE_WORD: Record<Phase, string> = {
   uploading: "Saving",
 };
 
+/** No worker computes in these, though the run goes on. */
+export const WAITING_PHASES: ReadonlySet<Phase> = new Set(["checking", "reviewing", "paused"]);
+
 /** What the page says about a run that is under way. `fraction` is null where nobody measured one. */
 export interface Progress {
   word: string;

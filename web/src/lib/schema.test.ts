@@ -90,7 +90,7 @@ test("a tool of words alone needs nothing on the stage", () => {
 
 test("a take of a long text is named by its beginning, and never by an id", () => {
   expect(takeLabel({ text: "A rocket stands at dusk, and nobody speaks. Then the lights come on.", speed: 1 })).toBe(
-    "A rocket stands at dusk, and nobody spea… · 1",
+    "A rocket stands at dusk, and nobody spea… · Speed 1",
   );
   expect(takeLabel({ reference: "01935f2e-7c1a-7c3b-9b7e-2f6f0c9b51aa", mode: "mean" })).toBe("Mean");
 });

@@ -194,6 +194,8 @@ export function takeLabel(input: Record<string, unknown>): string {
     .map(([name, value]) => {
       if (name === "scale" || name === "factor") return `${value}×`;
       if (name === "seconds") return `${value} s`;
+      if (typeof value === "number") return `${humanise(name)} ${value}`;
+      if (typeof value === "boolean") return value ? humanise(name) : `${humanise(name)} off`;
       if (typeof value === "string" && value.length > WORDS_MAX) return `${value.slice(0, WORDS_MAX).trimEnd()}…`;
       return typeof value === "string" && !/^\d+:\d+$/.test(value) ? humanise(value) : String(value);
     })

@@ -123,16 +123,27 @@ export function Player({
         onError={() => setFault(true)}
       />
       {fault && (
-        <p className={css.fault} role="alert">
-          <Icon name="warn" /> This film cannot be played here. Its file may have been removed.
-        </p>
+        <div className={css.fault}>
+          <p role="alert">
+            <Icon name="warn" /> This film cannot be played here. Its file may have been removed.
+          </p>
+          <button
+            type="button"
+            onClick={withVideo((v) => {
+              setFault(false);
+              v.load();
+            })}
+          >
+            Try again
+          </button>
+        </div>
       )}
       {!playing && !fault && at_s === 0 && (
         <button type="button" className={css.big} onClick={toggle} tabIndex={-1} aria-hidden="true">
           <Icon name="play" size={32} />
         </button>
       )}
-      <div className={css.controls}>
+      <div className={css.controls} hidden={fault}>
         <button type="button" onClick={toggle} aria-label={playing ? "Pause" : "Play"}>
           <Icon name={playing ? "pause" : "play"} size={18} />
         </button>

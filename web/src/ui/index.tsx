@@ -13,7 +13,8 @@ import {
 import { Link, type LinkProps } from "react-router";
 import { OFFLINE_CODE, toProblem } from "../api/problem";
 import { ago, clock, dateTime, shortId } from "../lib/format";
-import { stateWord } from "../lib/phases";
+import type { Phase } from "../api/types";
+import { phaseWord, stateWord, WAITING_PHASES } from "../lib/phases";
 import { Icon, type IconName } from "./Icon";
 import { useToasts } from "./toasts";
 import css from "./ui.module.css";
@@ -248,8 +249,19 @@ export function Slider({ className, style, ...rest }: Omit<InputHTMLAttributes<H
 }
 
 /** A problem document: title, detail, each field's fault, and its code, which links to its page. */
-export function ProblemView({ error, onRetry }: { error: unknown; onRetry?: (() => void) | undefined }) {
+const NOT_FOUND = 404;
+
+export function ProblemView({
+  error,
+  onRetry,
+  elsewhere,
+}: {
+  error: unknown;
+  onRetry?: (() => void) | undefined;
+  elsewhere?: { to: string; label: string } | undefined;
+}) {
   const problem = toProblem(error);
+  const leads = problem.status === NOT_FOUND && elsewhere;
   const known = problem.code !== OFFLINE_CODE && problem.code !== "web_error";
   return (
     <div className={css.problem} role="alert">
@@ -272,7 +284,11 @@ export function ProblemView({ error, onRetry }: { error: unknown; onRetry?: (() 
             {problem.code}
           </a>
         )}
-        {onRetry && <Button onClick={onRetry}>Try again</Button>}
+        {leads ? (
+          <ButtonLink to={leads.to}>{leads.label}</ButtonLink>
+        ) : (
+          onRetry && <Button onClick={onRetry}>Try again</Button>
+        )}
       </div>
     </div>
   );
@@ -282,14 +298,17 @@ export function ProblemView({ error, onRetry }: { error: unknown; onRetry?: (() 
 export function Loaded<T>({
   of,
   waiting = "Loading…",
+  elsewhere,
   children,
 }: {
   of: { data: T | undefined; error: unknown; refetch: () => unknown };
   waiting?: string;
+  /** Where what is not here may be found: asking again does not bring it. */
+  elsewhere?: { to: string; label: string };
   children: (data: T) => ReactNode;
 }) {
   if (of.data !== undefined) return <>{children(of.data)}</>;
-  if (of.error) return <ProblemView error={of.error} onRetry={() => void of.refetch()} />;
+  if (of.error) return <ProblemView error={of.error} onRetry={() => void of.refetch()} elsewhere={elsewhere} />;
   return (
     <p className={css.waiting} role="status">
       {waiting}
@@ -302,7 +321,14 @@ export function Tag({ tone = "plain", children }: { tone?: "plain" | "good" | "b
   return <span className={`${css.tag} ${color}`}>{children}</span>;
 }
 
-export function StateTag({ state }: { state: string }) {
+/** `phase`: where it says more than that something runs. */
+export function StateTag({ state, phase }: { state: string; phase?: Phase | null }) {
+  if (state === "running" && phase && WAITING_PHASES.has(phase))
+    return (
+      <Tag tone="live">
+        <Icon name={phase === "reviewing" ? "eye" : "clock"} size={12} /> {phaseWord(phase)}
+      </Tag>
+    );
   if (state === "succeeded")
     return (
       <Tag tone="good">

@@ -187,7 +187,7 @@ function Transactions() {
           ) : (
             <>
               <div className={uiCss.scroll}>
-                <table className={uiCss.table}>
+                <table className={`${uiCss.table} ${css.lines}`}>
                   <thead>
                     <tr>
                       <th className={uiCss.num}>Line</th>

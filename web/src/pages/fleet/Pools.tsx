@@ -1,6 +1,6 @@
 import type { Pool } from "../../api/types";
 import { Section } from "../../app/Page";
-import { count, duration } from "../../lib/format";
+import { capital, count, duration } from "../../lib/format";
 import { Icon, Tag, uiCss } from "../../ui";
 import css from "./fleet.module.css";
 
@@ -11,7 +11,7 @@ export function Pools({ pools }: { pools: readonly Pool[] }) {
   return (
     <Section title="Pools">
       <div className={uiCss.scroll} tabIndex={0} role="region" aria-label="Pools">
-        <table className={uiCss.table}>
+        <table className={`${uiCss.table} ${css.pools}`}>
           <thead>
             <tr>
               <th>Pool</th>
@@ -48,21 +48,31 @@ function Row({ pool, priced }: { pool: Pool; priced: boolean }) {
         </small>
         {pool.trouble && (
           <small className={css.poolTrouble}>
-            <Icon name="warn" size={12} /> {pool.trouble}
+            <Icon name="warn" size={12} /> {capital(pool.trouble)}
           </small>
         )}
       </td>
-      <td className={uiCss.num}>{count(pool.wanted)}</td>
-      <td className={uiCss.num}>{count(pool.booting)}</td>
-      <td className={uiCss.num}>
-        <b>{count(pool.running)}</b>
-      </td>
-      <td className={uiCss.num}>{count(pool.draining)}</td>
-      {priced && <td className={uiCss.num}>{dollars(pool.price_micro_per_hour)}</td>}
-      {priced && <td className={uiCss.num}>{dollars(pool.spent_today_micro)}</td>}
-      <td className={uiCss.num}>{hazard(pool.taken_per_hour)}</td>
-      <td className={uiCss.num}>{pool.boot_ms > 0 ? duration(pool.boot_ms) : "not measured"}</td>
+      <Fact name="Wanted" value={count(pool.wanted)} />
+      <Fact name="Booting" value={count(pool.booting)} />
+      <Fact name="Running" value={<b>{count(pool.running)}</b>} />
+      <Fact name="Leaving" value={count(pool.draining)} />
+      {priced && <Fact name="An hour" value={dollars(pool.price_micro_per_hour)} />}
+      {priced && <Fact name="Today" value={dollars(pool.spent_today_micro)} />}
+      <Fact name="Taken away" value={hazard(pool.taken_per_hour)} />
+      <Fact name="Boots in" value={pool.boot_ms > 0 ? duration(pool.boot_ms) : "not measured"} />
     </tr>
+  );
+}
+
+/** On a phone, where the row of names has no room, each stands over its figure. */
+function Fact({ name, value }: { name: string; value: React.ReactNode }) {
+  return (
+    <td className={uiCss.num}>
+      <span className={css.factName} aria-hidden="true">
+        {name}
+      </span>
+      {value}
+    </td>
   );
 }
 

@@ -34,9 +34,11 @@ export default function Keys() {
         </>
       }
       actions={
-        <Button look="primary" icon="plus" onClick={open}>
-          Make a key
-        </Button>
+        apiKeys.data?.items.length !== 0 && (
+          <Button look="primary" icon="plus" onClick={open}>
+            Make a key
+          </Button>
+        )
       }
     >
       <Loaded of={apiKeys} waiting="Fetching the keys…">

@@ -4,8 +4,9 @@ import { Link } from "react-router";
 import { api } from "../../api/http";
 import { moderationKeys, reviewsQuery, type Review } from "../../api/moderation";
 import type { Page as ApiPage } from "../../api/types";
+import { useSession } from "../../app/session";
 import { humanise, shortId } from "../../lib/format";
-import { Button, Empty, Icon, Loaded, When } from "../../ui";
+import { Button, Empty, Icon, Id, Loaded, When } from "../../ui";
 import { useToasts } from "../../ui/toasts";
 import css from "./moderation.module.css";
 import { useQueueKeys } from "./useQueueKeys";
@@ -15,6 +16,7 @@ type Decision = "release" | "uphold";
 
 /** What the safety model held back: released, it is delivered and charged; upheld, it is thrown away and costs nothing. */
 export function Reviews() {
+  const { organisation } = useSession();
   const reviews = useInfiniteQuery(reviewsQuery);
   const items = reviews.data?.pages.flatMap((page) => page.items) ?? [];
   const decide = useDecide();
@@ -64,7 +66,12 @@ export function Reviews() {
                     {humanise(current.tool)}, its {current.side}
                   </h2>
                   <p>
-                    {scoreWords(current)} · run <Link to={`/runs/${current.run_id}`}>{shortId(current.run_id)}</Link>
+                    {scoreWords(current)} · run{" "}
+                    {current.organisation_id === organisation.id ? (
+                      <Link to={`/runs/${current.run_id}`}>{shortId(current.run_id)}</Link>
+                    ) : (
+                      <Id value={current.run_id} />
+                    )}
                   </p>
                 </div>
               </header>

@@ -3,6 +3,7 @@ import { useInfiniteQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "react-router";
 import { notificationsQuery, unreadOf, useLiveNotifications, useMarkRead } from "../../api/notifications";
+import { together } from "../../lib/notices";
 import { Button, Icon, ProblemView } from "../../ui";
 import { NoticeLine, noticeSentence } from "./NoticeLine";
 import css from "./notifications.module.css";
@@ -57,11 +58,13 @@ export function Bell() {
             <p className={css.none}>Likes, comments, follows and remixes come up here.</p>
           ) : (
             <ul>
-              {items.slice(0, SHOWN_MAX).map((notice) => (
-                <li key={notice.id}>
-                  <NoticeLine notice={notice} onOpen={() => setOpen(false)} />
-                </li>
-              ))}
+              {together(items)
+                .slice(0, SHOWN_MAX)
+                .map((notice) => (
+                  <li key={notice.first.id}>
+                    <NoticeLine of={notice} onOpen={() => setOpen(false)} />
+                  </li>
+                ))}
             </ul>
           )}
           {unread > 0 && (

@@ -1,5 +1,6 @@
 import { Link } from "react-router";
 import type { Notification } from "../../api/notifications";
+import { whoOf, type Notice } from "../../lib/notices";
 import { Icon, When, type IconName } from "../../ui";
 import { Avatar } from "../../ui/Avatar";
 import css from "./notifications.module.css";
@@ -16,18 +17,24 @@ const ICON: Record<string, IconName> = {
   restored: "shield",
 };
 
+/** So much of a title is enough to know the work by; its picture stands beside it. */
+const TITLE_CHARS_MAX = 60;
+const shortened = (title: string) =>
+  title.length > TITLE_CHARS_MAX ? `${title.slice(0, TITLE_CHARS_MAX - 1).trimEnd()}…` : title;
+
 /** What happened, in one sentence. */
-export function noticeSentence(notice: Notification): string {
-  const who = notice.actor?.name ?? "Somebody";
-  const what = notice.post_title ? `“${notice.post_title}”` : "your post";
+export function noticeSentence(notice: Notification, all: readonly Notification[] = [notice]): string {
+  const who = whoOf(all);
+  const many = all.length > 1;
+  const what = notice.post_title ? `“${shortened(notice.post_title)}”` : "your post";
   switch (notice.kind) {
     case "like":
-      return `${who} likes ${what}`;
+      return `${who} ${many ? "like" : "likes"} ${what}`;
     case "comment":
     case "reply":
       return `${who} said something about ${what}`;
     case "follow":
-      return `${who} follows you`;
+      return `${who} ${many ? "follow" : "follows"} you`;
     case "remix":
       return `${who} remixed ${what}`;
     case "publish":
@@ -48,7 +55,8 @@ function addressOf(notice: Notification): string {
   return notice.actor ? `/people/${notice.actor.handle}` : "/notifications";
 }
 
-export function NoticeLine({ notice, onOpen }: { notice: Notification; onOpen?: () => void }) {
+export function NoticeLine({ of, onOpen }: { of: Notice; onOpen?: () => void }) {
+  const { first: notice, all } = of;
   const said = notice.kind === "comment" || notice.kind === "reply" || notice.kind === "removed" ? notice.text : null;
   return (
     <Link className={css.notice} to={addressOf(notice)} data-unread={!notice.read || undefined} onClick={onOpen}>
@@ -61,7 +69,7 @@ export function NoticeLine({ notice, onOpen }: { notice: Notification; onOpen?: 
       <span className={css.what}>
         <span>
           {!notice.read && <b className="sr-only">Unread: </b>}
-          {noticeSentence(notice)}
+          {noticeSentence(notice, all)}
         </span>
         {said && <q>{said}</q>}
         <small>

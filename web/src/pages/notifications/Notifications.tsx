@@ -2,6 +2,7 @@ import { useInfiniteQuery } from "@tanstack/react-query";
 import { notificationsQuery, unreadOf, useMarkRead, type Notification } from "../../api/notifications";
 import { Page } from "../../app/Page";
 import { dayName } from "../../lib/format";
+import { together } from "../../lib/notices";
 import { Button, ButtonLink, Empty, Loaded } from "../../ui";
 import { NoticeLine } from "./NoticeLine";
 import css from "./notifications.module.css";
@@ -43,9 +44,9 @@ export default function Notifications() {
             <section key={day} className={css.day} aria-label={day}>
               <h2>{day}</h2>
               <ul>
-                {of.map((notice) => (
-                  <li key={notice.id}>
-                    <NoticeLine notice={notice} />
+                {together(of).map((notice) => (
+                  <li key={notice.first.id}>
+                    <NoticeLine of={notice} />
                   </li>
                 ))}
               </ul>

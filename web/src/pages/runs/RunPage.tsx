@@ -26,7 +26,9 @@ export default function RunPage() {
   if (!run.data)
     return (
       <Page title="A run">
-        <Loaded of={run}>{() => null}</Loaded>
+        <Loaded of={run} elsewhere={{ to: "/runs", label: "Your runs" }}>
+          {() => null}
+        </Loaded>
       </Page>
     );
   return <Shown run={run.data} timeline={timeline} />;
@@ -46,8 +48,9 @@ function Shown({
       title={`${humanise(run.tool)}, ${takeLabel(run.input)}`}
       lead={
         <>
-          <StateTag state={run.state} /> {over ? "" : `${progressOf(run).word} ${progressOf(run).detail}`}{" "}
-          {moneySentence(run)} · version {run.version} · run <Id value={run.id} />
+          <StateTag state={run.state} phase={run.phase} />{" "}
+          {over ? "" : `${progressOf(run).word} ${progressOf(run).detail}`} {moneySentence(run)} · version {run.version}{" "}
+          · run <Id value={run.id} />
           {run.job_id && run.job_id !== run.id && (
             <>
               {" "}
@@ -56,7 +59,16 @@ function Shown({
           )}
         </>
       }
-      actions={source && <ButtonLink to={`/studio?asset=${source}&run=${run.id}`}>Open in the studio</ButtonLink>}
+      actions={
+        source && (
+          <ButtonLink
+            to={`/studio?asset=${source}&run=${run.id}`}
+            {...(run.failure ? { look: "primary" as const } : {})}
+          >
+            {run.failure ? "Try again in the studio" : "Open in the studio"}
+          </ButtonLink>
+        )
+      }
     >
       <Pictures run={run} />
       <Loaded of={timeline} waiting="Asking every system what it knows of this run…">
@@ -132,6 +144,7 @@ function Figures({ run, cost }: { run: Run; cost: Timeline["cost"] }) {
 }
 
 function Verdict({ run, timeline }: { run: Run; timeline: Timeline }) {
+  const failure = timeline.failure ?? run.failure;
   return (
     <div className={css.verdict}>
       {timeline.who_paid && (
@@ -139,13 +152,15 @@ function Verdict({ run, timeline }: { run: Run; timeline: Timeline }) {
           <b>Who paid:</b> <WhoPaid run={run} text={timeline.who_paid} />
         </p>
       )}
-      {timeline.why_failed && (
-        <p>
-          <b>Why it failed:</b> {timeline.why_failed.message}{" "}
-          {timeline.why_failed.detail && readable(timeline.why_failed.detail)} <code>{timeline.why_failed.class}</code>
-        </p>
+      {failure && (
+        <>
+          <p>
+            <b>{run.state === "canceled" ? "Why it ended" : "Why it failed"}:</b> {failure.message}
+          </p>
+          {failure.detail && <p className={css.trouble}>{readable(failure.detail)}</p>}
+          <p>{failure.charged_because}</p>
+        </>
       )}
-      {timeline.why_failed && <p>{timeline.why_failed.charged_because}</p>}
       {timeline.missing.length > 0 && (
         <p>
           <b>Incomplete:</b> {listOf(timeline.missing)} did not answer; its part of the story is missing.

@@ -83,29 +83,31 @@ function RunRow({ run }: { run: Run }) {
   const picture = run.outputs[0]?.id ?? assetOf(run.input);
   return (
     <tr>
-      <td className={css.thumb}>{picture && <img src={previewUrl(picture)} alt="" loading="lazy" />}</td>
-      <td>
+      <td className={css.thumb} data-part="thumb">
+        {picture && <img src={previewUrl(picture)} alt="" loading="lazy" />}
+      </td>
+      <td data-part="what">
         <Link to={`/runs/${run.id}`}>{humanise(run.tool)}</Link>
         <div className={css.soft}>{takeLabel(run.input)}</div>
       </td>
-      <td>
-        <StateTag state={run.state} />
+      <td data-part="state">
+        <StateTag state={run.state} phase={run.phase} />
         {run.failure && <div className={css.why}>{run.failure.message}</div>}
       </td>
-      <td className={uiCss.num}>
+      <td className={uiCss.num} data-part="credits">
         {run.settled_micro !== null ? (
           credits(run.settled_micro)
         ) : (
           <span className={css.soft}>{credits(run.held_micro || run.price_micro)} held</span>
         )}
       </td>
-      <td className={uiCss.num}>
+      <td className={uiCss.num} data-part="took">
         {run.ended_at ? duration(Date.parse(run.ended_at) - Date.parse(run.created_at)) : ""}
       </td>
-      <td className={css.soft}>
+      <td className={css.soft} data-part="when">
         <When at={run.created_at} />
       </td>
-      <td>
+      <td data-part="id">
         <Id value={run.id} />
       </td>
     </tr>

@@ -56,11 +56,17 @@ export function usePercent(glide: Glide): number {
   const [percent, setPercent] = useState(percentOf(glide));
   useEffect(() => {
     let due: ReturnType<typeof setTimeout> | undefined;
+    let saidAt = -Infinity;
     const say = () => {
       due = undefined;
+      saidAt = performance.now();
       setPercent(percentOf(glide));
     };
-    const stop = glide.subscribe(() => (due ??= setTimeout(say, SAY_MS)));
+    const stop = glide.subscribe(() => {
+      const wait = saidAt + SAY_MS - performance.now();
+      if (wait <= 0) say();
+      else due ??= setTimeout(say, wait);
+    });
     say();
     return () => {
       stop();
