@@ -156,7 +156,8 @@ fn hold_items(hold: &Hold) -> Vec<TimelineItem> {
     let mut items = vec![item(hold.created_at, "infrastructure", "hold posted", sources)];
     if let Some(at) = hold.ended_at {
         let returned = hold.held_micro - hold.settled_micro;
-        let detail = format!("{} micro-credits charged, {returned} micro-credits returned", hold.settled_micro);
+        let detail =
+            format!("{} micro-credits charged, {returned} micro-credits returned", hold.settled_micro);
         items.push(item(at, "infrastructure", "hold ended", detail));
     }
     items

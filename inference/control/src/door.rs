@@ -78,7 +78,8 @@ fn body_digest(job: &Job, version_asked: &str, value: &serde_json::Value) -> Str
 
 /// What must be equal in one call, as a number: a digest of the values of the parameters that the model names.
 fn batch_key(names: &[String], input: &serde_json::Value) -> u64 {
-    let value = |name: &String| input::canonical(input.get(name).unwrap_or(&serde_json::Value::Null)).to_string();
+    let value =
+        |name: &String| input::canonical(input.get(name).unwrap_or(&serde_json::Value::Null)).to_string();
     let values: Vec<String> = names.iter().map(value).collect();
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
     let digest = input::digest(&values);
@@ -186,7 +187,10 @@ pub(crate) fn check_model(spec: &ModelSpec) -> Result<(), Error> {
         }
         let named = |name: &String| !name.is_empty() && name.chars().count() <= limits::NAME_CHARS_MAX;
         if batching.key.len() > limits::BATCH_KEY_MAX || !batching.key.iter().all(named) {
-            return Err(invalid("/batching/key", "must name at most 32 parameters, each with 1 to 255 characters"));
+            return Err(invalid(
+                "/batching/key",
+                "must name at most 32 parameters, each with 1 to 255 characters",
+            ));
         }
     }
     let negative = [spec.load_ms, spec.run_ms, spec.memory_mib, spec.timeout_ms].iter().any(|ms| *ms < 0);

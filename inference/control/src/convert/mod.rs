@@ -13,8 +13,8 @@ use crate::{
     error::Error,
     limits,
     model::{
-        Attempt, Batching, Failure, Fleet, Job, JobState, Model, ModelSpec, Output, Pausing, Phase, RuntimeKind,
-        Target, Tier,
+        Attempt, Batching, Failure, Fleet, Job, JobState, Model, ModelSpec, Output, Pausing, Phase,
+        RuntimeKind, Target, Tier,
     },
 };
 
