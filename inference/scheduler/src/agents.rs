@@ -225,6 +225,9 @@ impl Scheduler {
         if preparing.is_some_and(|preparing| preparing.model == row) {
             self.state.fleet.set_preparing(id, None);
         }
+        if loaded && self.loaded_for(now, id, row) {
+            return self.todo.push(Todo::Worker(id));
+        }
         self.state.fleet.change(now, id, &mut self.state.models, |worker| {
             let held = worker.resident(row).is_some();
             if loaded && !held {
@@ -238,6 +241,25 @@ impl Scheduler {
             self.state.predictor.loaded(row, said_ms, load_ms);
         }
         self.todo.push(Todo::Worker(id));
+    }
+
+    /// The load that an attempt waits for is over, while others compute: it is the next. Whether there is one.
+    fn loaded_for(&mut self, now: TimeUs, id: u32, model: u32) -> bool {
+        let state = &mut self.state;
+        let brings = state.fleet.workers.get(id).is_some_and(|worker| worker.brings(model));
+        if brings {
+            let here = |running: &Running| running.model == Some(model) && running.load.is_some();
+            state.fleet.relieve(now, id, &mut state.models, here);
+        }
+        brings
+    }
+
+    /// What waited for a load to end may come beside what computes, where there is room.
+    pub(crate) fn served_again(&mut self, id: u32) {
+        let worker = self.state.fleet.workers.get(id);
+        if worker.is_some_and(|worker| worker.spec.overlap && worker.spare.is_some()) {
+            self.todo.push(Todo::Worker(id));
+        }
     }
 
     /// A report on an attempt without a lease still frees the room that it took.
@@ -313,7 +335,9 @@ impl Scheduler {
             more_mib: 0,
         });
         worker.running.sort_unstable_by_key(|running| running.fence);
-        worker.concurrency_max = worker.concurrency_max.max(worker.calls());
+        let beside = usize::from(worker.spec.overlap);
+        worker.concurrency_max = worker.concurrency_max.max(worker.calls().saturating_sub(beside));
+        self.state.fleet.note_overlap(id);
         if !holds {
             self.state.stray.insert(fence, id);
         } else if let Some(jobs) = self.state.orphans.get_mut(agent) {

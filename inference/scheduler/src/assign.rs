@@ -28,7 +28,7 @@ impl Scheduler {
         let (Some(row), Some(worker)) = (state.jobs.get(slot), state.fleet.workers.get(id)) else {
             return false;
         };
-        let full = worker.is_full() && !worker.takes_guest();
+        let full = worker.is_full() && !worker.takes_guest() && !worker.takes_ahead();
         if !matches!(row.status, Status::Ready) || !worker.live || full {
             debug_assert!(false, "the rule proposed what cannot be: {row:?} on {worker:?}");
             return false;
@@ -64,6 +64,9 @@ impl Scheduler {
         }
         if self.state.fleet.workers.get(id).is_some_and(Worker::is_full) {
             self.state.fleet.hide(id, &mut self.state.models);
+        } else if loading.base_ms > 0 {
+            // What it brings is not free there before it has come.
+            self.state.fleet.change(now, id, &mut self.state.models, |_| {});
         }
         true
     }

@@ -86,6 +86,10 @@ impl Scheduler {
                 return false;
             }
         }
+        if self.state.fleet.workers.get(id).is_some_and(|worker| worker.spec.overlap) {
+            // It may have had room while it loaded: what it loaded is free there now, or will not come.
+            self.state.fleet.hide(id, &mut self.state.models);
+        }
         self.state.fleet.show(now, id, &mut self.state.models);
         self.state.fleet.workers.get(id).is_some_and(|worker| worker.spare.is_some())
     }
@@ -120,6 +124,7 @@ impl Scheduler {
                     }
                 }
                 Choice::Wait(ms) => {
+                    let Some(ms) = self.start_ahead(now, line, ms, effects) else { continue };
                     self.ask_for(now, line, effects);
                     let ms = (ms.ceil() as i64).clamp(1, limits::RECHECK_MS);
                     return self.state.look_again(now.plus_ms(ms), line);
@@ -156,6 +161,7 @@ impl State {
         let worker = self.fleet.workers.get(id).filter(|worker| worker.live && !worker.is_full())?;
         let class = &self.fleet.classes[worker.class as usize];
         let residents = worker.resident.iter().map(|resident| resident.model);
+        let residents = residents.filter(|model| !worker.brings(*model));
         let lines = residents.chain(self.weightless.iter().copied()).flat_map(|model| {
             let row = &self.models[model as usize];
             let waiting = if row.waiting == 0 { &[] } else { row.lines.as_slice() };
@@ -163,12 +169,21 @@ impl State {
         });
         let rate = self.fair.rate() * 1_000.0;
         let heads = lines.filter_map(|(model, line)| {
-            let (rank, _) = self.lines.head(line)?;
+            let (rank, slot) = self.lines.head(line)?;
+            if !Self::beside(worker, model, self.jobs.get(slot)?) {
+                return None;
+            }
             let place = self.lines.line(line).place;
             let regret = limits::REGRET_SHARE * self.elsewhere_ms(now, model, id) * rate;
             self.fits(model, place, class).then_some(((rank.key - regret as i64, rank), line))
         });
         heads.min().map(|(_, line)| line)
+    }
+
+    /// Whether a job may compute beside what its worker loads: one that has adapters to load itself would wait for that.
+    fn beside(worker: &Worker, model: u32, job: &Job) -> bool {
+        let held = worker.resident(model).map(|held| &held.adapters);
+        worker.takes_load() || job.adapters.iter().all(|name| held.is_some_and(|held| held.contains(name)))
     }
 
     /// Milliseconds until another worker that holds the model has room.
@@ -206,7 +221,7 @@ impl State {
         if self.fleet.pressed >= pressure::allowance(self.fleet.live) {
             return None;
         }
-        let worker = self.fleet.workers.get(id)?;
+        let worker = self.fleet.workers.get(id).filter(|worker| worker.takes_load())?;
         let class = &self.fleet.classes[worker.class as usize];
         let own_ms = self.head_late_ms(now, warm);
         let mut best: Option<(f64, u32)> = None;
@@ -262,7 +277,9 @@ impl State {
             let far = self.far_cost(job, number as u32);
             for (score, id) in class.spare.iter().take(limits::WORKERS_COMPARED) {
                 // Room for one more model costs nothing: nobody is cheaper.
-                let Some(worker) = self.fleet.workers.get(*id) else { continue };
+                let Some(worker) = self.fleet.workers.get(*id).filter(|worker| worker.takes_load()) else {
+                    continue;
+                };
                 let cost = self.room_for(now, worker, model).map(|(value, _)| value + far);
                 if let Some(cost) = cost.filter(|cost| best.is_none_or(|(least, _)| *cost < least)) {
                     best = Some((cost, *id));
@@ -331,6 +348,10 @@ impl State {
             let holders = row.free.range((number, 0)..=(number, u32::MAX)).map(|(_, id)| *id);
             for id in weightless.chain(holders).take(limits::WORKERS_COMPARED) {
                 let Some(worker) = self.fleet.workers.get(id) else { continue };
+                if !Self::beside(worker, model, job) {
+                    continue;
+                }
+                let late = if worker.takes_load() { 0.0 } else { limits::BESIDE_LOAD };
                 let others = worker.resident.iter().filter(|resident| resident.model != model);
                 let wanted: f64 = others
                     .map(|resident| {
@@ -339,7 +360,7 @@ impl State {
                     })
                     .sum();
                 let change = worker.resident(model).map_or(0.0, |held| adapters::cost(now, held, job));
-                let cost = wanted + far + change;
+                let cost = wanted + far + change + late;
                 if best.is_none_or(|(least, _)| cost < least) {
                     best = Some((cost, id));
                 }

@@ -80,7 +80,7 @@ impl State {
         if is_due(warm) {
             return None;
         }
-        let worker = self.fleet.workers.get(id)?;
+        let worker = self.fleet.workers.get(id).filter(|worker| worker.takes_load())?;
         let class = &self.fleet.classes[worker.class as usize];
         let heads = self.lines.heads.iter().take(limits::HEADS_SCANNED).map(|(_, line)| *line);
         let lines = heads.take_while(|line| is_due(*line)).filter(|line| {

@@ -37,6 +37,8 @@ pub(crate) struct Fleet {
     pub(crate) pressed: usize,
     /// Attempts of jobs that were ahead of their tenants' shares.
     pub(crate) early: usize,
+    /// Workers without room that could load a model beside what they compute.
+    pub(crate) overlapping: BTreeSet<u32>,
     /// Workers that compute one attempt alone, which could be paused.
     pub(crate) pausable: BTreeSet<u32>,
     /// Attempts that were asked to pause, by the line that they are to stand aside for.
@@ -153,17 +155,55 @@ pub(crate) struct Loading {
 }
 
 impl Worker {
+    /// Whether nothing warm could compute. Where loads and compute overlap, what loads takes no room yet.
     pub(crate) fn is_full(&self) -> bool {
         let most = self.spec.concurrency as usize;
-        self.preparing.is_some() || (self.running.len() >= most && self.calls() >= most)
+        let full = || if self.spec.overlap { self.computing() >= most } else { self.calls() >= most };
+        self.preparing.is_some() || (self.running.len() >= most && full())
     }
 
-    /// What computes here at once: the jobs of a batch take the room of one.
+    /// What runs here at once: the jobs of a batch take the room of one.
     pub(crate) fn calls(&self) -> usize {
+        self.calls_of(|_| true)
+    }
+
+    /// Calls that compute, or are next to: they wait for no base model.
+    fn computing(&self) -> usize {
+        self.calls_of(|running| running.load.is_none())
+    }
+
+    fn calls_of(&self, counts: impl Fn(&Running) -> bool) -> usize {
         let first = |(at, one): (usize, &Running)| {
             one.batch.is_none() || !self.running[..at].iter().any(|other| other.batch == one.batch)
         };
-        self.running.iter().enumerate().filter(|one| first(*one)).count()
+        self.running.iter().enumerate().filter(|one| first(*one) && counts(one.1)).count()
+    }
+
+    fn is_loading(&self) -> bool {
+        self.running.iter().any(|running| running.load.is_some())
+    }
+
+    /// Whether the load of another model would not stand in line behind one that runs.
+    pub(crate) fn takes_load(&self) -> bool {
+        !self.spec.overlap || !self.is_loading()
+    }
+
+    /// Whether it has no room, and could load a model beside what it computes.
+    pub(crate) fn takes_ahead(&self) -> bool {
+        let computes = self.preparing.is_none() && self.running.iter().all(|running| running.held.is_none());
+        let room = self.is_full() && self.calls() < self.calls_max();
+        self.spec.overlap && computes && room && !self.is_loading()
+    }
+
+    /// Whether the model is on its way, and nothing of it could compute before those that bring it.
+    pub(crate) fn brings(&self, model: u32) -> bool {
+        let here = |running: &Running| running.model == Some(model) && running.load.is_some();
+        self.spec.overlap && self.running.iter().any(here)
+    }
+
+    /// Calls that it may hold at once: where loads and compute overlap, one loads beside those that compute.
+    pub(crate) fn calls_max(&self) -> usize {
+        self.concurrency_max + usize::from(self.spec.overlap)
     }
 
     /// Whether what computed here stands aside, and nothing computes in its place yet.
@@ -203,6 +243,9 @@ impl Worker {
         let held = self.running.iter().filter_map(|running| Some(running.ends_at.since_ms(running.held?)));
         let held_ms: i64 = held.sum();
         let left = self.running.iter().filter(|running| running.held.is_none()).map(|running| {
+            if self.spec.overlap && running.load.is_some() {
+                return i64::MAX;
+            }
             if let Some((since, expected_ms)) = running.load {
                 let after_ms = running.ends_at.since_ms(since) - expected_ms;
                 return loads.left_ms(now.since_ms(since), expected_ms).round() as i64 + after_ms;
@@ -210,7 +253,21 @@ impl Worker {
             let left_ms = running.ends_at.0.saturating_sub(now.0) / 1_000;
             left_ms.max(if running.ends_at <= now { running.run_ms / 10 } else { 0 })
         });
-        left.min().unwrap_or(0) + held_ms
+        let left_ms = left.min().unwrap_or(0);
+        left_ms.saturating_add(held_ms).saturating_add(self.next_ms(now, left_ms, loads))
+    }
+
+    /// What comes after what computes, because it is loaded by then: milliseconds of compute.
+    fn next_ms(&self, now: TimeUs, left_ms: i64, loads: &Loads) -> i64 {
+        if !self.spec.overlap {
+            return 0;
+        }
+        let loaded = self.running.iter().filter(|running| {
+            let load =
+                running.load.map(|(since, expected_ms)| loads.left_ms(now.since_ms(since), expected_ms));
+            load.is_some_and(|load_ms| load_ms.round() as i64 <= left_ms)
+        });
+        loaded.map(|running| running.run_ms).sum()
     }
 
     fn weight_milli(&self) -> u64 {
@@ -299,6 +356,7 @@ impl Fleet {
         for resident in &worker.resident {
             models[resident.model as usize].replicas.insert(id);
         }
+        self.note_overlap(id);
     }
 
     /// It takes no more work: gone, draining, or about to change.
@@ -308,6 +366,7 @@ impl Fleet {
         worker.live = false;
         self.live -= 1;
         self.capacity_milli -= worker.weight_milli();
+        self.overlapping.remove(&id);
         self.classes[worker.class as usize].live.remove(&id);
         for resident in &worker.resident {
             models[resident.model as usize].replicas.remove(&id);
@@ -327,7 +386,7 @@ impl Fleet {
         worker.spare = Some(score);
         self.free += 1;
         self.classes[worker.class as usize].spare.insert((score, id));
-        for resident in &worker.resident {
+        for resident in worker.resident.iter().filter(|resident| !worker.brings(resident.model)) {
             models[resident.model as usize].free.insert((worker.class, id));
         }
     }
@@ -337,6 +396,7 @@ impl Fleet {
         let Some(worker) = self.workers.get_mut(id) else { return false };
         let before = std::mem::replace(&mut worker.preparing, preparing);
         self.preparing = self.preparing + usize::from(preparing.is_some()) - usize::from(before.is_some());
+        self.note_overlap(id);
         before != preparing
     }
 
@@ -373,6 +433,15 @@ impl Fleet {
         }
     }
 
+    /// Keeps the workers that could load beside what they compute; to be called after each change of what one does.
+    pub(crate) fn note_overlap(&mut self, id: u32) {
+        if self.workers.get(id).is_some_and(|worker| worker.live && worker.takes_ahead()) {
+            self.overlapping.insert(id);
+        } else if !self.overlapping.is_empty() {
+            self.overlapping.remove(&id);
+        }
+    }
+
     /// Frees the room that an attempt took; whether it took any.
     pub(crate) fn release(&mut self, id: u32, fence: Fence) -> bool {
         let Some(worker) = self.workers.get_mut(id) else { return false };
@@ -381,16 +450,33 @@ impl Fleet {
         self.pausable.remove(&id);
         self.pressed -= usize::from(ended.pressed);
         self.early -= usize::from(ended.early);
+        self.note_overlap(id);
         true
     }
 
-    /// The load under pressure is over.
-    pub(crate) fn relieve(&mut self, id: u32, fence: Fence, now: TimeUs) {
+    /// The load of these attempts is over, if they had any: they compute, or are next to.
+    pub(crate) fn relieve(
+        &mut self,
+        now: TimeUs,
+        id: u32,
+        models: &mut [Model],
+        which: impl Fn(&Running) -> bool,
+    ) {
         let Some(worker) = self.workers.get_mut(id) else { return };
-        let Some(running) = worker.running.iter_mut().find(|running| running.fence == fence) else { return };
-        self.pressed -= usize::from(std::mem::take(&mut running.pressed));
-        running.ends_at = now.plus_ms(running.run_ms);
-        running.load = None;
+        let full = worker.is_full();
+        let others = worker.running.iter().filter(|one| !which(one) && one.load.is_none());
+        let first = others.map(|one| one.ends_at).min().filter(|_| full && worker.spec.overlap);
+        let starts = first.unwrap_or(now).max(now);
+        let mut loaded = false;
+        for running in worker.running.iter_mut().filter(|one| which(one)) {
+            self.pressed -= usize::from(std::mem::take(&mut running.pressed));
+            running.ends_at = starts.plus_ms(running.run_ms);
+            loaded |= running.load.take().is_some();
+        }
+        if loaded && worker.spec.overlap {
+            self.change(now, id, models, |_| {});
+        }
+        self.note_overlap(id);
     }
 
     /// Drops a worker that nobody will hear of again.

@@ -152,17 +152,23 @@ impl Scheduler {
                         return Err(Violation::BatchMixed(worker.key.clone()));
                     }
                 }
-                if calls.len() > worker.concurrency_max {
+                if calls.len() > worker.calls_max() {
                     return Err(Violation::WorkerOverfull(worker.key.clone()));
                 }
                 self.check_holds(worker, agent.connected)?;
                 let paid = self.state.overflow.is_paid(worker.spec.pool.as_ref());
                 let takes = agent.connected && !agent.draining && !paid;
                 let room = takes && !worker.is_full();
+                let ahead = takes && worker.takes_ahead();
+                if fleet.overlapping.contains(&id) != ahead {
+                    return Err(Violation::WorkerMisplaced(worker.key.clone()));
+                }
                 if worker.live != takes || worker.spare.is_some() != room {
                     return Err(Violation::WorkerMisplaced(worker.key.clone()));
                 }
-                if room && self.state.warm_line(crate::TimeUs(0), id).is_some() {
+                // What may compute beside a load is looked at again with its line, at the latest after `RECHECK_MS`.
+                let idle = room && worker.takes_load();
+                if idle && self.state.warm_line(crate::TimeUs(0), id).is_some() {
                     return Err(Violation::IdleBesideWarmWork(worker.key.clone()));
                 }
             }

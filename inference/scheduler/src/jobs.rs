@@ -153,7 +153,8 @@ impl Scheduler {
         let measured = row.forecast.filter(|_| own);
         let (holder, submitted) = (self.state.holder(lease), row.created_at);
         if let Some(holder) = holder {
-            self.state.fleet.relieve(holder, fence, now);
+            self.state.fleet.relieve(now, holder, &mut self.state.models, |one| one.fence == fence);
+            self.served_again(holder);
         }
         if let Some(forecast) = measured {
             self.state.predictor.starts.learn(forecast, submitted, now);
@@ -354,6 +355,7 @@ impl Scheduler {
             });
             self.state.fleet.pressed += usize::from(pressed);
             self.state.fleet.early += usize::from(early);
+            lease.row.into_iter().for_each(|(id, _)| self.state.fleet.note_overlap(id));
         } else {
             self.state.orphans.entry(lease.worker.agent.clone()).or_default().insert(job);
         }

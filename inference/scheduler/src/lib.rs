@@ -12,6 +12,7 @@
 //! `predict.rs` what things take.
 
 mod agents;
+mod ahead;
 mod assign;
 mod batch;
 mod dispatch;

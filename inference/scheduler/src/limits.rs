@@ -84,6 +84,8 @@ pub const PREPARE_FREE: usize = 2;
 pub const PREPARE_PERCENT: usize = 10;
 /// A load without a job whose end nobody reports is forgotten after this time: an attempt would be given up as late.
 pub const PREPARE_MS_MAX: i64 = ATTEMPT_TIMEOUT_MS;
+/// A worker whose next job is loading counts as this many erlangs worse for one that is warm there: the two would meet.
+pub const BESIDE_LOAD: f64 = 1.0;
 /// Merging adapters into a replica counts as this many erlangs worse than finding them there ...
 pub const ADAPTERS_MERGE: f64 = 0.5;
 /// ... and losing a set that was used just now as this many more.

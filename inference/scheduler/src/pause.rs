@@ -153,6 +153,7 @@ impl Scheduler {
             (Some(running), Some(id)) if others < limits::PAUSED_PER_WORKER => {
                 running.held = Some(now);
                 self.state.fleet.pausable.remove(&id);
+                self.state.fleet.note_overlap(id);
                 self.todo.push(Todo::Worker(id));
             }
             // Its worker is not known, or holds another one: nothing can come of it.
@@ -174,12 +175,14 @@ impl Scheduler {
         self.state.set_hold(slot, Hold::Free);
         self.state.arm(slot);
         let Some((_, lease)) = self.state.leased(slot) else { return };
-        let worker = self.state.holder(lease).and_then(|id| self.state.fleet.workers.get_mut(id));
+        let holder = self.state.holder(lease);
+        let worker = holder.and_then(|id| self.state.fleet.workers.get_mut(id));
         let running = worker.and_then(|worker| worker.running.iter_mut().find(|one| one.fence == fence));
         if let Some(running) = running {
             running.held = None;
             running.ends_at = running.ends_at.plus_ms(held_ms);
         }
+        holder.into_iter().for_each(|id| self.state.fleet.note_overlap(id));
         self.state.note_pausable(slot);
     }
 

@@ -5,7 +5,8 @@
 
 Checks, GPU by GPU and job by job: time never goes back; nothing happens on a GPU that is not there; at most SLOTS bases
 are resident, those that load counted; a base is loaded before it computes and never while it is resident; nothing is
-evicted that is not resident or is in use; a load blocks compute (unless --overlap); at most N attempts at once; a job's
+evicted that is not resident or is in use; a load blocks compute (unless --overlap); at most N attempts at once, with
+--overlap one more, and at most N compute at once; a job's
 adapters are merged before it computes; each job computes to its end once; loads and computes last as long as they say.
 Prints sums as one JSON object: they must equal what the simulator reports.
 """
@@ -62,7 +63,7 @@ class Replay:
     def on_assign(self, gpu, line):
         job = line["job"]
         need(line["t_us"] >= line["arrival_us"], line, "the job has not arrived")
-        need(len(gpu.assigned) < self.concurrency, line, "the GPU is full")
+        need(len(gpu.assigned) < self.concurrency + self.overlap, line, "the GPU is full")
         state = self.jobs.setdefault(job, {"done": False, "on": None})
         need(not state["done"], line, "the job is done")
         need(state["on"] is None, line, "the job is already assigned")
@@ -124,6 +125,7 @@ class Replay:
         job = line["job"]
         need(job in gpu.assigned and job not in gpu.computing, line, "it was not assigned here, or computes")
         need(self.overlap or gpu.loading is None, line, "compute beside a load")
+        need(len(gpu.computing) < self.concurrency, line, "others compute")
         base = gpu.resident.get(gpu.assigned[job], [False, set()])
         need(base[0], line, "its base is not resident")
         wanted = self.jobs[job]["adapters"]

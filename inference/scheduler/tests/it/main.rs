@@ -1,5 +1,6 @@
 //! Tests of the scheduler: cases, and invariants under random events.
 
+mod ahead;
 mod batch;
 mod cases;
 mod fairness;

@@ -264,7 +264,8 @@ impl Engine<'_> {
         if self.gpus[at].unsure {
             self.report_resident(at);
         }
-        if load.cause.is_none() {
+        let beside = self.gpus[at].spec.overlap && load.adapter.is_none();
+        if load.cause.is_none() || beside {
             let load_ms = (now_us - load.began_us) / 1000;
             let model = self.model_keys[load.model as usize].clone();
             self.report(at, Event::LoadFinished { worker: key, model, load_ms, loaded: true });

@@ -94,7 +94,7 @@ impl Engine<'_> {
         self.may_ride(at, job, assignment)?;
         let rides = assignment.batch.is_some_and(|leader| leader != assignment.fence);
         let gpu = &self.gpus[at];
-        if !rides && gpu.active() >= gpu.spec.concurrency as usize {
+        if !rides && gpu.active() >= gpu.attempts_max() {
             return Err(format!("{} is full", assignment.worker));
         }
         let known = gpu.resident(model).is_some();

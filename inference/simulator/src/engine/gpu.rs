@@ -181,6 +181,17 @@ impl Gpu {
         self.attempts.iter().filter(|attempt| !matches!(attempt.stage, Stage::Held | Stage::Riding)).count()
     }
 
+    /// Attempts that it takes at once: where loads and compute overlap, one loads beside those that compute.
+    pub(super) fn attempts_max(&self) -> usize {
+        self.spec.concurrency as usize + usize::from(self.spec.overlap)
+    }
+
+    /// Whether another attempt may compute: one that has loaded beside others waits for them.
+    fn has_compute(&self) -> bool {
+        let computing = self.attempts.iter().filter(|attempt| attempt.stage == Stage::Computing).count();
+        !self.spec.overlap || computing < self.spec.concurrency as usize
+    }
+
     /// Whether one more base fits, after one that nothing uses has gone.
     fn has_room(&self) -> bool {
         self.resident.len() < self.spec.slots as usize || self.idle_base().is_some()
@@ -201,7 +212,7 @@ impl Gpu {
     /// The next thing to start, if anything can: compute before loads, loads of attempts before prefetches.
     pub(super) fn next_step(&self, now_us: i64, adapters_of: impl Fn(usize) -> Vec<u32>) -> Option<Step> {
         let may_load = self.load.is_none() && (self.spec.overlap || !self.computes());
-        let may_compute = self.load.is_none() || self.spec.overlap;
+        let may_compute = (self.load.is_none() || self.spec.overlap) && self.has_compute();
         for (at, attempt) in self.attempts.iter().enumerate() {
             if attempt.stage != Stage::Waiting || attempt.ready_us > now_us {
                 continue;
