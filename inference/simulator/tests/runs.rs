@@ -210,7 +210,7 @@ fn pausing_clips_helps_pictures_and_costs_clips_little() {
 
 #[test]
 fn runs_with_faults_pause_and_go_on() {
-    let cases = (1..=120).map(|seed| Case::new("backlot", seed).run().expect("holds"));
+    let cases = (1..=160).map(|seed| Case::new("backlot", seed).run().expect("holds"));
     let pauses: u64 = cases.map(|run| run.tally.pauses).sum();
     assert!(pauses > 20, "{pauses} pauses");
 }

@@ -188,8 +188,8 @@ impl Engine<'_> {
             self.outside.bill.billed_micro +=
                 setup.price_micro_per_job + seconds * setup.price_micro_per_second;
         }
-        // What began says so.
-        let compute_ms = if out.began_us.is_some() { (computed_us / 1000).max(1) } else { 0 };
+        // What began says so; a begun millisecond counts, or a begun second would be billed and not charged.
+        let compute_ms = if out.began_us.is_some() { ((computed_us + 999) / 1000).max(1) } else { 0 };
         let job = JobKey(out.job as u128);
         self.inbox.push_back(Event::Finished { job, fence, outcome, load_ms: 0, compute_ms, batched: 1 });
     }
