@@ -41,9 +41,9 @@ export class Glide {
   change(view: Viewport): void {
     this.view = view;
     const transform = this.gliding ? between(this.drawn, view) : null;
-    if (transform === null) this.settle();
-    else this.stage.move(transform);
-    for (const listener of this.listeners) listener();
+    if (transform === null) return this.settle();
+    this.stage.move(transform);
+    this.tell();
   }
 
   /** Nothing is moved any more. */
@@ -58,6 +58,16 @@ export class Glide {
     this.drawn = this.view;
     this.stage.draw(this.view);
     this.stage.move("");
+    this.tell();
+  }
+
+  /** Whether what one sees is drawn as it is, and nothing is in between. */
+  get isDrawn(): boolean {
+    return this.drawn === this.view;
+  }
+
+  private tell(): void {
+    for (const listener of this.listeners) listener();
   }
 }
 

@@ -49,23 +49,21 @@ export function useGlide(frame: React.RefObject<HTMLDivElement | null>, isMovabl
 }
 
 /** A number that changes would have the page laid out anew in every frame of a gesture. */
-const SAY_MS = 400;
+const SAY_MS = 1_000;
 
-/** How near one looks, in percent, said a few times a second while it changes. */
+/** How near one looks, in percent: said whenever the board is drawn, and now and then while a gesture goes on. */
 export function usePercent(glide: Glide): number {
   const [percent, setPercent] = useState(percentOf(glide));
   useEffect(() => {
     let due: ReturnType<typeof setTimeout> | undefined;
-    let saidAt = -Infinity;
     const say = () => {
+      clearTimeout(due);
       due = undefined;
-      saidAt = performance.now();
       setPercent(percentOf(glide));
     };
     const stop = glide.subscribe(() => {
-      const wait = saidAt + SAY_MS - performance.now();
-      if (wait <= 0) say();
-      else due ??= setTimeout(say, wait);
+      if (glide.isDrawn) say();
+      else due ??= setTimeout(say, SAY_MS);
     });
     say();
     return () => {
