@@ -102,6 +102,6 @@ test("a cancel is confirmed by the worker, and what was not used returns", async
   await expect(page.getByText(`Why it ended: ${run.failure.message}`)).toBeVisible();
   await expect(page.getByRole("link", { name: "Try again in the studio" })).toBeVisible();
   await page.goto(`/runs/${run.id.slice(0, -4)}0000`);
-  await expect(page.getByRole("alert")).toContainText("There is no such run");
+  await expect(page.getByRole("heading", { name: "There is no such run here" })).toBeVisible();
   await expect(page.getByRole("link", { name: "Your runs" })).toBeVisible();
 });

@@ -251,17 +251,8 @@ export function Slider({ className, style, ...rest }: Omit<InputHTMLAttributes<H
 /** A problem document: title, detail, each field's fault, and its code, which links to its page. */
 const NOT_FOUND = 404;
 
-export function ProblemView({
-  error,
-  onRetry,
-  elsewhere,
-}: {
-  error: unknown;
-  onRetry?: (() => void) | undefined;
-  elsewhere?: { to: string; label: string } | undefined;
-}) {
+export function ProblemView({ error, onRetry }: { error: unknown; onRetry?: (() => void) | undefined }) {
   const problem = toProblem(error);
-  const leads = problem.status === NOT_FOUND && elsewhere;
   const known = problem.code !== OFFLINE_CODE && problem.code !== "web_error";
   return (
     <div className={css.problem} role="alert">
@@ -284,11 +275,7 @@ export function ProblemView({
             {problem.code}
           </a>
         )}
-        {leads ? (
-          <ButtonLink to={leads.to}>{leads.label}</ButtonLink>
-        ) : (
-          onRetry && <Button onClick={onRetry}>Try again</Button>
-        )}
+        {onRetry && <Button onClick={onRetry}>Try again</Button>}
       </div>
     </div>
   );
@@ -298,17 +285,30 @@ export function ProblemView({
 export function Loaded<T>({
   of,
   waiting = "Loading…",
-  elsewhere,
+  missing,
   children,
 }: {
   of: { data: T | undefined; error: unknown; refetch: () => unknown };
   waiting?: string;
-  /** Where what is not here may be found: asking again does not bring it. */
-  elsewhere?: { to: string; label: string };
+  /** What is said where it is not there, and where one may find it: asking again does not bring it. */
+  missing?: { title: string; words: string; to: string; label: string };
   children: (data: T) => ReactNode;
 }) {
   if (of.data !== undefined) return <>{children(of.data)}</>;
-  if (of.error) return <ProblemView error={of.error} onRetry={() => void of.refetch()} elsewhere={elsewhere} />;
+  if (missing && of.error && toProblem(of.error).status === NOT_FOUND)
+    return (
+      <Empty
+        title={missing.title}
+        actions={
+          <ButtonLink look="primary" to={missing.to}>
+            {missing.label}
+          </ButtonLink>
+        }
+      >
+        {missing.words}
+      </Empty>
+    );
+  if (of.error) return <ProblemView error={of.error} onRetry={() => void of.refetch()} />;
   return (
     <p className={css.waiting} role="status">
       {waiting}

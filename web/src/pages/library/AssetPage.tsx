@@ -13,13 +13,22 @@ import { Button, ButtonAnchor, ButtonLink, Id, Loaded } from "../../ui";
 import { useRemoveAsset } from "./Library";
 import css from "./Library.module.css";
 
+const MISSING = {
+  title: "It is not in your library",
+  words: "It was deleted, or it is another organisation’s.",
+  to: "/library",
+  label: "What is in your library",
+};
+
 export default function AssetPage() {
   const { id = "" } = useParams();
   const asset = useQuery(assetQuery(id));
   if (!asset.data)
     return (
       <Page title="A picture">
-        <Loaded of={asset}>{() => null}</Loaded>
+        <Loaded of={asset} missing={MISSING}>
+          {() => null}
+        </Loaded>
       </Page>
     );
   return <Shown asset={asset.data} />;

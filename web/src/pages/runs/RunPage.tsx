@@ -12,6 +12,13 @@ import { assetOf, takeLabel } from "../../lib/schema";
 import { ButtonLink, Id, Loaded, StateTag } from "../../ui";
 import css from "./runs.module.css";
 
+const MISSING = {
+  title: "There is no such run here",
+  words: "It is another organisation’s, or its address was cut short.",
+  to: "/runs",
+  label: "Your runs",
+};
+
 /** One run across all systems: what happened when, what it cost, who paid, why it failed. */
 export default function RunPage() {
   const { id = "" } = useParams();
@@ -26,7 +33,7 @@ export default function RunPage() {
   if (!run.data)
     return (
       <Page title="A run">
-        <Loaded of={run} elsewhere={{ to: "/runs", label: "Your runs" }}>
+        <Loaded of={run} missing={MISSING}>
           {() => null}
         </Loaded>
       </Page>

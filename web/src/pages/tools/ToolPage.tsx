@@ -11,6 +11,13 @@ import { ToolExample } from "../../ui/ToolMedia";
 import { BrokenTool } from "./BrokenTool";
 import css from "./tools.module.css";
 
+const MISSING = {
+  title: "No tool has this name",
+  words: "It may have left the catalogue, or be called otherwise by now.",
+  to: "/tools",
+  label: "All tools",
+};
+
 /** One tool: what it does, what it takes, what it costs, and how a program calls it. */
 export default function ToolPage() {
   const { name = "" } = useParams();
@@ -22,7 +29,9 @@ export default function ToolPage() {
   if (!tool.data)
     return (
       <Page title="A tool">
-        <Loaded of={tool}>{() => null}</Loaded>
+        <Loaded of={tool} missing={MISSING}>
+          {() => null}
+        </Loaded>
       </Page>
     );
   return <Shown tool={tool.data} />;
