@@ -1,8 +1,10 @@
 //! Forwards requests to systems that run apart. Bodies stream both ways; nothing is buffered.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::uri::{Authority, PathAndQuery, Scheme};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -10,9 +12,11 @@ use axum::response::{IntoResponse as _, Response};
 use backlot_foundation_errors::{Problem, codes};
 use backlot_foundation_rpc::http::Lease;
 use http_body_util::LengthLimitError;
+use hyper::body::{Frame, SizeHint};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::sync::watch;
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -39,7 +43,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// `timeout` bounds the wait for the beginning of an answer, not its length.
+    /// `timeout` bounds the silence before the beginning of an answer, not its length, nor that of the request's body.
     pub(super) fn new(timeout: Duration) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -85,35 +89,92 @@ impl Upstream {
         }
         let lease = request.extensions_mut().remove::<Lease>();
         let client = request.extensions_mut().remove::<OnUpgrade>();
-        let answer = tokio::time::timeout(self.client.timeout, self.client.http.request(request)).await;
-        match answer {
-            Ok(Ok(mut response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+        let (body, flow) = Flowing::new(std::mem::take(request.body_mut()));
+        *request.body_mut() = Body::new(body);
+        match unless_silent(self.client.http.request(request), flow, self.client.timeout).await {
+            Some(Ok(mut response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 let Some(client) = client.filter(|_| is_upgrade) else {
                     return Err(Problem::internal(&"a system switched protocols unasked"));
                 };
                 tunnel(client, hyper::upgrade::on(&mut response), lease);
                 Ok(response.map(Body::new))
             }
-            Ok(Ok(response)) => {
+            Some(Ok(response)) => {
                 let mut response = response.map(Body::new);
                 strip(response.headers_mut());
                 Ok(response)
             }
-            Ok(Err(error)) if is_too_long(&error) => {
+            Some(Err(error)) if is_too_long(&error) => {
                 Err(Problem::new(&codes::BODY_TOO_LARGE, "The body is larger than this address takes."))
             }
-            Ok(Err(error)) => {
+            Some(Err(error)) => {
                 tracing::warn!(upstream = %self.authority, %error, "a system that runs apart did not answer");
                 let detail =
                     "A part of the studio cannot be reached. Nothing is known of the outcome; try again.";
                 Err(Problem::new(&codes::UNAVAILABLE, detail).retry_after(1))
             }
-            Err(_) => {
+            None => {
                 let detail =
                     "A part of the studio took too long to answer. It may still finish what was asked.";
                 Err(Problem::new(&codes::DEADLINE_EXCEEDED, detail))
             }
         }
+    }
+}
+
+/// Waits for `work` as long as something flows: a file that takes minutes to send is no system that does not answer.
+/// None after a silence of `limit`.
+async fn unless_silent<T>(
+    work: impl Future<Output = T>,
+    mut flow: watch::Receiver<()>,
+    limit: Duration,
+) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    let mut is_flowing = true;
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return Some(done),
+            more = flow.changed(), if is_flowing => is_flowing = more.is_ok(),
+            () = tokio::time::sleep(limit) => return None,
+        }
+    }
+}
+
+/// A body that says when a part of it goes out.
+struct Flowing {
+    inner: Body,
+    flow: watch::Sender<()>,
+}
+
+impl Flowing {
+    fn new(inner: Body) -> (Self, watch::Receiver<()>) {
+        let (flow, seen) = watch::channel(());
+        (Self { inner, flow }, seen)
+    }
+}
+
+impl HttpBody for Flowing {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(context);
+        if frame.is_ready() {
+            self.flow.send_replace(());
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }
 
@@ -244,5 +305,32 @@ mod tests {
         }
         strip(&mut headers);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_flows_is_waited_for_and_silence_is_not() {
+        let limit = Duration::from_secs(60);
+        // An hour of sending, a part every minute but one second, then an answer within the limit.
+        let (flow, seen) = watch::channel(());
+        let sent = async move {
+            for _ in 0..60 {
+                tokio::time::sleep(limit - Duration::from_secs(1)).await;
+                flow.send_replace(());
+            }
+            drop(flow);
+            tokio::time::sleep(limit - Duration::from_secs(1)).await;
+            "done"
+        };
+        assert_eq!(unless_silent(sent, seen, limit).await, Some("done"));
+        let (flow, seen) = watch::channel(());
+        let stalled = async move {
+            flow.send_replace(());
+            tokio::time::sleep(limit * 2).await;
+            drop(flow);
+        };
+        assert_eq!(unless_silent(stalled, seen, limit).await, None);
+        let (flow, seen) = watch::channel(());
+        drop(flow);
+        assert_eq!(unless_silent(std::future::pending::<()>(), seen, limit).await, None);
     }
 }
