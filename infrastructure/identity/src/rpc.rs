@@ -53,17 +53,31 @@ impl Identity for Service {
         &self,
         request: Request<v1::CreateApiKeyRequest>,
     ) -> Result<Response<v1::CreateApiKeyResponse>, Status> {
-        let claims = caller(&request)?;
-        claims.require_service()?;
-        if claims.sub != ADMIN_SUBJECT || claims.iss != "admin" {
-            return Err(
-                Problem::new(&codes::FORBIDDEN, "Only the operator's command line may call this.").into()
-            );
-        }
+        require_operator(&request)?;
         let request = request.into_inner();
         let made = self.create_key_for(&request.email, &request.name, ADMIN_SUBJECT).await?;
         Ok(Response::new(v1::CreateApiKeyResponse { id: made.listed.id.to_string(), key: made.key }))
     }
+
+    async fn reset_password(
+        &self,
+        request: Request<v1::ResetPasswordRequest>,
+    ) -> Result<Response<v1::ResetPasswordResponse>, Status> {
+        require_operator(&request)?;
+        let (password, ended) = self.reset_password(&request.into_inner().email, ADMIN_SUBJECT).await?;
+        let sessions_ended = i64::try_from(ended).unwrap_or(i64::MAX);
+        Ok(Response::new(v1::ResetPasswordResponse { password, sessions_ended }))
+    }
+}
+
+/// Refuses everybody but the operator's command line.
+fn require_operator<T>(request: &Request<T>) -> Result<(), Status> {
+    let claims = caller(request)?;
+    claims.require_service()?;
+    if claims.sub == ADMIN_SUBJECT && claims.iss == "admin" {
+        return Ok(());
+    }
+    Err(Problem::new(&codes::FORBIDDEN, "Only the operator's command line may call this.").into())
 }
 
 fn actor_kind(is_service: bool) -> v1::ActorKind {

@@ -7,8 +7,8 @@ use backlot_foundation_errors::Problem;
 use backlot_foundation_rpc::Channel;
 use backlot_foundation_time::SystemClock;
 use backlot_foundation_tokens::audience;
-use backlot_infrastructure_api::v1::CreateApiKeyRequest;
 use backlot_infrastructure_api::v1::identity_client::IdentityClient;
+use backlot_infrastructure_api::v1::{CreateApiKeyRequest, ResetPasswordRequest};
 use clap::{Args, Subcommand};
 
 use super::serve::ADDRESS_FILE;
@@ -36,6 +36,14 @@ enum AdminCommand {
         #[arg(long, default_value = "made by an operator")]
         name: String,
     },
+    /// Gives an account a new password and prints it; its sessions end, its API keys stay.
+    Password {
+        #[command(flatten)]
+        common: Common,
+        /// The account's e-mail.
+        #[arg(long)]
+        email: String,
+    },
     /// Copies the data folder as it is at one moment, also while a studio runs on it. The copy is a data folder.
     Backup {
         #[command(flatten)]
@@ -56,6 +64,7 @@ enum AdminCommand {
 pub(crate) async fn run(args: &AdminArgs) -> anyhow::Result<()> {
     match &args.command {
         AdminCommand::ApiKey { common, email, name } => api_key(common, email, name).await,
+        AdminCommand::Password { common, email } => password(common, email).await,
         AdminCommand::Backup { common, out } => super::backup::run(common, out).await,
         AdminCommand::Keys { out } => {
             Trust::new(out, SystemClock::shared(), Vec::new()).create_all()?;
@@ -66,6 +75,21 @@ pub(crate) async fn run(args: &AdminArgs) -> anyhow::Result<()> {
 }
 
 async fn api_key(common: &Common, email: &str, name: &str) -> anyhow::Result<()> {
+    let request = CreateApiKeyRequest { email: email.to_owned(), name: name.to_owned() };
+    let answer = identity(common).await?.create_api_key(request).await.map_err(Problem::from)?;
+    println!("{}", answer.into_inner().key);
+    Ok(())
+}
+
+async fn password(common: &Common, email: &str) -> anyhow::Result<()> {
+    let request = ResetPasswordRequest { email: email.to_owned() };
+    let answer = identity(common).await?.reset_password(request).await.map_err(Problem::from)?;
+    println!("{}", answer.into_inner().password);
+    Ok(())
+}
+
+/// Identity of the studio that runs on this data folder or at the configured address; else of the folder itself.
+async fn identity(common: &Common) -> anyhow::Result<IdentityClient<Channel>> {
     let config = common.load()?;
     let trust = Trust::new(&config.tokens.keys_dir, SystemClock::shared(), Vec::new());
     let remote =
@@ -79,11 +103,7 @@ async fn api_key(common: &Common, email: &str, name: &str) -> anyhow::Result<()>
             Channel::local(system.rpc)
         }
     };
-    let channel = channel.with_signer(trust.signer("admin")?, audience::INFRASTRUCTURE);
-    let request = CreateApiKeyRequest { email: email.to_owned(), name: name.to_owned() };
-    let answer = IdentityClient::new(channel).create_api_key(request).await.map_err(Problem::from)?;
-    println!("{}", answer.into_inner().key);
-    Ok(())
+    Ok(IdentityClient::new(channel.with_signer(trust.signer("admin")?, audience::INFRASTRUCTURE)))
 }
 
 /// Where the process of this data folder serves its contracts, if one runs.

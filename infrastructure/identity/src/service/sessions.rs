@@ -286,6 +286,23 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Gives an account a new password, made here, and ends its sessions; how many there were. For the operator's
+    /// command line: who has forgotten the old one cannot change it. Its API keys stay.
+    pub(crate) async fn reset_password(&self, email: &str, by: &str) -> Result<(String, usize), Error> {
+        let row = self.user_by_email(email).await?;
+        let password = secrets::generate_token()?.text;
+        let hash = self.inner.hasher.hash(&password).await?;
+        let tx = self.db().begin_write().await?;
+        store::accounts::set_password(&*tx, row.id, &hash).await?;
+        let change = Change::new(&tx, by, None, self.now());
+        change.audit("user.password_reset", row.id, serde_json::json!({})).await?;
+        let ended = Self::end_sessions(&change, row.id, None, SessionEnd::PasswordChanged).await?;
+        tx.commit().await?;
+        Ok((password, ended))
+    }
+}
+
 /// The buckets that one try is taken from.
 struct TryKeys {
     pair: String,

@@ -227,6 +227,19 @@ async fn the_contract_answers_services_only() {
         let made = IdentityClient::new(channel).create_api_key(create).await.unwrap().into_inner();
         assert!(world.service.authenticate_key(&made.key).await.is_ok());
 
+        let reset = v1::ResetPasswordRequest { email: "ADA@example.com".into() };
+        let refused = client.reset_password(reset.clone()).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::PermissionDenied, "the edge is not the operator");
+        let channel =
+            admin.channel(tonic::service::Routes::new(world.service.rpc()), audience::INFRASTRUCTURE);
+        let mut operator = IdentityClient::new(channel);
+        let given = operator.reset_password(reset).await.unwrap().into_inner();
+        assert_eq!(given.sessions_ended, 1);
+        assert!(world.service.authenticate_session(&person.token).await.is_err(), "the old session is over");
+        assert!(world.service.sign_in("ada@example.com", &given.password, None).await.is_ok());
+        let unknown = v1::ResetPasswordRequest { email: "nobody@example.com".into() };
+        assert_eq!(operator.reset_password(unknown).await.unwrap_err().code(), tonic::Code::NotFound);
+
         let as_person = Doors::of(&world);
         let mut request = tonic::Request::new(ask(Credential::ApiKey(key.key.clone())));
         let bearer = format!("Bearer {}", as_person.token(&person)).parse().unwrap();
