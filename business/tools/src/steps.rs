@@ -145,7 +145,16 @@ impl Service {
             OutputTarget::Inline => inline_target(),
             OutputTarget::Storage => {
                 let (bytes, count) = (manifest.output.max_bytes, manifest.output.max_outputs);
-                self.systems().issuer(row, life_s, bytes, count).await?
+                match self.systems().issuer(row, life_s, bytes, count).await {
+                    Ok(target) => target,
+                    // No place for what it would make: a refusal like inference's, and no reason to hold the price.
+                    Err(problem) => {
+                        return match self.systems().job(row.id).await? {
+                            Some(job) => Ok(Some(self.read_job(row, job).unwrap_or(Answer::Accepted))),
+                            None => self.submit_refused(row, problem, manifest.ttl_s).await.map(Some),
+                        };
+                    }
+                }
             }
         };
         match self.systems().submit(row, &manifest.model, manifest.ttl_s, &input, output).await {

@@ -103,6 +103,20 @@ async fn an_answer_that_is_lost_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_run_whose_outputs_have_no_place_costs_nothing_and_holds_nothing() {
+    for database in databases("business").await {
+        let stage = Stage::over(database).await;
+        stage.world.break_once("issuer", When::Before, Fault::Refused);
+        let row = stage.submit().await;
+        let row = stage.end(row.id).await;
+        assert_eq!((row.stage.as_str(), row.settled_micro), ("voided", 0));
+        assert_eq!(row.failure_detail, "No space is left.");
+        assert!(stage.world.state.lock().jobs.is_empty(), "inference never heard of it");
+        stage.world.assert_books_balance();
+    }
+}
+
+#[tokio::test]
 async fn a_cancel_of_what_runs_waits_for_the_agent_and_pays_for_what_was_used() {
     let stage = Stage::over(databases("business").await.remove(0)).await;
     let row = stage.submit().await;

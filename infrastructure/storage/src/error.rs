@@ -50,6 +50,9 @@ pub enum Error {
         /// What is left.
         available_bytes: i64,
     },
+    /// A run asks for a place for its outputs, and there is none left.
+    #[error("the organisation's space is used up")]
+    SpaceUsedUp,
     /// Too many uploads in progress.
     #[error("{max} uploads are in progress")]
     UploadsOpen {
@@ -158,6 +161,11 @@ impl From<Error> for Problem {
             )
             .with_extra("needed_bytes", needed_bytes)
             .with_extra("available_bytes", available_bytes),
+            Error::SpaceUsedUp => Self::new(
+                &codes::QUOTA_EXCEEDED,
+                "Your organisation's space is used up, and what a run makes would have no place. Delete assets, or ask for \
+                 more space.",
+            ),
             Error::UploadsOpen { max } => Self::new(
                 &codes::UPLOADS_OPEN_LIMIT,
                 format!("{max} uploads are in progress. Complete or cancel some of them first."),

@@ -16,7 +16,7 @@ use crate::media::{Claim, Strictness};
 use crate::names::{clean_name, download_name};
 use crate::output_rules::{check_capability, check_limits, check_output, check_terms, choose, output_asset};
 use crate::outputs_store::{self, issuer_state};
-use crate::service::{Asset, Service};
+use crate::service::{Asset, Service, space};
 use crate::signing::capability_hash;
 use crate::store;
 use backlot_infrastructure_api::{AssetId, OrganisationId, ProjectId};
@@ -106,7 +106,8 @@ pub struct WinnerOutput {
 }
 
 impl Service {
-    /// Opens a job's outputs and returns the capability. Asking again gives the same one.
+    /// Opens a job's outputs and returns the capability. Asking again gives the same one. Refused where the
+    /// organisation has no space left at all.
     pub async fn create_issuer(&self, terms: &IssuerTerms) -> Result<String, Error> {
         check_terms(terms)?;
         let inner = &self.inner;
@@ -128,7 +129,14 @@ impl Service {
             ended_at: None,
         };
         let tx = inner.db.begin_write().await?;
-        if !outputs_store::insert_issuer(&*tx, row).await? {
+        if outputs_store::insert_issuer(&*tx, row).await? {
+            // What a run makes is delivered in any case, so the place for it is asked for before it begins.
+            let usage = store::usage_of(&*tx, terms.organisation).await?;
+            let (taken, quota) = space(usage, inner.config.quota_bytes);
+            if taken >= quota {
+                return Err(Error::SpaceUsedUp);
+            }
+        } else {
             let kept = outputs_store::issuer(&*tx, &terms.job_id).await?.ok_or(Error::NotFound("issuer"))?;
             if kept.organisation_id != terms.organisation {
                 return Err(Error::NotFound("issuer"));

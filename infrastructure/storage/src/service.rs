@@ -459,10 +459,15 @@ pub(crate) fn quota_exceeded(
     usage: Option<crate::entities::usage::Model>,
     default: i64,
 ) -> Error {
-    let (taken, quota) = usage.map_or((0, default), |usage| {
-        (usage.used_bytes.saturating_add(usage.reserved_bytes), usage.quota_bytes.unwrap_or(default))
-    });
+    let (taken, quota) = space(usage, default);
     Error::QuotaExceeded { needed_bytes, available_bytes: (quota - taken).max(0) }
+}
+
+/// Bytes that are taken, uploads in progress included, and that there are.
+pub(crate) fn space(usage: Option<crate::entities::usage::Model>, default: i64) -> (i64, i64) {
+    usage.map_or((0, default), |usage| {
+        (usage.used_bytes.saturating_add(usage.reserved_bytes), usage.quota_bytes.unwrap_or(default))
+    })
 }
 
 /// Why an upload cannot be completed any more; `None` while it can, or is.

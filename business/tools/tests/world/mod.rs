@@ -53,6 +53,8 @@ pub(crate) enum When {
 pub(crate) enum Fault {
     Hang,
     Unavailable,
+    /// For good.
+    Refused,
 }
 
 #[derive(Default)]
@@ -99,6 +101,11 @@ impl World {
         match fault {
             None => Ok(()),
             Some(Fault::Unavailable) => Err(Status::unavailable("the line is down")),
+            Some(Fault::Refused) => Err(Problem::new(
+                &backlot_infrastructure_api::codes::storage::QUOTA_EXCEEDED,
+                "No space is left.",
+            )
+            .into()),
             Some(Fault::Hang) => {
                 self.reached.notify_one();
                 std::future::pending().await

@@ -346,3 +346,23 @@ async fn an_output_can_be_looked_at_until_its_job_is_finalised() {
         assert_eq!(ended.code(), tonic::Code::AlreadyExists);
     }
 }
+
+#[tokio::test]
+async fn a_run_begins_only_where_there_is_a_place_for_what_it_makes() {
+    for world in worlds().await {
+        let before = open_job(&world).await;
+        let bytes = png(16, 16);
+        let output = write(&world, &before, "1-1", 0, &bytes).await;
+        world.service.set_quota(world.alice.organisation, Some(bytes.len() as i64)).await.unwrap();
+        let mut rpc = world.rpc();
+        // Begun before, it is delivered, and its issuer stays what it was.
+        let later = Uuid::now_v7().to_string();
+        rpc.finalize_outputs(success(&before, "1-1", vec![output], vec![])).await.unwrap();
+        rpc.create_issuer(terms(&world, &before.id, 3, 1 << 20)).await.unwrap();
+        let refused = rpc.create_issuer(terms(&world, &later, 3, 1 << 20)).await.unwrap_err();
+        assert_eq!(Problem::from(refused).code, "quota_exceeded", "{}", world.name);
+        // With space again, the same job is welcome.
+        world.service.set_quota(world.alice.organisation, None).await.unwrap();
+        rpc.create_issuer(terms(&world, &later, 3, 1 << 20)).await.unwrap();
+    }
+}
