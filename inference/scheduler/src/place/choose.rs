@@ -93,8 +93,18 @@ pub(crate) fn choose(offers: &[Offer], needs: &[Need], mean: f64) -> Vec<u32> {
 /// on the whole is read as how often it takes all.
 fn late(offer: &Offer, taken: u32, all: f64, mean: f64) -> f64 {
     let lost = offer.unit * f64::from(taken) - (all - mean).max(0.0);
-    (offer.blows_h * offer.blow_share * offer.warm_h).min(1.0)
-        * (lost / mean.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0)
+    let short = (lost / mean.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
+    (offer.blows_h * offer.blow_share * late_h(short, offer.warm_h)).min(1.0)
+}
+
+/// Hours in which whoever comes is late, when a share of what is needed is missing for `short_h`: a queue in the order of
+/// arrival. Who comes `t` after the blow waits `short · t ÷ (1 − short)`, so that soon everybody is late and not only the share
+/// that has no machine; and what has piled up is done within the promise once machines are back, because they are ordered for it.
+fn late_h(short: f64, short_h: f64) -> f64 {
+    let wait_h = limits::PROMISE_MS / 2.0 / 3.6e6;
+    let begins_h = wait_h * (1.0 - short) / short.max(f64::MIN_POSITIVE);
+    let left_h = (short * short_h - wait_h).clamp(0.0, limits::PROMISE_MS / 3.6e6);
+    if begins_h >= short_h { 0.0 } else { short_h - begins_h + left_h }
 }
 
 fn risk(offers: &[Offer], taken: &[u32], mean: f64) -> f64 {
@@ -175,6 +185,16 @@ mod tests {
         let dearer = Offer { price: 0.404, held: 2, ..SPOT };
         assert_eq!(choose(&[SPOT, dearer], &need, 1.0), [0, 2]);
         assert_eq!(choose(&[SPOT, Offer { held: 2, ..OWN }], &need, 1.0), [2, 0]);
+    }
+
+    #[test]
+    fn a_long_boot_makes_everybody_late_and_a_short_one_nobody() {
+        let (short_boot, long_boot) = (60.0 / 3_600.0, 300.0 / 3_600.0);
+        assert_eq!(late_h(0.0, long_boot), 0.0, "nothing is missing");
+        assert_eq!(late_h(0.25, short_boot), 0.0, "the queue is not long before machines are back");
+        let late = late_h(0.25, long_boot);
+        assert!(late > 2.0 * 0.25 * long_boot && late < long_boot, "{late}: more than who has no machine");
+        assert!(late_h(1.0, long_boot) > long_boot, "what has piled up is late, too");
     }
 
     #[test]

@@ -172,9 +172,10 @@ impl State {
     /// The pools as numbers, then the workers that nobody scales, and how many are there now of each.
     fn offers(&self, now: TimeUs, members: &BTreeMap<PoolKey, Members>) -> (Vec<Offer>, Vec<u32>) {
         let (load_ms, redo_ms) = (self.predictor.mean_load_ms(), self.pools.overhead.work_ms / 2.0);
+        let all = self.pools.spot_hazard();
         let pools = self.pools.rows.iter().map(|(key, pool)| {
             let here = members.get(key).map_or(0, |members| members.count);
-            (pool.offer(now, here, load_ms, redo_ms), here)
+            (pool.offer(now, here, &all, load_ms, redo_ms), here)
         });
         let fixed = self.fixed_classes().map(|class| {
             let workers = class.live.iter().filter_map(|id| self.fleet.workers.get(*id));

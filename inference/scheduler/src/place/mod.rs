@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::{
     demand::{Day, Demand, Headroom, Peak},
-    pool::Pool,
+    pool::{Hazard, Pool},
     remember::Learned,
 };
 pub(crate) use self::{far::Far, overflow::Overflow};
@@ -110,6 +110,16 @@ impl Pools {
     /// Places of which a demand is known.
     pub(crate) fn places(&self) -> impl Iterator<Item = u32> + '_ {
         self.groups.keys().map(|(place, _, _)| *place)
+    }
+
+    /// Hours and blows of all spot pools together.
+    fn spot_hazard(&self) -> Hazard {
+        let spot = self.rows.values().filter(|pool| pool.spec.spot);
+        spot.fold(Hazard::default(), |all, pool| Hazard {
+            hours: all.hours + pool.hazard.hours,
+            blows: all.blows + pool.hazard.blows,
+            ..all
+        })
     }
 
     fn measure_boots(&mut self) {
@@ -217,7 +227,7 @@ impl Scheduler {
         let pool = self.state.pools.rows.get(pool)?;
         Some(PoolOutlook {
             boot_ms: pool.boot_ms(),
-            taken_per_hour: pool.hazard.blows_h(pool.spec.spot) * pool.hazard.blow_share(),
+            taken_per_hour: pool.blows_h(&self.state.pools.spot_hazard()) * pool.hazard.blow_share(),
         })
     }
 

@@ -34,10 +34,23 @@ impl Hazard {
         self.last = Some(now);
     }
 
-    /// Blows an hour. Before anything was measured, one in [`HAZARD_PRIOR_H`](limits::HAZARD_PRIOR_H) hours.
-    pub(crate) fn blows_h(&self, spot: bool) -> f64 {
-        let prior = if spot { 1.0 } else { 0.0 };
-        (prior + self.blows) / (limits::HAZARD_PRIOR_H + self.hours)
+    /// Blows an hour of a spot pool. Before anything was measured anywhere, one in
+    /// [`HAZARD_PRIOR_H`](limits::HAZARD_PRIOR_H) hours; what the other markets did counts as much as so many hours here (a
+    /// Gamma prior whose mean is theirs): who flees from one market to the next knows something of the next.
+    pub(crate) fn spot_blows_h(&self, others: &Self) -> f64 {
+        let prior = (1.0 + others.blows) / (limits::HAZARD_PRIOR_H + others.hours);
+        (prior * limits::HAZARD_PRIOR_H + self.blows) / (limits::HAZARD_PRIOR_H + self.hours)
+    }
+
+    /// The same of a pool that nobody takes machines from, unless it was seen.
+    pub(crate) fn lasting_blows_h(&self) -> f64 {
+        self.blows / (limits::HAZARD_PRIOR_H + self.hours)
+    }
+
+    /// Hours and blows of all but one.
+    pub(crate) fn but(&self, one: &Self) -> Self {
+        let (hours, blows) = ((self.hours - one.hours).max(0.0), (self.blows - one.blows).max(0.0));
+        Self { hours, blows, ..Self::default() }
     }
 
     /// The share of a pool's machines that a blow takes; all, before anything was measured.
@@ -88,6 +101,15 @@ impl Pool {
         }
     }
 
+    /// Blows an hour, where all spot pools together saw `all`.
+    pub(crate) fn blows_h(&self, all: &Hazard) -> f64 {
+        if self.spec.spot {
+            self.hazard.spot_blows_h(&all.but(&self.hazard))
+        } else {
+            self.hazard.lasting_blows_h()
+        }
+    }
+
     /// From an order to the first message, milliseconds.
     pub(crate) fn boot_ms(&self) -> i64 {
         self.boot.ms(self.spec.boot_ms)
@@ -125,7 +147,14 @@ impl Pool {
         }
     }
 
-    pub(crate) fn offer(&self, now: TimeUs, members: u32, loads_ms: f64, redo_ms: f64) -> Offer {
+    pub(crate) fn offer(
+        &self,
+        now: TimeUs,
+        members: u32,
+        all: &Hazard,
+        loads_ms: f64,
+        redo_ms: f64,
+    ) -> Offer {
         let held = members + self.booting.len() as u32;
         let most = self.spec.max.min(limits::POOL_WORKERS_MAX);
         Offer {
@@ -136,7 +165,7 @@ impl Pool {
             price: self.spec.price_micro_per_hour.max(0) as f64 / 1e6,
             warm_h: (self.boot_ms().max(0) as f64 + loads_ms) / 3.6e6,
             redo_h: redo_ms / 3.6e6,
-            blows_h: self.hazard.blows_h(self.spec.spot),
+            blows_h: self.blows_h(all),
             blow_share: self.hazard.blow_share(),
         }
     }
@@ -152,21 +181,37 @@ mod tests {
     fn machines_that_go_together_are_one_blow() {
         let mut hazard = Hazard::default();
         hazard.held(24 * 3_600_000);
-        let calm = hazard.blows_h(true);
+        let none = Hazard::default();
+        let calm = hazard.spot_blows_h(&none);
         for nth in 0..4 {
             hazard.left(TimeUs(HOUR + nth), 8 - nth as u32);
         }
-        assert!((hazard.blows_h(true) - 2.0 * calm).abs() < 1e-9);
+        assert!((hazard.spot_blows_h(&none) - 2.0 * calm).abs() < 1e-9);
         assert!((hazard.blow_share() - 5.0 / 9.0).abs() < 1e-9);
         hazard.left(TimeUs(3 * HOUR), 4);
-        assert!((hazard.blows_h(true) - 3.0 * calm).abs() < 1e-9);
+        assert!((hazard.spot_blows_h(&none) - 3.0 * calm).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_market_that_nobody_has_tried_is_as_bad_as_the_others() {
+        let (new, mut others) = (Hazard::default(), Hazard::default());
+        let first = new.spot_blows_h(&others);
+        others.held(24 * 3_600_000);
+        assert!(new.spot_blows_h(&others) < first, "a calm day elsewhere");
+        others.blows = 12.0;
+        assert!((new.spot_blows_h(&others) - 13.0 / 32.0).abs() < 1e-9, "a bad one");
+        // What was seen here counts more the longer it was seen, and alone a pool counts as before.
+        let here = Hazard { hours: 80.0, ..new };
+        assert!(here.spot_blows_h(&others) < 0.1 * new.spot_blows_h(&others) + 1e-9);
+        let all = Hazard { hours: 80.0, ..new };
+        assert!((here.spot_blows_h(&all.but(&here)) - 1.0 / 88.0).abs() < 1e-9);
     }
 
     #[test]
     fn on_demand_is_trusted_until_it_fails() {
         let mut hazard = Hazard::default();
-        assert_eq!(hazard.blows_h(false), 0.0);
+        assert_eq!(hazard.lasting_blows_h(), 0.0);
         hazard.left(TimeUs(HOUR), 3);
-        assert!(hazard.blows_h(false) > 0.0);
+        assert!(hazard.lasting_blows_h() > 0.0);
     }
 }
