@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backlot_inference_api::v1::output_target::Target;
-use backlot_inference_api::v1::{Assign, AttemptFinished, AttemptPhase, FailureClass, JobOutput, Phase};
+use backlot_inference_api::v1::{
+    Assign, AttemptFinished, AttemptPhase, FailureClass, JobOutput, LoadFinished, Phase,
+};
 use backlot_inference_runtimes::{Failure, Hold, Output, Reporter, Runtime, Snapshot, Work};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
@@ -13,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::call::{Heard, Seat, Stage};
 use crate::fetch::{self, FetchError};
+use crate::gate::{Gate, Turn};
+use crate::models::key;
 use crate::run::Event;
 use crate::upload::{self, UploadError};
 
@@ -31,6 +35,10 @@ pub(crate) struct Attempt {
     /// Where it computes in one call with others.
     pub(crate) seat: Option<Seat>,
     pub(crate) evict: Vec<Arc<dyn Runtime>>,
+    /// Where its worker loads beside compute: the turns at it.
+    pub(crate) gate: Option<Arc<Gate>>,
+    /// Whether it speaks for its call: it is alone, or the first one.
+    pub(crate) leads: bool,
     pub(crate) cancel: CancellationToken,
     pub(crate) hold: Hold,
     pub(crate) report: Reporter,
@@ -156,13 +164,37 @@ impl Attempt {
         if took.loaded {
             took.load = started.elapsed();
         }
-        Ok(loaded?)
+        loaded?;
+        if took.loaded {
+            self.tell_loaded(took.load).await;
+        }
+        Ok(())
+    }
+
+    /// Where others may compute beside the load: what was loaded is the next.
+    async fn tell_loaded(&self, load: Duration) {
+        let Some(model) = self.assign.model.as_ref().filter(|_| self.gate.is_some() && self.leads) else {
+            return;
+        };
+        let (worker_id, model) = (self.assign.worker_id.clone(), key(model));
+        let message = LoadFinished { worker_id, model, load_ms: millis(load), loaded: true };
+        // Nobody listens only where the agent ends, and with it this attempt.
+        let _ = self.events.send(Event::Ready(message)).await;
+    }
+
+    /// Waits for what computes, where the worker loads beside that.
+    async fn turn(&self) -> Result<Option<Turn>, Failure> {
+        match &self.gate {
+            Some(gate) => Ok(Some(self.unless_canceled(gate.enter()).await?)),
+            None => Ok(None),
+        }
     }
 
     async fn compute(&self, work: Work, took: &mut Took) -> Result<Vec<Output>, Failure> {
+        let turn = self.turn().await?;
         self.tell(Phase::Running, &Snapshot::default()).await;
         let started = Instant::now();
-        let outputs = self.follow(self.runtime.run(work, &self.report, &self.cancel)).await;
+        let outputs = self.follow(self.runtime.run(work, &self.report, &self.cancel), turn).await;
         took.held = self.reader.borrow().held();
         took.compute = started.elapsed().saturating_sub(took.held).max(BEGUN_MIN);
         outputs
@@ -182,18 +214,23 @@ impl Attempt {
                     Heard::Told(told) => return Ok(told),
                     Heard::Stage(Stage::Gathers) => (),
                     Heard::Stage(Stage::Loads) => self.tell(Phase::Loading, &Snapshot::default()).await,
+                    Heard::Stage(Stage::Waits { load }) => self.tell_loaded(load).await,
                     Heard::Stage(Stage::Computes) => self.tell(Phase::Running, &Snapshot::default()).await,
                 }
             }
         };
-        let told = self.follow(running).await?;
+        let told = self.follow(running, None).await?;
         (took.load, took.loaded) = (told.load, told.loaded);
         (took.compute, took.batched) = (told.compute, told.batched);
         told.outputs
     }
 
     /// Says how far it is while it computes.
-    async fn follow<T>(&self, running: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    async fn follow<T>(
+        &self,
+        running: impl Future<Output = Result<T, Failure>>,
+        mut turn: Option<Turn>,
+    ) -> Result<T, Failure> {
         let mut running = std::pin::pin!(running);
         let mut reader = self.reader.clone();
         let mut quiet_until = tokio::time::Instant::now();
@@ -215,6 +252,7 @@ impl Attempt {
                 () = news => {
                     let snapshot = reader.borrow_and_update().clone();
                     was_held = snapshot.is_held();
+                    turn.iter_mut().for_each(|turn| turn.hold(was_held));
                     let phase = if was_held { Phase::Paused } else { Phase::Running };
                     self.tell(phase, &snapshot).await;
                     quiet_until = tokio::time::Instant::now() + PROGRESS_INTERVAL;

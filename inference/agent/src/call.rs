@@ -10,6 +10,8 @@ use futures::future::select_all;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::gate::Gate;
+
 /// What the call does now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -17,6 +19,11 @@ pub(crate) enum Stage {
     Gathers,
     /// It loads the model.
     Loads,
+    /// It has loaded, and waits for what computes.
+    Waits {
+        /// How long the load took.
+        load: Duration,
+    },
     /// The model computes.
     Computes,
 }
@@ -50,6 +57,8 @@ pub(crate) struct Seat {
 pub(crate) struct Loads {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) evict: Vec<Arc<dyn Runtime>>,
+    /// Where the worker loads beside compute: the turns at it.
+    pub(crate) gate: Option<Arc<Gate>>,
 }
 
 /// Taking part in a call.
@@ -138,6 +147,13 @@ async fn hold(mut guests: mpsc::Receiver<Ready>, stage: watch::Sender<Stage>, lo
         }
         return;
     }
+    if loaded {
+        stage.send_replace(Stage::Waits { load });
+    }
+    let _turn = match &loads.gate {
+        Some(gate) => Some(gate.enter().await),
+        None => None,
+    };
     stage.send_replace(Stage::Computes);
     let (mut works, mut reports, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
     for Ready { work, report, cancel, answer } in seated {

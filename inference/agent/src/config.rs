@@ -58,6 +58,10 @@ pub struct WorkerConfig {
     /// Attempts at once, at least 1.
     #[serde(default = "one")]
     pub concurrency: u32,
+    /// Whether it can load one model while it computes with another: both have memory, and a load does not slow compute
+    /// down. Control then gives it its next job while it computes.
+    #[serde(default)]
+    pub overlap: bool,
     /// Names ("owner/name") of what it runs. Empty: every model of `workers_dir`.
     #[serde(default)]
     pub models: Vec<String>,
@@ -77,6 +81,7 @@ impl Default for Config {
             memory_mib: 0,
             slots: 2,
             concurrency: 1,
+            overlap: false,
             models: Vec::new(),
         };
         let echo = WorkerConfig {
@@ -85,6 +90,7 @@ impl Default for Config {
             memory_mib: 0,
             slots: 1,
             concurrency: ECHO_CONCURRENCY,
+            overlap: false,
             models: vec![ECHO_MODEL.to_owned()],
         };
         // Moderation stands before and after every job: it must not wait behind the job that it lets pass.
@@ -94,6 +100,7 @@ impl Default for Config {
             memory_mib: 0,
             slots: 1,
             concurrency: 1,
+            overlap: false,
             models: vec![MODERATE_MODEL.to_owned()],
         };
         Self {
@@ -128,6 +135,7 @@ impl WorkerConfig {
             slots: i32::try_from(self.slots.max(1)).unwrap_or(i32::MAX),
             models,
             concurrency: i32::try_from(self.concurrency.max(1)).unwrap_or(i32::MAX),
+            overlap: self.overlap,
             batches: true,
         }
     }

@@ -9,6 +9,7 @@ mod backoff;
 mod call;
 mod config;
 mod fetch;
+mod gate;
 mod link;
 mod models;
 mod reports;

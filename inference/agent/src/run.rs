@@ -45,6 +45,8 @@ pub(crate) enum Event {
     Phase(AttemptPhase),
     Finished(Box<AttemptFinished>),
     Loaded(LoadFinished),
+    /// What an attempt needed is loaded, and waits for what computes.
+    Ready(LoadFinished),
     Unloaded,
 }
 
@@ -266,6 +268,10 @@ impl<'a> Run<'a> {
                 if let Some(worker) = self.workers.get_mut(&report.worker_id) {
                     worker.give_back(&report.model);
                 }
+                self.report_residency();
+                self.link.send(FromAgent::Loaded(report));
+            }
+            Event::Ready(report) => {
                 self.report_residency();
                 self.link.send(FromAgent::Loaded(report));
             }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use backlot_inference_api::v1::{ModelSpec, WorkerSpec};
 use backlot_inference_runtimes::Runtime;
 
+use crate::gate::Gate;
 use crate::models::{Maker, key};
 
 /// A worker and its models.
@@ -16,6 +17,8 @@ pub(crate) struct Worker {
     leaving: Vec<Arc<dyn Runtime>>,
     reported: BTreeSet<String>,
     uses: u64,
+    /// Where it loads beside compute: who computes.
+    gate: Option<Arc<Gate>>,
 }
 
 struct Held {
@@ -36,11 +39,16 @@ impl Held {
 pub(crate) struct Taken {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) evict: Vec<Arc<dyn Runtime>>,
+    /// Where the worker loads beside compute: the turns at it.
+    pub(crate) gate: Option<Arc<Gate>>,
 }
 
 impl Worker {
     pub(crate) fn new(spec: WorkerSpec) -> Self {
-        Self { spec, models: BTreeMap::new(), leaving: Vec::new(), reported: BTreeSet::new(), uses: 0 }
+        let most = usize::try_from(spec.concurrency).unwrap_or(1);
+        let gate = spec.overlap.then(|| Gate::new(most));
+        let (models, reported) = (BTreeMap::new(), BTreeSet::new());
+        Self { spec, models, leaving: Vec::new(), reported, uses: 0, gate }
     }
 
     /// Takes a model into use. The text says why it cannot be.
@@ -65,7 +73,7 @@ impl Worker {
         });
         held.users += 1;
         held.used_at = self.uses;
-        Ok(Taken { runtime, evict: std::mem::take(&mut self.leaving) })
+        Ok(Taken { runtime, evict: std::mem::take(&mut self.leaving), gate: self.gate.clone() })
     }
 
     /// Nobody new uses the model any more. One that is not in memory is forgotten, so that its description is

@@ -162,7 +162,11 @@ impl Scheduler {
         self.learn_way(now, slot, holder);
         if let Some(lease) = self.lease_mut(job, fence) {
             lease.started_at = Some(now);
+            if let Some(ms) = lease.computes_ms.take() {
+                lease.times_out_at = now.plus_ms(ms);
+            }
         }
+        self.state.arm(slot);
         self.state.note_pausable(slot);
     }
 
@@ -335,11 +339,16 @@ impl Scheduler {
         let Some(row) = self.state.jobs.get_mut(slot) else { return };
         let (job, model, fence) = (row.key, row.model, lease.fence);
         let (early, run_ms) = (row.early, batch.map_or(row.run_ms, |batch| batch.run_ms));
-        let lease = Lease { batch: batch.map(|batch| batch.leader), ..lease };
+        let mut lease = Lease { batch: batch.map(|batch| batch.leader), ..lease };
         if let Some(worker) = lease.row.and_then(|(id, _)| self.state.fleet.workers.get_mut(id)) {
             let run_ms = worker.here_ms(run_ms);
             let ends_at = now.plus_ms(base_ms + adapters_ms + run_ms);
             let load = (base_ms > 0).then_some((now, base_ms));
+            if load.is_some() && worker.spec.overlap {
+                // What computes before it is not its fault.
+                lease.computes_ms = Some(lease.times_out_at.since_ms(now));
+                lease.times_out_at = lease.times_out_at.plus_ms(limits::ATTEMPT_TIMEOUT_MS);
+            }
             worker.running.push(Running {
                 fence,
                 job,

@@ -154,6 +154,8 @@ pub(crate) struct Lease {
     pub(crate) row: Option<(u32, u64)>,
     pub(crate) expires_at: TimeUs,
     pub(crate) times_out_at: TimeUs,
+    /// Where it loads beside what computes: its time-out from the moment that it computes itself, milliseconds.
+    pub(crate) computes_ms: Option<i64>,
     pub(crate) started_at: Option<TimeUs>,
     pub(crate) phase: Phase,
     pub(crate) done_permille: u32,
@@ -184,6 +186,7 @@ impl Lease {
             row,
             expires_at: now.plus_ms(limits::LEASE_MS),
             times_out_at,
+            computes_ms: None,
             started_at: None,
             phase: Phase::Assigned,
             done_permille: 0,

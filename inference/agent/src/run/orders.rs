@@ -45,7 +45,8 @@ impl Run<'_> {
             }
         }
         let Some((_, one, _)) = taken.first_mut() else { return };
-        let loads = Loads { runtime: one.runtime.clone(), evict: std::mem::take(&mut one.evict) };
+        let (runtime, gate) = (one.runtime.clone(), one.gate.clone());
+        let loads = Loads { runtime, evict: std::mem::take(&mut one.evict), gate };
         let (seats, call) = call(taken.len(), loads);
         for ((assign, one, model), seat) in taken.into_iter().zip(seats) {
             self.run(assign, one, &model, Some((seat, &first.fence)));
@@ -107,6 +108,7 @@ impl Run<'_> {
         let (hold_control, hold) = HoldControl::new();
         let (report, reader) = Reporter::new();
         let (seat, batch) = seat.map_or((None, String::new()), |(seat, batch)| (Some(seat), batch.clone()));
+        let leads = batch.is_empty() || batch == assign.fence;
         let running = Running {
             worker_id: assign.worker_id.clone(),
             model: model.to_owned(),
@@ -124,6 +126,8 @@ impl Run<'_> {
             runtime: taken.runtime,
             seat,
             evict: taken.evict,
+            gate: taken.gate,
+            leads,
             cancel,
             hold,
             report,

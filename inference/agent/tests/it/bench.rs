@@ -7,13 +7,13 @@ use backlot_foundation_rpc::{Channel, Server, serve_rpc};
 use backlot_foundation_runtime::{Stop, Tasks};
 use backlot_foundation_testkit::{TestDb, Trust};
 use backlot_foundation_time::SystemClock;
-use backlot_inference_agent::WorkerConfig;
+use backlot_inference_agent::{Config, WorkerConfig};
 use backlot_inference_api::v1::control_client::ControlClient;
 use backlot_inference_api::v1::output_target::Target;
 use backlot_inference_api::v1::{
     GetJobRequest, InlineTarget, Job, JobState, OutputTarget, PutModelRequest, SubmitRequest, Tier,
 };
-use backlot_inference_control::{Config, Service};
+use backlot_inference_control::Service;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -47,7 +47,10 @@ impl Control {
         let (db, verifier) = (db.db.clone(), trust.verifier.clone());
         let serving = async move {
             Service::migrate(&db).await.expect("migrated");
-            let config = Config { join_token: "let-me-in".to_owned(), ..Config::default() };
+            let config = backlot_inference_control::Config {
+                join_token: "let-me-in".to_owned(),
+                ..backlot_inference_control::Config::default()
+            };
             let service = Service::new(db, SystemClock::shared(), config);
             let tasks = Tasks::new();
             service.tasks(&tasks);
@@ -113,9 +116,15 @@ impl Bench {
 
     /// An agent with one worker that runs one thing at a time.
     pub(crate) async fn agent(&self) -> Running {
+        self.agent_on(|_| ()).await
+    }
+
+    /// The same, with its configuration changed.
+    pub(crate) async fn agent_on(&self, change: impl FnOnce(&mut Config)) -> Running {
         let mut config = self.place.config();
         config.workers.truncate(1);
         config.workers[0] = WorkerConfig { concurrency: 1, ..config.workers[0].clone() };
+        change(&mut config);
         let agent = self.place.agent_on(config, self.channel.clone());
         for spec in agent.models() {
             self.client().put_model(PutModelRequest { spec: Some(spec) }).await.expect("registered");

@@ -4,6 +4,7 @@ mod agent;
 mod batch;
 mod bench;
 mod extensions;
+mod overlap;
 mod pause;
 mod residency;
 mod shipped;

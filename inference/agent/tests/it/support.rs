@@ -193,6 +193,12 @@ impl Place {
 
     /// Writes a Cog worker "test/NAME" that answers with its name.
     pub(crate) fn cog(&self, name: &str) {
+        let predict = format!("    def predict(self) -> str:\n        return '{name}'\n");
+        self.cog_that(name, &predict);
+    }
+
+    /// Writes a Cog worker "test/NAME" with these methods.
+    pub(crate) fn cog_that(&self, name: &str, methods: &str) {
         let folder = self.root.path().join("workers").join(name);
         std::fs::create_dir_all(&folder).expect("made");
         let worker = format!(
@@ -200,7 +206,7 @@ impl Place {
         );
         std::fs::write(folder.join("worker.toml"), worker).expect("written");
         let predictor = format!(
-            "from cog import BasePredictor\nclass Predictor(BasePredictor):\n    def predict(self) -> str:\n        return '{name}'\n"
+            "import os, time\nfrom cog import BasePredictor\nclass Predictor(BasePredictor):\n{methods}"
         );
         std::fs::write(folder.join("predict.py"), predictor).expect("written");
     }

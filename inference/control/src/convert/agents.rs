@@ -93,7 +93,7 @@ pub(crate) fn hello(message: v1::Hello) -> Result<Hello, Error> {
             concurrency: room(worker.concurrency),
             models: worker.models.into_iter().map(Arc::from).collect(),
             speed_milli: SPEED_MILLI,
-            overlap: false,
+            overlap: worker.overlap,
             pool: None,
             batches: worker.batches,
         });

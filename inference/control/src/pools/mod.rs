@@ -63,6 +63,8 @@ pub struct PoolConfig {
     pub slots: u32,
     /// Attempts at once on a worker.
     pub concurrency: u32,
+    /// Whether a worker can load one model while it computes with another.
+    pub overlap: bool,
     /// What its computing is worth against other pools, in thousandths of the reference.
     pub speed_milli: u32,
     /// Names (`owner/name`) of what its workers run; empty: every model that is on the machine.
@@ -100,6 +102,7 @@ impl Default for PoolConfig {
             memory_mib: 0,
             slots: 1,
             concurrency: 1,
+            overlap: false,
             speed_milli: 1_000,
             models: Vec::new(),
             spot: false,
@@ -195,11 +198,12 @@ pub(crate) fn environment(
     let models: Vec<String> = config.models.iter().map(|model| text(model)).collect();
     let worker = |n: u32| {
         format!(
-            "{{id=\"{pool}-{n}\",gpus={},memory_mib={},slots={},concurrency={},models=[{}]}}",
+            "{{id=\"{pool}-{n}\",gpus={},memory_mib={},slots={},concurrency={},overlap={},models=[{}]}}",
             config.gpus,
             config.memory_mib,
             config.slots,
             config.concurrency,
+            config.overlap,
             models.join(",")
         )
     };
