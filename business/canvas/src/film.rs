@@ -139,6 +139,7 @@ impl Service {
             project: board.project_id,
             mandate: order.mandate,
             max_price_micro: None,
+            deadline: None,
         };
         let quote = self.tools().quote(&tools_actor(actor), &asked).await.map_err(Problem::from)?;
         let frozen = Frozen {

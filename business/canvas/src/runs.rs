@@ -63,6 +63,7 @@ impl Frozen {
             project: self.project,
             mandate: self.mandate,
             max_price_micro: Some(self.max_price_micro),
+            deadline: None,
         }
     }
 }

@@ -13,6 +13,7 @@ use backlot_business_api::RunId;
 use backlot_business_api::codes;
 use backlot_foundation_errors::Problem;
 use backlot_foundation_rpc::http::{Caller, IdempotencyKey, Path, Query, ValidJson};
+use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::codes::identity::SCOPE_MISSING;
 use backlot_infrastructure_api::{MandateId, OrganisationId, ProjectId};
 use futures::StreamExt as _;
@@ -299,6 +300,7 @@ async fn quote(
         project: body.project_id,
         mandate: body.mandate_id,
         max_price_micro: body.max_price_micro,
+        deadline: None,
     };
     let quote = service.quote(&actor, &order).await?;
     let filled = |text: String| Some(text).filter(|text| !text.is_empty());
@@ -344,6 +346,10 @@ struct RunBody {
     /// Refuse above this price.
     #[garde(inner(range(min = 0)))]
     max_price_micro: Option<i64>,
+    /// The latest finish that is of use: a run that would most likely end later is refused at once (`deadline_impossible`),
+    /// and one that can no longer end in time expires while it waits. Nothing is charged for either.
+    #[garde(skip)]
+    deadline: Option<Timestamp>,
 }
 
 /// Run a tool. Its price is held at once and settled by what is delivered.
@@ -363,6 +369,7 @@ async fn create_run(
         project: body.project_id,
         mandate: body.mandate_id,
         max_price_micro: body.max_price_micro,
+        deadline: body.deadline,
     };
     let row = service.submit(&actor, &order, key.as_deref()).await?;
     let job = service.live_job(&row).await;

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backlot_business_api::RunId;
 use backlot_foundation_errors::Problem;
+use backlot_foundation_time::Timestamp;
+use backlot_inference_api::codes::DEADLINE_IMPOSSIBLE;
 use backlot_infrastructure_api::{AssetId, MandateId, OrganisationId, ProjectId};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -46,6 +49,8 @@ pub struct Order {
     pub mandate: Option<MandateId>,
     /// Refuse above this price.
     pub max_price_micro: Option<i64>,
+    /// The latest useful finish.
+    pub deadline: Option<Timestamp>,
 }
 
 /// What a run would cost, and what would happen to it.
@@ -124,6 +129,23 @@ impl Service {
             available_micro,
             refusal,
         })
+    }
+
+    /// Refuses a run that would most likely end after its deadline, before anything is held. Inference has the last word.
+    pub(crate) async fn in_time(
+        &self,
+        actor: &Actor,
+        prepared: &Prepared,
+        deadline: Timestamp,
+    ) -> Result<(), Error> {
+        let model = &prepared.tool.manifest.model;
+        let told = self.systems().estimate(actor.organisation, model, prepared.predicted_ms).await?;
+        let ends_ms = if told.possible { told.start_p50_ms.saturating_add(told.run_ms).max(0) } else { 0 };
+        if self.now().plus(Duration::from_millis(ends_ms.unsigned_abs())) < deadline {
+            return Ok(());
+        }
+        let detail = format!("Half of such runs would end in {} s or later.", ends_ms / 1_000);
+        Err(Problem::new(&DEADLINE_IMPOSSIBLE, detail).with_extra("ends_in_ms", ends_ms).into())
     }
 
     /// What a run would be refused for, in the order in which a run finds out.
@@ -274,6 +296,7 @@ impl Service {
             ended_at: None,
             finalised_at: None,
             closed_at: None,
+            deadline_at: order.deadline,
             looks_at_inputs: media && rules.inputs && prepared.has_media,
             looks_at_outputs: media && rules.outputs && manifest.output.is_seen(),
             inputs_passed: false,
@@ -286,14 +309,19 @@ impl Service {
 
 /// The same order always has the same text.
 pub(crate) fn order_text(order: &Order) -> String {
-    canonical_json(&json!({
+    let mut text = json!({
         "tool": order.tool,
         "version": order.version,
         "input": order.input,
         "project": order.project,
         "mandate": order.mandate,
         "max_price_micro": order.max_price_micro,
-    }))
+    });
+    // Orders without one have the text that they had before there were deadlines.
+    if let Some(deadline) = order.deadline {
+        text["deadline"] = json!(deadline);
+    }
+    canonical_json(&text)
 }
 
 pub(crate) fn digest(text: &str) -> String {

@@ -128,6 +128,8 @@ pub struct Model {
     pub in_review: bool,
     /// W3C trace context of the request that it came with; may be empty.
     pub traceparent: String,
+    /// The latest useful finish.
+    pub deadline_at: Option<Timestamp>,
 }
 
 /// Of runs: none.

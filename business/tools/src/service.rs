@@ -272,6 +272,9 @@ impl Service {
         if open >= self.config().open_runs_max {
             return Err(Error::TooManyRuns(open));
         }
+        if let Some(deadline) = order.deadline {
+            self.in_time(actor, &prepared, deadline).await?;
+        }
         let row = self.new_row(actor, order, &prepared);
         let line = NewLine {
             at: row.created_at,

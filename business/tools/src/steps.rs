@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use backlot_foundation_db::DbError;
 use backlot_foundation_errors::{Kind, Problem, codes};
+use backlot_inference_api::codes::DEADLINE_IMPOSSIBLE;
 use backlot_infrastructure_api::AssetId;
 use serde_json::{Value, json};
 
@@ -170,6 +171,9 @@ impl Service {
             row.failure_detail = cut(&problem.detail);
             Ok(Answer::SubmitRefused(class))
         };
+        if problem.code == DEADLINE_IMPOSSIBLE.name {
+            return refused(row, FailureClass::Expired);
+        }
         match problem.kind {
             // An earlier Submit was heard: the key is this run's id, so the job is this run's.
             Kind::Conflict => match self.systems().job(row.id).await? {

@@ -5,6 +5,7 @@
 use backlot_business_api::RunId;
 use backlot_foundation_errors::{Kind, Problem};
 use backlot_foundation_rpc::Channel;
+use backlot_foundation_time::Timestamp;
 use backlot_inference_api::v1 as inference;
 use backlot_inference_api::v1::control_client::ControlClient;
 use backlot_infrastructure_api::v1 as infrastructure;
@@ -289,6 +290,7 @@ impl Systems {
             ttl_ms: i64::from(ttl_s) * 1_000,
             output: Some(inline_target()),
             predicted_ms: checks.predicted_ms,
+            deadline_us: 0,
             regions: Vec::new(),
             traceparent: backlot_foundation_telemetry::traceparent(),
         };
@@ -387,6 +389,7 @@ impl Systems {
             ttl_ms: i64::from(ttl_s) * 1_000,
             output: Some(output),
             predicted_ms: row.predicted_ms,
+            deadline_us: row.deadline_at.map_or(0, Timestamp::micros),
             regions: Vec::new(),
             traceparent: backlot_foundation_telemetry::traceparent(),
         };

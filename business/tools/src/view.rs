@@ -172,6 +172,8 @@ pub struct RunView {
     pub created_at: Timestamp,
     /// When a worker took it.
     pub started_at: Option<Timestamp>,
+    /// Its latest useful finish; null where it has none.
+    pub deadline: Option<Timestamp>,
     /// When somebody asked it to stop.
     pub cancel_requested_at: Option<Timestamp>,
     /// When the work ended.
@@ -225,6 +227,7 @@ impl Service {
             mandate_id: held_by.or(row.mandate_id),
             created_at: row.created_at,
             started_at: row.started_at,
+            deadline: row.deadline_at,
             cancel_requested_at: row.cancel_requested_at,
             ended_at: row.ended_at.or(row.closed_at),
             settled_at: row.closed_at,

@@ -24,6 +24,9 @@ pub const MODEL_INVALID: Code =
 /// An idempotency key came again after its job was deleted.
 pub const JOB_DELETED: Code =
     Code::new("job_deleted", Kind::Gone, "The job of this idempotency key was deleted");
+/// The job would most likely end after its deadline.
+pub const DEADLINE_IMPOSSIBLE: Code =
+    Code::new("deadline_impossible", Kind::Unprocessable, "It would end after its deadline");
 /// The tenant has as many jobs waiting as it may.
 pub const QUEUE_FULL: Code = Code::new("queue_full", Kind::TooMany, "Too many jobs are waiting");
 /// The queue's leader is starting, busy beyond its limits, or was replaced.
@@ -45,6 +48,7 @@ pub const ALL: &[&Code] = &[
     &MODEL_NAME_TAKEN,
     &MODEL_INVALID,
     &JOB_DELETED,
+    &DEADLINE_IMPOSSIBLE,
     &QUEUE_FULL,
     &QUEUE_UNAVAILABLE,
     &AGENT_REFUSED,

@@ -34,6 +34,7 @@ impl Service {
         job.ttl_ms = if submission.ttl_ms == 0 { limits::TTL_MS_DEFAULT } else { submission.ttl_ms };
         job.predicted_ms = submission.predicted_ms.clamp(0, limits::TTL_MS_MAX);
         job.regions = submission.regions.into_iter().collect();
+        job.deadline = submission.deadline;
         job.target = submission.target;
         if let Some(batching) = &entry.model.spec.batching {
             job.batch_key = batch_key(&batching.key, &value);
@@ -64,16 +65,13 @@ fn body_digest(job: &Job, version_asked: &str, value: &serde_json::Value) -> Str
         Target::Issuer { url, .. } => url,
     };
     let regions = job.regions.iter().map(String::as_str).collect::<Vec<_>>().join(",");
-    input::digest(&[
-        &job.tenant,
-        &job.model,
-        version_asked,
-        job.tier.as_str(),
-        &job.ttl_ms.to_string(),
-        target,
-        &regions,
-        &input::canonical(value).to_string(),
-    ])
+    let (ttl_ms, input) = (job.ttl_ms.to_string(), input::canonical(value).to_string());
+    let deadline = job.deadline.map(|at| at.micros().to_string());
+    let mut parts: Vec<&str> =
+        vec![&job.tenant, &job.model, version_asked, job.tier.as_str(), &ttl_ms, target, &regions, &input];
+    // Requests without one have the digest that they had before there were deadlines.
+    parts.extend(deadline.as_deref());
+    input::digest(&parts)
 }
 
 /// What must be equal in one call, as a number: a digest of the values of the parameters that the model names.
@@ -120,6 +118,7 @@ pub(crate) fn blank(namespace: &str, tenant: &str, model: &str, model_version: &
         ttl_ms: limits::TTL_MS_DEFAULT,
         regions: BTreeSet::new(),
         batch_key: 0,
+        deadline: None,
         target: Target::Inline,
         traceparent: String::new(),
     }

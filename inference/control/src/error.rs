@@ -58,6 +58,12 @@ pub enum Error {
         /// How many may.
         queued_max: u32,
     },
+    /// It would most likely end after its deadline.
+    #[error("it would most likely end after its deadline")]
+    DeadlineImpossible {
+        /// When it would end, in milliseconds.
+        ends_ms: i64,
+    },
     /// The driver is starting, was replaced, or does not answer.
     #[error("the queue's leader does not answer")]
     Unavailable,
@@ -127,6 +133,11 @@ impl From<Error> for Problem {
                     .with_extra("queued_max", queued_max)
                     .retry_after(5)
             }
+            Error::DeadlineImpossible { ends_ms } => Self::new(
+                &codes::DEADLINE_IMPOSSIBLE,
+                format!("Half of such jobs would end in {} s or later.", ends_ms / 1_000),
+            )
+            .with_extra("ends_in_ms", ends_ms),
             Error::Unavailable => Self::new(
                 &codes::QUEUE_UNAVAILABLE,
                 "The queue's leader does not answer. Send the same request with the same key again.",

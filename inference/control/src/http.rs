@@ -109,6 +109,9 @@ struct SubmitJob {
     /// Where it may run; anywhere where it is left out.
     #[serde(default)]
     regions: Vec<String>,
+    /// Its latest useful finish: refused where it would end later, expired where it no longer can end in time.
+    #[garde(skip)]
+    deadline: Option<backlot_foundation_time::Timestamp>,
 }
 
 /// Jobs, newest first: a person's organisation's, a system's namespace's.
@@ -157,6 +160,7 @@ async fn submit_job(
         predicted_ms: body.predicted_ms,
         regions: body.regions,
         traceparent: backlot_foundation_telemetry::traceparent(),
+        deadline: body.deadline,
     };
     let job = service.submit(&scope, submission).await?;
     let location = [(header::LOCATION, format!("/v1/jobs/{}", job.id))];

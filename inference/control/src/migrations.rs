@@ -17,6 +17,7 @@ impl MigratorTrait for Migrator {
             Box::new(HeldAttempts),
             Box::new(Charges),
             Box::new(Batches),
+            Box::new(Deadlines),
         ]
     }
 
@@ -242,6 +243,23 @@ impl MigrationTrait for Batches {
         for statement in BATCHES {
             manager.get_connection().execute_unprepared(statement).await?;
         }
+        Ok(())
+    }
+}
+
+struct Deadlines;
+
+impl MigrationName for Deadlines {
+    fn name(&self) -> &'static str {
+        "m0010_deadlines"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Deadlines {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let sql = "ALTER TABLE jobs ADD COLUMN deadline_at BIGINT";
+        manager.get_connection().execute_unprepared(sql).await?;
         Ok(())
     }
 }

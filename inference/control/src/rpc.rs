@@ -92,6 +92,8 @@ impl Control for Service {
             predicted_ms: message.predicted_ms,
             regions: message.regions,
             traceparent,
+            deadline: (message.deadline_us > 0)
+                .then(|| backlot_foundation_time::Timestamp::from_micros(message.deadline_us)),
         };
         Ok(Response::new(convert::job(&*self.submit(&scope, submission).await?)))
     }

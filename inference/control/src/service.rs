@@ -96,6 +96,8 @@ pub struct Submission {
     pub regions: Vec<String>,
     /// W3C trace context; may be empty.
     pub traceparent: String,
+    /// The latest useful finish.
+    pub deadline: Option<backlot_foundation_time::Timestamp>,
 }
 
 /// What a caller wants to know before submitting.

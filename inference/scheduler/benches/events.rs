@@ -151,6 +151,7 @@ impl Bench {
             features: Features { task: 1, steps: 20 + (n / 13 % 8) as u16, count: 1, size: 1_000 },
             adapters: Arc::from([]),
             data_region: None,
+            deadline: None,
             batch_key: 0,
         }
     }

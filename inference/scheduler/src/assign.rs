@@ -33,6 +33,13 @@ impl Scheduler {
             debug_assert!(false, "the rule proposed what cannot be: {row:?} on {worker:?}");
             return false;
         }
+        if self.ends_too_late(now, slot, id, effects) {
+            return true;
+        }
+        let state = &mut self.state;
+        let (Some(row), Some(worker)) = (state.jobs.get(slot), state.fleet.workers.get(id)) else {
+            return false;
+        };
         let (job, model, run_ms, again) = (row.key, row.model, row.run_ms, row.attempts_ended > 0);
         let (created_at, key_of) = (row.created_at, row.rank.key);
         let (key, serial) = (worker.key.clone(), worker.serial);

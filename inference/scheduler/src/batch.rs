@@ -166,7 +166,10 @@ impl State {
                 growing.overtaken.extend(tenants.map(|tenant| Overtaken { tenant, before_ms }));
             }
             let Some(run_ms) = growing.with_one_more(self, slots.len() + 1) else { break };
-            if !growing.is_fair(job.tenant, run_ms) {
+            let in_time = |job: &Job| self.rides_in_time(now, worker, job, run_ms);
+            let members = slots.iter().filter_map(|slot| self.jobs.get(*slot));
+            let in_time = in_time(job) && in_time(head) && members.into_iter().all(in_time);
+            if !in_time || !growing.is_fair(job.tenant, run_ms) {
                 break;
             }
             slots.push(*slot);

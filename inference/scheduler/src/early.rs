@@ -58,6 +58,9 @@ impl State {
     /// place is wanted, not with each load. Whether it moved.
     pub(crate) fn settle_head(&mut self, line: u32) -> bool {
         let Some((_, slot)) = self.lines.head(line) else { return false };
+        if self.let_urgent_pass(line, slot) {
+            return true;
+        }
         let Some(row) = self.jobs.get(slot) else { return false };
         let debt_us = self.fair.debt_us(row.tenant);
         let more_us = debt_us - row.debt_us;

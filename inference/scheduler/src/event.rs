@@ -210,6 +210,8 @@ pub struct JobSpec {
     pub adapters: Arc<[Arc<str>]>,
     /// Where its input lies; `None`: everywhere alike.
     pub data_region: Option<RegionKey>,
+    /// Its latest useful finish; `None`: whenever.
+    pub deadline: Option<TimeUs>,
     /// What must be equal, beside model, adapters and features, so that two jobs can compute in one call.
     pub batch_key: u64,
 }

@@ -92,6 +92,7 @@ mod tests {
             features: Features::default(),
             adapters: Arc::from([]),
             data_region: Some(RegionKey::from(format!("d{n}").as_str())),
+            deadline: None,
             batch_key: 0,
         }
     }

@@ -95,6 +95,12 @@ impl Scheduler {
         if asked != state.fleet.asked.values().map(|count| *count as usize).sum() {
             return Err(Violation::HoldsMiscounted);
         }
+        let urgent = state.jobs.iter().filter(|(_, row)| {
+            matches!(row.status, Status::Ready) && row.deadline < crate::deadline::NO_DEADLINE
+        });
+        if urgent.count() != state.urgent.len() {
+            return Err(Violation::MemoryUnbounded);
+        }
         let loose = state.timers.is_loose(state.timer_owners()) || state.early.is_loose(state.lines.waiting);
         let counted = state.index.len() == state.jobs.iter().count();
         let loose =

@@ -1,6 +1,7 @@
 //! The life of a job: it waits, is leased, perhaps several times, and ends once.
 
 use crate::{
+    deadline::NO_DEADLINE,
     dispatch::Todo,
     effect::{AttemptEnd, Effect, StopReason},
     event::{AttemptOutcome, JobSpec, Restored, RestoredState},
@@ -30,8 +31,7 @@ impl Scheduler {
         }
         let measured = self.state.lines.waiting < limits::CALIBRATE_ALL
             || self.submissions.is_multiple_of(limits::CALIBRATE_EVERY);
-        let expires_at = now.plus_ms(spec.ttl_ms);
-        let slot = self.register(now, &spec, expires_at);
+        let slot = self.register(now, &spec);
         if measured {
             let forecast = self.forecast(now, slot);
             if let Some(row) = self.state.jobs.get_mut(slot) {
@@ -43,7 +43,7 @@ impl Scheduler {
     }
 
     /// A row for the job, its place in the order and its tenant's charge.
-    fn register(&mut self, now: TimeUs, spec: &JobSpec, expires_at: TimeUs) -> u32 {
+    fn register(&mut self, now: TimeUs, spec: &JobSpec) -> u32 {
         self.submissions += 1;
         let (tenant, model) = (self.state.tenant_id(&spec.tenant), self.state.model_id(&spec.model));
         let own_place = self.state.places.intern(&Place::of(&spec.regions));
@@ -74,10 +74,12 @@ impl Scheduler {
             cancel_requested: false,
             early: false,
             debt_us,
-            expires_at,
-            timer_at: expires_at,
+            deadline: spec.deadline.unwrap_or(NO_DEADLINE),
+            expires_at: now,
+            timer_at: now,
         };
         let slot = self.state.jobs.insert(job);
+        self.state.wait_from(slot, now);
         self.state.index.insert(&spec.job, slot);
         slot
     }
@@ -101,13 +103,13 @@ impl Scheduler {
         if self.state.slot_of(spec.job).is_some() {
             return;
         }
-        let slot = self.register(now, &spec, now.plus_ms(spec.ttl_ms));
+        let slot = self.register(now, &spec);
         let Some(row) = self.state.jobs.get_mut(slot) else { return };
         (row.attempts_ended, row.cancel_requested) = (attempts_ended, cancel_requested);
         let model = row.model;
         match state {
             RestoredState::Queued { queued_at } => {
-                row.expires_at = queued_at.plus_ms(spec.ttl_ms);
+                self.state.wait_from(slot, queued_at);
                 self.enter_queue(slot);
             }
             RestoredState::Leased { fence, worker, assigned_at, charge } => {
@@ -306,8 +308,8 @@ impl Scheduler {
         let doublings = row.attempts_ended.saturating_sub(1).min(16);
         let ready_at = now.plus_ms((limits::RETRY_BACKOFF_MS << doublings).min(limits::RETRY_BACKOFF_MS_MAX));
         row.status = Status::BackingOff(ready_at);
-        row.expires_at = now.plus_ms(row.ttl_ms);
         let tenant = row.tenant;
+        self.state.wait_from(slot, now);
         self.state.arm(slot);
         self.state.count_waiting(tenant, 1);
         effects.push(Effect::Requeue { job, ready_at });

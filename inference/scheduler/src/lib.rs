@@ -15,6 +15,7 @@ mod agents;
 mod ahead;
 mod assign;
 mod batch;
+mod deadline;
 mod dispatch;
 mod early;
 mod effect;

@@ -205,7 +205,10 @@ impl Scheduler {
             }
             self.charge_pause(slot, line);
             self.start(now, line, id, &[], false, effects);
-            return true;
+            // One that came too late has ended instead.
+            if self.state.fleet.workers.get(id).is_none_or(|worker| !worker.takes_guest()) {
+                return true;
+            }
         }
         self.went_on(now, slot);
         self.tell_to_go_on(slot, effects);

@@ -28,6 +28,11 @@ impl Cell {
         Self { count: 1, mean_ms: ms, p50_ms: ms, p90_ms: ms }
     }
 
+    /// About the first decile.
+    fn least_ms(&self) -> i64 {
+        (2.0 * self.p50_ms - self.p90_ms).max(0.0).min(self.mean_ms) as i64
+    }
+
     fn learn(&mut self, ms: f64) {
         self.count = self.count.saturating_add(1);
         let weight = (1.0 / f64::from(self.count)).max(limits::PREDICT_NEW);
@@ -190,6 +195,20 @@ impl Predictor {
             None if said_ms > 0 => said_ms,
             None => self.any_run.map_or(limits::PREDICT_RUN_MS, |cell| cell.mean_ms).round() as i64,
         }
+    }
+
+    /// What a quick run takes (about the first decile): as far below the median as the ninth decile lies above it. Half of
+    /// what is expected where nothing was measured.
+    pub(crate) fn least_run_ms(&self, model: u32, features: Features, expected_ms: i64) -> i64 {
+        let known = features != Features::default();
+        let exact = if known { self.exact.get(&(model, features)) } else { None };
+        let cell = exact.or_else(|| if known { None } else { self.model.get(&model) });
+        cell.map_or(expected_ms / 2, |cell| cell.least_ms().min(expected_ms))
+    }
+
+    /// The same of a load.
+    pub(crate) fn least_load_ms(&self, model: u32, said_ms: i64) -> i64 {
+        self.load.get(&model).map_or(said_ms / 2, Cell::least_ms)
     }
 
     /// Expected load: what the model says of itself, as right as models are here, and what was measured of it.

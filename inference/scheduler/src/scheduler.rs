@@ -308,6 +308,7 @@ impl State {
             lines.due_ms += run_ms;
         }
         self.lines.push(line, rank, slot);
+        self.urgent.enter(line, slot, &self.jobs);
         if let Some(row) = self.jobs.get_mut(slot) {
             (row.line, row.early) = (line, early);
         }
@@ -317,8 +318,10 @@ impl State {
     /// Takes a ready job out of its line.
     pub(crate) fn leave_line(&mut self, slot: u32) {
         let Some(row) = self.jobs.get(slot) else { return };
-        let model = row.model;
-        self.lines.remove(row.line, row.rank);
+        let (model, line) = (row.model, row.line);
+        self.lines.remove(line, row.rank);
+        self.urgent.leave(line, slot, &self.jobs);
+        let Some(row) = self.jobs.get(slot) else { return };
         let lines = &mut self.models[model as usize];
         lines.waiting -= 1;
         lines.backlog_ms -= row.run_ms;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    deadline::Urgent,
     early::Early,
     event::{Features, ModelProfile, TenantSpec},
     fair::Fair,
@@ -44,6 +45,7 @@ pub(crate) struct State {
     /// Leases on workers that are not known (yet), by agent.
     pub(crate) orphans: BTreeMap<AgentKey, BTreeSet<JobKey>>,
     pub(crate) early: Early,
+    pub(crate) urgent: Urgent,
     pub(crate) fair: Fair,
     pub(crate) predictor: Predictor,
     pub(crate) timers: Timers,
@@ -126,6 +128,8 @@ pub(crate) struct Job {
     pub(crate) early: bool,
     /// Its tenant's loads up to which it keeps its place.
     pub(crate) debt_us: i64,
+    /// Its latest useful finish, the end of time where it has none.
+    pub(crate) deadline: TimeUs,
     /// While it waits: when it expires.
     pub(crate) expires_at: TimeUs,
     /// When its entry among the timers counts.

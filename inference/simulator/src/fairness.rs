@@ -94,6 +94,7 @@ fn one(policy: &str, load_milli: u32, models: u32, seed: u64, loads: &Loads) -> 
         record: false,
         pause_us: None,
         batching: None,
+        deadlines: None,
         outside: None,
     };
     let run = question.run(GPUS, &workload, loads, None)?;

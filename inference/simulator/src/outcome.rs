@@ -14,8 +14,10 @@ pub enum Ending {
     Failed,
     /// On request.
     Canceled,
-    /// It waited longer than its time to live.
+    /// It waited longer than its time to live, or could only have ended after its deadline.
     Expired,
+    /// It was not submitted: its caller was told that it would end after its deadline.
+    Refused,
 }
 
 /// What a job's caller was told at submission: milliseconds until its compute begins.
@@ -54,6 +56,8 @@ pub struct JobOutcome {
     pub held_us: i64,
     /// How many computed in the same call.
     pub batched: u32,
+    /// Its latest useful finish, where it has one.
+    pub deadline_us: Option<i64>,
     /// What was told of its start; `None` where the policy tells nothing.
     pub told: Option<ToldStart>,
 }

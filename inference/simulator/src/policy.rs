@@ -15,6 +15,10 @@ pub trait Policy {
     fn estimate(&self, _now: TimeUs, _spec: &JobSpec) -> Option<Estimate> {
         None
     }
+    /// Whether it would say that this job would most likely end after its deadline.
+    fn too_late(&self, _now: TimeUs, _spec: &JobSpec) -> bool {
+        false
+    }
     /// Its own invariants, where it has any; what is wrong as text.
     fn check(&self) -> Result<(), String> {
         Ok(())
@@ -54,6 +58,10 @@ impl Policy for Backlot {
 
     fn estimate(&self, now: TimeUs, spec: &JobSpec) -> Option<Estimate> {
         self.0.estimate(now, spec).ok()
+    }
+
+    fn too_late(&self, now: TimeUs, spec: &JobSpec) -> bool {
+        self.0.too_late(now, spec).is_some()
     }
 
     fn check(&self) -> Result<(), String> {

@@ -7,7 +7,7 @@ use crate::{
     engine::{
         self, Violation,
         outside::OutsideSetup,
-        setup::{BatchingSetup, PausingSetup, Setup, Slo},
+        setup::{BatchingSetup, DeadlineSetup, PausingSetup, Setup, Slo},
     },
     loads::Loads,
     measure,
@@ -45,6 +45,8 @@ pub struct Question<'a> {
     pub pause_us: Option<i64>,
     /// Whether models take several jobs in one call, and what that takes.
     pub batching: Option<BatchingSetup>,
+    /// Deadlines of some jobs.
+    pub deadlines: Option<DeadlineSetup>,
     /// A third party that is paid by use; only our scheduler knows what to do with it.
     pub outside: Option<OutsideSetup>,
 }
@@ -57,6 +59,7 @@ impl Question<'_> {
         setup.load_milli = self.load_milli;
         setup.record = self.record;
         setup.batching = self.batching;
+        setup.deadlines = self.deadlines;
         setup.outside = self.outside;
         setup
     }

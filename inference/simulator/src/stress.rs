@@ -17,7 +17,7 @@ use crate::{
         faults::{Fault, Faults, Planned},
         outside::OutsideSetup,
         pools::PoolSetup,
-        setup::{BatchingSetup, GpuSpec, PausingSetup, Setup},
+        setup::{BatchingSetup, DeadlineSetup, GpuSpec, PausingSetup, Setup},
     },
     outcome::Run,
     rng::Rng,
@@ -114,6 +114,10 @@ impl Case {
         }
         if self.policy == "backlot" && rng.below(2) == 0 {
             setup.outside = Some(third_party(&mut rng));
+        }
+        if rng.below(3) == 0 {
+            setup.deadlines =
+                Some(DeadlineSetup { permille: 200 + rng.below(800) as u32, told: self.policy == "backlot" });
         }
         self.keep(setup, workload)
     }

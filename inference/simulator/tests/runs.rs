@@ -183,6 +183,7 @@ fn where_the_real_trace_is_named_baselines_stand_where_others_measured_them() {
         record: false,
         pause_us: None,
         batching: None,
+        deadlines: None,
         outside: None,
     };
     let run = question.smallest(&folded, &loads, SLO, 40).expect("a run");
@@ -210,7 +211,7 @@ fn pausing_clips_helps_pictures_and_costs_clips_little() {
 
 #[test]
 fn runs_with_faults_pause_and_go_on() {
-    let cases = (1..=160).map(|seed| Case::new("backlot", seed).run().expect("holds"));
+    let cases = (1..=240).map(|seed| Case::new("backlot", seed).run().expect("holds"));
     let pauses: u64 = cases.map(|run| run.tally.pauses).sum();
     assert!(pauses > 20, "{pauses} pauses");
 }
@@ -227,6 +228,7 @@ fn calls_of_several_jobs_help_when_many_wait_and_cost_nothing_when_few_do() {
         record: false,
         pause_us: None,
         batching,
+        deadlines: None,
         outside: None,
     };
     let batching = backlot_inference_simulator::engine::setup::BatchingSetup { max: 8, more_permille: 300 };
@@ -260,6 +262,7 @@ fn a_smaller_fleet_holds_with_a_third_party_what_it_does_not_hold_alone() {
         record: false,
         pause_us: None,
         batching: None,
+        deadlines: None,
         outside,
     };
     let third = OutsideSetup {
@@ -297,4 +300,33 @@ fn runs_with_faults_use_third_parties_and_pass_no_cap() {
     let bills: Vec<_> = cases.filter_map(|run| run.outside).collect();
     assert!(bills.iter().map(|bill| bill.attempts).sum::<u64>() > 50, "{bills:?}");
     assert!(bills.iter().all(|bill| bill.billed_micro <= bill.charged_micro), "{bills:?}");
+}
+
+#[test]
+fn who_is_told_of_deadlines_meets_more_of_them_and_computes_less_for_nothing() {
+    let workload = generate(&Recipe { requests: 3_400, ..RECIPE }).folded(Some(10_800), 1);
+    let figures = |told: bool| {
+        let deadlines =
+            Some(backlot_inference_simulator::engine::setup::DeadlineSetup { permille: 300, told });
+        let question = backlot_inference_simulator::search::Question {
+            policy: "backlot",
+            seed: 1,
+            slots: 2,
+            overlap: false,
+            load_milli: 1000,
+            record: false,
+            pause_us: None,
+            batching: None,
+            deadlines,
+            outside: None,
+        };
+        let run = question.run(9, &workload, &loads(), None).expect("a run");
+        measure::figures(&run, &workload, SLO).deadlines.expect("deadlines")
+    };
+    let (untold, told) = (figures(false), figures(true));
+    assert!(told.useless_gpu_hours < 0.5 * untold.useless_gpu_hours, "{told:?} {untold:?}");
+    assert!(
+        told.met > untold.met && told.others_wait_mean_s < untold.others_wait_mean_s,
+        "{told:?} {untold:?}"
+    );
 }

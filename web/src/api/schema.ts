@@ -3369,6 +3369,7 @@ export interface components {
             compute_ms: number;
             /** @description When it was accepted. */
             created_at: components["schemas"]["Timestamp"];
+            deadline?: components["schemas"]["Timestamp"] | null;
             /**
              * Format: double
              * @description How much of what was asked for is in the outputs, 0 to 1.
@@ -3659,6 +3660,7 @@ export interface components {
         RuntimeKind: "echo" | "command" | "cog";
         /** @description A job to be done. */
         SubmitJob: {
+            deadline?: components["schemas"]["Timestamp"] | null;
             /** @description What the model takes; files as `{"$file": "https://…", "name": "…"}`. */
             input: Record<string, never>;
             /** @description `owner/name` of the model. */
@@ -5080,6 +5082,7 @@ export interface components {
         business_Phase: "queued" | "checking" | "reviewing" | "fetching" | "loading" | "running" | "paused" | "uploading";
         /** @description What to run. */
         RunBody: {
+            deadline?: components["schemas"]["Timestamp"] | null;
             /** @description By the tool's JSON Schema. */
             input: Record<string, never>;
             mandate_id?: components["schemas"]["MandateId"] | null;
@@ -5115,6 +5118,7 @@ export interface components {
             cancel_requested_at?: components["schemas"]["Timestamp"] | null;
             /** @description When it was accepted. */
             created_at: components["schemas"]["Timestamp"];
+            deadline?: components["schemas"]["Timestamp"] | null;
             ended_at?: components["schemas"]["Timestamp"] | null;
             failure?: components["schemas"]["business_Failure"] | null;
             /**

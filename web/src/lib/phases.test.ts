@@ -28,6 +28,7 @@ const run = (change: Partial<Run>): Run => ({
   created_at: "2026-11-23T10:00:00Z",
   started_at: null,
   cancel_requested_at: null,
+  deadline: null,
   ended_at: null,
   settled_at: null,
   ...change,

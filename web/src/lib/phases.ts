@@ -1,5 +1,5 @@
 import type { Phase, Run } from "../api/types";
-import { credits, duration } from "./format";
+import { credits, dateTime, duration } from "./format";
 
 /** In the order in which a run goes through them. */
 export const STEPS: readonly Phase[] = ["queued", "fetching", "loading", "running", "uploading"];
@@ -57,7 +57,8 @@ export function progressOf(run: Run): Progress {
 
 function queueDetail(run: Run): string {
   const place = run.position === null ? "" : run.position === 0 ? "next" : `place ${run.position + 1}`;
-  return [place, startEstimate(run.start_p50_ms, run.start_p90_ms)].filter(Boolean).join(" · ");
+  const until = run.deadline ? `of use until ${dateTime(run.deadline)}` : "";
+  return [place, startEstimate(run.start_p50_ms, run.start_p90_ms), until].filter(Boolean).join(" · ");
 }
 
 /** "starts in about 2 s, 9 in 10 within 6 s" */

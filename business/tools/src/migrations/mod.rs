@@ -9,7 +9,13 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Runs), Box::new(Traces), Box::new(moderation::Moderation), Box::new(KeyAge)]
+        vec![
+            Box::new(Runs),
+            Box::new(Traces),
+            Box::new(moderation::Moderation),
+            Box::new(KeyAge),
+            Box::new(Deadlines),
+        ]
     }
 
     fn migration_table_name() -> DynIden {
@@ -137,6 +143,24 @@ impl MigrationName for Traces {
 impl MigrationTrait for Traces {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let sql = "ALTER TABLE runs ADD COLUMN traceparent TEXT NOT NULL DEFAULT ''";
+        manager.get_connection().execute_unprepared(sql).await?;
+        Ok(())
+    }
+}
+
+/// The latest useful finish of a run.
+struct Deadlines;
+
+impl MigrationName for Deadlines {
+    fn name(&self) -> &'static str {
+        "m0005_deadlines"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Deadlines {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let sql = "ALTER TABLE runs ADD COLUMN deadline_at BIGINT";
         manager.get_connection().execute_unprepared(sql).await?;
         Ok(())
     }

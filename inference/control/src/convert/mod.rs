@@ -272,6 +272,7 @@ pub(crate) fn job(job: &Job) -> v1::Job {
         cancel_requested_at_us: micros(job.cancel_requested_at),
         ended_at_us: micros(job.ended_at),
         delivered_fraction: job.delivered_fraction,
+        deadline_us: micros(job.deadline),
     }
 }
 

@@ -108,6 +108,9 @@ impl Driver {
             Refusal::UnknownModel(model) => Error::ModelUnknown(model.to_string()),
             Refusal::QueueFull { queued, queued_max } => Error::QueueFull { queued, queued_max },
         })?;
+        if let Some(ends_ms) = self.scheduler.too_late(time_us(now), &spec) {
+            return Err(Error::DeadlineImpossible { ends_ms });
+        }
         if let Some((key_hash, body_hash)) = key {
             batch.keys.push(UsedKey { namespace: job.namespace.clone(), key_hash, body_hash, job: job.id });
         }

@@ -237,7 +237,11 @@ impl Driver {
     fn expired(&mut self, now: Timestamp, key: JobKey, batch: &mut Batch) {
         let Some(live) = self.jobs.get_mut(&key) else { return };
         let job = &mut live.job;
-        job.message = "It waited longer than its time to live.".to_owned();
+        let lived_ms = ms_between(job.queued_at, now);
+        job.message = match job.deadline {
+            Some(_) if lived_ms < job.ttl_ms => "It could only have ended after its deadline.".to_owned(),
+            Some(_) | None => "It waited longer than its time to live.".to_owned(),
+        };
         end(job, JobState::Expired, now);
         let event = events::JobExpired { job: facts(job), timings: timings(job, now) };
         batch.publish(meta(job, now), &job.traceparent, &event);

@@ -122,6 +122,7 @@ pub(crate) fn job_spec(job: &Job) -> JobSpec {
         features: Features::default(),
         adapters: Arc::from([]),
         data_region: None,
+        deadline: job.deadline.map(time_us),
         batch_key: job.batch_key,
     }
 }

@@ -67,6 +67,8 @@ pub struct Job {
     pub cancel_requested_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// Its latest useful finish.
+    pub deadline: Option<Timestamp>,
     /// How much of what was asked for is in the outputs, 0 to 1.
     pub delivered_fraction: f64,
     /// Fence of the live lease.

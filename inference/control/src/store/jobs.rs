@@ -15,7 +15,7 @@ use crate::{
 };
 
 const JOB_COLUMNS: &str = "id, namespace, tenant, model, model_version, tier, state, target, ttl_ms, predicted_ms, \
-    regions, batch_key, traceparent, fence, failure, message, outputs, log_tail, compute_ms, created_at, queued_at, started_at, \
+    regions, batch_key, deadline_at, traceparent, fence, failure, message, outputs, log_tail, compute_ms, created_at, queued_at, started_at, \
     cancel_requested_at, ended_at";
 
 fn text_of(failure: Option<Failure>) -> &'static str {
@@ -33,7 +33,7 @@ fn kept_fence(job: &Job) -> String {
 
 /// Writes a job that was accepted, as it stands at the end of the commit's commands.
 pub(crate) async fn job_insert(tx: &WriteTx, job: &Job, input: &str) -> Result<(), Error> {
-    let sql = format!("INSERT INTO jobs ({JOB_COLUMNS}, input) VALUES ({})", places(1, 25));
+    let sql = format!("INSERT INTO jobs ({JOB_COLUMNS}, input) VALUES ({})", places(1, 26));
     let values: Vec<Value> = vec![
         job.id.into(),
         job.namespace.as_str().into(),
@@ -48,6 +48,7 @@ pub(crate) async fn job_insert(tx: &WriteTx, job: &Job, input: &str) -> Result<(
         to_json(&job.regions)?.into(),
         // A digest: only that it is the same counts, and both engines know signed numbers.
         i64::from_ne_bytes(job.batch_key.to_ne_bytes()).into(),
+        job.deadline.into(),
         job.traceparent.as_str().into(),
         kept_fence(job).into(),
         text_of(job.failure).into(),
@@ -310,6 +311,7 @@ fn decode_job(row: &QueryResult) -> Result<Job, DbErr> {
         regions: from_json::<BTreeSet<String>>(&row.try_get::<String>("", "regions")?)?,
         target: from_json::<Target>(&row.try_get::<String>("", "target")?)?,
         batch_key: u64::from_ne_bytes(row.try_get::<i64>("", "batch_key")?.to_ne_bytes()),
+        deadline: row.try_get("", "deadline_at")?,
         traceparent: row.try_get("", "traceparent")?,
     })
 }

@@ -11,3 +11,4 @@ mod leader;
 mod overflow;
 mod pools;
 mod retention;
+mod together;

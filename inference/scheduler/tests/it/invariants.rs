@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::script::{Script, agent, job, worker};
 use backlot_inference_scheduler::{
     AgentKey, AttemptEnd, AttemptOutcome, Effect, Event, FailureClass, Fence, JobKey, JobSpec, ModelKey,
-    Phase, RunningAttempt, Tier, WorkerKey,
+    Phase, RunningAttempt, Tier, TimeUs, WorkerKey,
 };
 use proptest::prelude::*;
 
@@ -63,6 +63,10 @@ struct World {
     batch: BTreeMap<Fence, Fence>,
     /// Jobs of which an attempt ended without a result.
     tried: BTreeSet<JobKey>,
+    /// Jobs with a latest useful finish.
+    deadlines: BTreeMap<JobKey, TimeUs>,
+    /// What is the time.
+    now: TimeUs,
     /// Connected agents and whether they take work.
     up: BTreeMap<AgentKey, bool>,
 }
@@ -78,6 +82,8 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Assign(a) => {
+                    let deadline = self.deadlines.get(&a.job);
+                    assert!(deadline.is_none_or(|deadline| self.now <= *deadline), "too late to be of use");
                     assert!(self.fences.insert(a.fence), "a fence is never used twice");
                     assert!(!self.ended.contains(&a.job), "what ended is not assigned");
                     assert_eq!(
@@ -173,11 +179,17 @@ fn agent_of(which: u8) -> AgentKey {
 fn event_of(step: &Step, script: &mut Script, world: &mut World) -> Option<Event> {
     Some(match step {
         Step::Submit(model, tier) => {
+            let urgent = tier.wrapping_mul(31);
             let tier = [Tier::Interactive, Tier::Standard, Tier::Batch][usize::from(*tier) % 3];
             let model = ModelKey::from(MODELS[usize::from(*model) % MODELS.len()]);
             let id = world.submitted.len() as u128 + 1;
             world.submitted.insert(JobKey(id));
-            Event::Submitted(JobSpec { created_at: script.now, model, tier, ttl_ms: 120_000, ..job(id) })
+            // Some are of use for a while only.
+            let until = script.now.plus_ms(i64::from(urgent) * 1_000);
+            let deadline = (urgent % 3 == 0).then_some(until);
+            world.deadlines.extend(deadline.map(|deadline| (JobKey(id), deadline)));
+            let created_at = script.now;
+            Event::Submitted(JobSpec { created_at, model, tier, ttl_ms: 120_000, deadline, ..job(id) })
         }
         Step::Cancel(which) => Event::CancelRequested { job: pick(world.submitted.clone(), *which)? },
         Step::Join(which, keeps) => {
@@ -267,6 +279,7 @@ proptest! {
                 _ => None,
             };
             let effects = script.apply(event);
+            world.now = script.now;
             world.see(&effects);
             if let Some(fence) = reported {
                 world.given.remove(&fence);
@@ -277,6 +290,7 @@ proptest! {
             let Some(at) = script.scheduler.next_wakeup() else { break };
             script.now = script.now.max(at);
             let effects = script.apply(Event::Tick);
+            world.now = script.now;
             world.see(&effects);
         }
         prop_assert_eq!(&world.ended, &world.submitted);
@@ -290,6 +304,7 @@ proptest! {
             for step in &steps {
                 let Some(event) = event_of(step, &mut script, &mut world) else { continue };
                 let effects = script.apply(event);
+                world.now = script.now;
                 world.see(&effects);
                 all.extend(effects);
             }

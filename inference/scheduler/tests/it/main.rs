@@ -3,6 +3,7 @@
 mod ahead;
 mod batch;
 mod cases;
+mod deadline;
 mod fairness;
 mod invariants;
 mod overflow;

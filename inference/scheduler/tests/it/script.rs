@@ -26,6 +26,7 @@ pub(crate) fn job(n: u128) -> JobSpec {
         features: Features::default(),
         adapters: Arc::from([]),
         data_region: None,
+        deadline: None,
         batch_key: 0,
     }
 }

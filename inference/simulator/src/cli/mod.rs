@@ -18,7 +18,7 @@ use thiserror::Error;
 
 use crate::{
     baselines,
-    engine::setup::{BatchingSetup, SLO},
+    engine::setup::{BatchingSetup, DeadlineSetup, SLO},
     loads::Loads,
     measure::{self, Figures},
     outcome::Run,
@@ -110,6 +110,12 @@ pub struct SimulateArgs {
     /// synthetic, because the trace has no such calls. The scheduler learns the share.
     #[arg(long, value_name = "SHARE")]
     pub batch: Option<f64>,
+    /// This share of the jobs has a deadline: ten seconds and two to six times their compute after their arrival. Synthetic.
+    #[arg(long, value_name = "SHARE")]
+    pub deadlines: Option<f64>,
+    /// The policy is not told of them.
+    #[arg(long, requires = "deadlines")]
+    pub deadlines_untold: bool,
     /// Jobs in one call.
     #[arg(long, value_name = "N", requires = "batch", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=64))]
     pub batch_max: u32,
@@ -248,6 +254,9 @@ fn inputs(args: &SimulateArgs) -> Result<(Workload, Loads), SimulateError> {
         return Err(usage("--batch must lie between 0 and 10"));
     }
     args.overflow.check(&args.policy, args.all).map_err(SimulateError::Usage)?;
+    if args.deadlines.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+        return Err(usage("--deadlines must lie between 0 and 1"));
+    }
     let workload = match &args.requests {
         Some(path) => read_requests(path)?,
         None => generate(&more::recipe(args)),
@@ -310,6 +319,9 @@ fn one(
         record: args.decisions.is_some() || (args.report.is_some() && policy == more::first_policy(args)),
         pause_us: None,
         batching: args.batching(),
+        deadlines: args
+            .deadlines
+            .map(|share| DeadlineSetup { permille: (share * 1000.0) as u32, told: !args.deadlines_untold }),
         outside: args.overflow.setup(),
     };
     let folded = workload.folded(args.fold, seed);

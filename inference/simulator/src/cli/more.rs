@@ -178,10 +178,20 @@ fn overflow_sweep(
     for nth in 0..args.seeds {
         let seed = args.seed + nth;
         let (slots, overlap, load_milli) = (args.slots, args.overlap, (args.load_factor * 1000.0) as i64);
-        let (record, pause_us, batching, outside) = (false, None, None, None);
+        let (record, pause_us, batching, deadlines, outside) = (false, None, None, None, None);
         let policy = "backlot";
-        let question =
-            Question { policy, seed, slots, overlap, load_milli, record, pause_us, batching, outside };
+        let question = Question {
+            policy,
+            seed,
+            slots,
+            overlap,
+            load_milli,
+            record,
+            pause_us,
+            batching,
+            deadlines,
+            outside,
+        };
         let folded = workload.folded(args.fold, seed);
         let at = |second: f64| args.overflow.at(0.0, second);
         overflow::sweep(&question, &folded, loads, at, |value| {
@@ -303,6 +313,7 @@ pub(super) fn report(
                 record: false,
                 pause_us: None,
                 batching: None,
+                deadlines: None,
                 outside: None,
             };
             let figures = measure::figures(&question.run(gpus, &folded, loads, None)?, &folded, SLO);

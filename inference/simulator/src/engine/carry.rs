@@ -92,6 +92,7 @@ impl Engine<'_> {
         let request = &self.workload.requests[job];
         let (model, home) = (request.model, request.region);
         self.may_ride(at, job, assignment)?;
+        self.is_of_use(assignment.job)?;
         let rides = assignment.batch.is_some_and(|leader| leader != assignment.fence);
         let gpu = &self.gpus[at];
         if !rides && gpu.active() >= gpu.attempts_max() {
@@ -264,8 +265,9 @@ impl Engine<'_> {
         self.ends(key, Ending::Succeeded)
     }
 
-    fn ends(&mut self, key: JobKey, ending: Ending) -> Result<(), String> {
+    pub(super) fn ends(&mut self, key: JobKey, ending: Ending) -> Result<(), String> {
         let job = self.live_job(key)?;
+        let deadline_us = self.deadline_us(job);
         let one = &mut self.jobs[job];
         if one.lease.is_some() {
             return Err(format!("job {job} ends while an attempt holds its lease"));
@@ -288,6 +290,7 @@ impl Engine<'_> {
             attempts: one.attempts,
             held_us: took.map_or(0, |took| took.held_us),
             batched: took.map_or(1, |took| took.batched),
+            deadline_us,
             told: one.told,
         };
         one.computed.clear();

@@ -7,6 +7,7 @@ mod agent;
 mod batch;
 mod carry;
 mod clock;
+mod deadline;
 pub mod faults;
 mod gpu;
 pub mod outside;
@@ -271,6 +272,9 @@ impl<'a> Engine<'a> {
             self.tally.events += 1;
             self.tells(&event);
             self.is_told(&event);
+            if self.is_refused(&event).map_err(|what| self.violation(what))? {
+                continue;
+            }
             let mut effects = std::mem::take(&mut self.effects);
             self.policy.apply(TimeUs(self.now_us), event, &mut effects);
             for effect in effects.drain(..) {
@@ -361,6 +365,7 @@ impl<'a> Engine<'a> {
             },
             adapters: adapters.into(),
             data_region: (self.setup.regions.len() > 1).then(|| self.region_key(request.region)),
+            deadline: self.told_deadline(job),
             batch_key: 0,
         }));
     }

@@ -68,6 +68,15 @@ pub struct BatchingSetup {
     pub more_permille: i64,
 }
 
+/// Deadlines of some jobs: synthetic, because no public trace has any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeadlineSetup {
+    /// Share of the jobs that have one, in thousandths.
+    pub permille: u32,
+    /// Whether the policy is told of them.
+    pub told: bool,
+}
+
 /// Everything that decides a run beside workload, loads and policy.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -97,6 +106,8 @@ pub struct Setup {
     pub pausing: Option<PausingSetup>,
     /// Whether models take several jobs in one call, and what that takes.
     pub batching: Option<BatchingSetup>,
+    /// Deadlines of some jobs.
+    pub deadlines: Option<DeadlineSetup>,
     /// A third party that is paid by use.
     pub outside: Option<super::outside::OutsideSetup>,
     /// Faults.
@@ -125,6 +136,7 @@ impl Setup {
             ttl_ms: TTL_MS,
             pausing: None,
             batching: None,
+            deadlines: None,
             outside: None,
             faults: super::faults::Faults::default(),
         }

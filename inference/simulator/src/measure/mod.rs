@@ -88,6 +88,9 @@ pub struct Figures {
     pub p90_wait_holds: Option<f64>,
     /// Median of the ninth decile told to those that must wait, seconds: honesty is easy for who promises little.
     pub p90_wait_told_s: Option<f64>,
+    /// Of the jobs with a deadline: how they ended, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadlines: Option<Deadlines>,
     /// Share of the attempts that computed in a call of several, where models take such calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batched: Option<f64>,
@@ -100,6 +103,52 @@ pub struct Figures {
     /// What it asks for, dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overflow_dollars: Option<f64>,
+}
+
+/// How jobs with a deadline ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Deadlines {
+    /// How many there were.
+    pub jobs: usize,
+    /// Share that succeeded in time.
+    pub met: f64,
+    /// Share that was not submitted, because its caller was told that it would be too late.
+    pub refused: f64,
+    /// Share that expired.
+    pub expired: f64,
+    /// Hours of compute and loads of what succeeded after its deadline.
+    pub useless_gpu_hours: f64,
+    /// Mean wait of the jobs without a deadline, seconds.
+    pub others_wait_mean_s: f64,
+    /// 99th percentile of it.
+    pub others_wait_p99_s: f64,
+}
+
+fn deadlines(run: &Run) -> Option<Deadlines> {
+    let (with, without): (Vec<&JobOutcome>, Vec<&JobOutcome>) =
+        run.ended().map(|(_, outcome)| outcome).partition(|outcome| outcome.deadline_us.is_some());
+    if with.is_empty() {
+        return None;
+    }
+    let share = |good: &dyn Fn(&JobOutcome) -> bool| {
+        round(with.iter().filter(|outcome| good(outcome)).count() as f64 / with.len() as f64)
+    };
+    let in_time = |outcome: &JobOutcome| outcome.deadline_us.is_some_and(|at| outcome.ended_us <= at);
+    let useless = with.iter().filter(|outcome| outcome.ending == Ending::Succeeded && !in_time(outcome));
+    let useless_us = useless.map(|outcome| {
+        let compute_us = outcome.ended_us - outcome.computed_us - outcome.held_us;
+        compute_us / i64::from(outcome.batched.max(1)) + outcome.base_us + outcome.adapter_us
+    });
+    let waits = sorted(without.iter().map(|outcome| outcome.wait_us()));
+    Some(Deadlines {
+        jobs: with.len(),
+        met: share(&|outcome| outcome.ending == Ending::Succeeded && in_time(outcome)),
+        refused: share(&|outcome| outcome.ending == Ending::Refused),
+        expired: share(&|outcome| outcome.ending == Ending::Expired),
+        useless_gpu_hours: hours(useless_us.sum()),
+        others_wait_mean_s: seconds(mean(&waits)),
+        others_wait_p99_s: seconds(percentile(&waits, 0.99)),
+    })
 }
 
 /// The value below which a share of all lies (nearest rank). `sorted` is ascending.
@@ -227,6 +276,7 @@ pub fn figures(run: &Run, workload: &Workload, slo: Slo) -> Figures {
         p50_start_holds: told_share(run, |_| true, |told| told.p50_ms),
         p90_start_holds: told_share(run, |_| true, |told| told.p90_ms),
         p90_wait_holds: told_share(run, |told| told.p90_ms > 0, |told| told.p90_ms),
+        deadlines: deadlines(run),
         batched: share_of(batched, attempts),
         batch_size: share_of(batched, batches),
         overflowed: run.outside.as_ref().map(|bill| round(bill.attempts as f64 / attempts.max(1) as f64)),
