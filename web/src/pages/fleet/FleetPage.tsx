@@ -7,7 +7,8 @@ import { Page, Section } from "../../app/Page";
 import { useSession } from "../../app/session";
 import { count, duration } from "../../lib/format";
 import { phaseWord } from "../../lib/phases";
-import { Empty, Icon, Loaded, Tag, uiCss, When } from "../../ui";
+import { Empty, Icon, Id, Loaded, Tag, uiCss, When } from "../../ui";
+import { agentName } from "./agents";
 import css from "./fleet.module.css";
 import { Pools } from "./Pools";
 
@@ -66,7 +67,7 @@ function Lane({ region, agents }: { region: string; agents: Agent[] }) {
         {agents.map((agent) => (
           <div key={agent.id} className={css.agent}>
             <h3>
-              {agent.name} <AgentState agent={agent} />
+              <span title={agent.name}>{agentName(agent.name)}</span> <AgentState agent={agent} />
             </h3>
             <ul className={css.workers}>
               {agent.workers.map((worker) => (
@@ -79,6 +80,14 @@ function Lane({ region, agents }: { region: string; agents: Agent[] }) {
     </section>
   );
 }
+
+/** One's own organisation by its name; another is an id to the operator, of which the end is enough. */
+function Tenant({ id }: { id: string }) {
+  const { organisation } = useSession();
+  if (id === organisation.id) return organisation.name;
+  return id.length > TENANT_CHARS_MAX ? <Id value={id} /> : <code>{id}</code>;
+}
+const TENANT_CHARS_MAX = 24;
 
 function AgentState({ agent }: { agent: Agent }) {
   if (!agent.connected)
@@ -159,7 +168,7 @@ function Queue({ rows, idle }: { rows: QueueRow[]; idle: boolean }) {
               {rows.map((row) => (
                 <tr key={`${row.tenant} ${row.model}`}>
                   <td>
-                    <code>{row.tenant}</code>
+                    <Tenant id={row.tenant} />
                   </td>
                   <td>{row.model}</td>
                   <td className={uiCss.num}>{count(row.queued)}</td>
