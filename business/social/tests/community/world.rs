@@ -192,6 +192,13 @@ impl Identity for Infra {
     ) -> Answer<infra::CreateApiKeyResponse> {
         Err(Status::unimplemented("the command line asks this"))
     }
+
+    async fn reset_password(
+        &self,
+        _: Request<infra::ResetPasswordRequest>,
+    ) -> Answer<infra::ResetPasswordResponse> {
+        Err(Status::unimplemented("the command line asks this"))
+    }
 }
 
 #[async_trait]
