@@ -12,7 +12,6 @@ use crate::{
     effect::Effect,
     event::JobSpec,
     fleet::Worker,
-    names::Slab,
     scheduler::Scheduler,
     state::{Job, State},
     types::TimeUs,
@@ -26,17 +25,21 @@ pub(crate) const NO_DEADLINE: TimeUs = TimeUs(i64::MAX);
 pub(crate) struct Urgent(BTreeMap<(u32, u32), BTreeSet<(TimeUs, u32)>>);
 
 impl Urgent {
-    pub(crate) fn enter(&mut self, line: u32, slot: u32, jobs: &Slab<Job>) {
-        let Some(row) = jobs.get(slot).filter(|row| row.deadline < NO_DEADLINE) else { return };
-        self.0.entry((line, row.tenant)).or_default().insert((row.deadline, slot));
+    /// A job of a tenant enters a line.
+    pub(crate) fn enter(&mut self, line: u32, tenant: u32, slot: u32, deadline: TimeUs) {
+        if deadline < NO_DEADLINE {
+            self.0.entry((line, tenant)).or_default().insert((deadline, slot));
+        }
     }
 
-    pub(crate) fn leave(&mut self, line: u32, slot: u32, jobs: &Slab<Job>) {
-        let Some(row) = jobs.get(slot).filter(|row| row.deadline < NO_DEADLINE) else { return };
-        if let Some(own) = self.0.get_mut(&(line, row.tenant)) {
-            own.remove(&(row.deadline, slot));
+    /// A job of a tenant leaves a line.
+    pub(crate) fn leave(&mut self, line: u32, tenant: u32, slot: u32, deadline: TimeUs) {
+        if deadline < NO_DEADLINE
+            && let Some(own) = self.0.get_mut(&(line, tenant))
+        {
+            own.remove(&(deadline, slot));
             if own.is_empty() {
-                self.0.remove(&(line, row.tenant));
+                self.0.remove(&(line, tenant));
             }
         }
     }

@@ -182,8 +182,8 @@ impl State {
 
     /// Whether a job may compute beside what its worker loads: one that has adapters to load itself would wait for that.
     fn beside(worker: &Worker, model: u32, job: &Job) -> bool {
-        let held = worker.resident(model).map(|held| &held.adapters);
-        worker.takes_load() || job.adapters.iter().all(|name| held.is_some_and(|held| held.contains(name)))
+        let held = || worker.resident(model).map(|held| &held.adapters);
+        worker.takes_load() || job.adapters.iter().all(|name| held().is_some_and(|held| held.contains(name)))
     }
 
     /// Milliseconds until another worker that holds the model has room.

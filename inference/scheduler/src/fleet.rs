@@ -158,7 +158,9 @@ impl Worker {
     /// Whether nothing warm could compute. Where loads and compute overlap, what loads takes no room yet.
     pub(crate) fn is_full(&self) -> bool {
         let most = self.spec.concurrency as usize;
-        let full = || if self.spec.overlap { self.computing() >= most } else { self.calls() >= most };
+        // What runs is one call at least.
+        let calls = || most == 1 || self.calls() >= most;
+        let full = || if self.spec.overlap { self.computing() >= most } else { calls() };
         self.preparing.is_some() || (self.running.len() >= most && full())
     }
 
@@ -190,9 +192,11 @@ impl Worker {
 
     /// Whether it has no room, and could load a model beside what it computes.
     pub(crate) fn takes_ahead(&self) -> bool {
-        let computes = self.preparing.is_none() && self.running.iter().all(|running| running.held.is_none());
-        let room = self.is_full() && self.calls() < self.calls_max();
-        self.spec.overlap && computes && room && !self.is_loading()
+        if !self.spec.overlap || self.is_loading() || self.preparing.is_some() {
+            return false;
+        }
+        let computes = self.running.iter().all(|running| running.held.is_none());
+        computes && self.is_full() && self.calls() < self.calls_max()
     }
 
     /// Whether the model is on its way, and nothing of it could compute before those that bring it.
@@ -463,9 +467,9 @@ impl Fleet {
         which: impl Fn(&Running) -> bool,
     ) {
         let Some(worker) = self.workers.get_mut(id) else { return };
-        let full = worker.is_full();
+        let full = worker.spec.overlap && worker.is_full();
         let others = worker.running.iter().filter(|one| !which(one) && one.load.is_none());
-        let first = others.map(|one| one.ends_at).min().filter(|_| full && worker.spec.overlap);
+        let first = others.map(|one| one.ends_at).min().filter(|_| full);
         let starts = first.unwrap_or(now).max(now);
         let mut loaded = false;
         for running in worker.running.iter_mut().filter(|one| which(one)) {

@@ -166,9 +166,9 @@ impl Scheduler {
             lease.started_at = Some(now);
             if let Some(ms) = lease.computes_ms.take() {
                 lease.times_out_at = now.plus_ms(ms);
+                self.state.arm(slot);
             }
         }
-        self.state.arm(slot);
         self.state.note_pausable(slot);
     }
 

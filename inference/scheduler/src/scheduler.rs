@@ -308,9 +308,9 @@ impl State {
             lines.due_ms += run_ms;
         }
         self.lines.push(line, rank, slot);
-        self.urgent.enter(line, slot, &self.jobs);
         if let Some(row) = self.jobs.get_mut(slot) {
             (row.line, row.early) = (line, early);
+            self.urgent.enter(line, tenant, slot, row.deadline);
         }
         self.note_weightless(model);
     }
@@ -320,8 +320,7 @@ impl State {
         let Some(row) = self.jobs.get(slot) else { return };
         let (model, line) = (row.model, row.line);
         self.lines.remove(line, row.rank);
-        self.urgent.leave(line, slot, &self.jobs);
-        let Some(row) = self.jobs.get(slot) else { return };
+        self.urgent.leave(line, row.tenant, slot, row.deadline);
         let lines = &mut self.models[model as usize];
         lines.waiting -= 1;
         lines.backlog_ms -= row.run_ms;
