@@ -46,7 +46,8 @@ test("an address that is taken points at signing in", async ({ page, browser }) 
 test("another tenant’s run and picture are not there", async ({ page }) => {
   await signUp(page);
   await page.goto("/runs/01935f2e-7c1a-7c3b-9b7e-2f6f0c9b51aa");
-  await expect(page.getByRole("alert")).toBeVisible();
+  await expect(page.getByRole("heading", { name: "There is no such run here" })).toBeVisible();
+  await expect(page.getByRole("link", { name: "Your runs" })).toBeVisible();
   await page.goto("/studio?asset=01935f2e-7c1a-7c3b-9b7e-2f6f0c9b51aa");
   await expect(page.getByRole("alert").first()).toBeVisible();
   await expect(page.getByRole("button", { name: "Choose a photograph" })).toBeVisible();
