@@ -3,10 +3,10 @@
 //! waits when a worker gets room is what may go together.
 //!
 //! A batch must earn its cost. Another job joins while the whole call grows by less than that job would take alone, while
-//! the waits that it saves, its own and of those behind it, exceed what it adds to those that are in it already, and while
-//! nobody who is due and stands before it waits longer than if each went alone. Each job keeps its own lease, fence, charge
-//! and end; a batch takes the room of one attempt. A job whose attempt ended without a result goes alone from then on: one bad input
-//! cannot fail others twice.
+//! the waits that it saves, its own and of those behind it, exceed what it adds to those that are in it already, and
+//! while nobody who is due and stands before it waits longer than if each went alone. Each job keeps its own lease,
+//! fence, charge and end; a batch takes the room of one attempt. A job whose attempt ended without a result goes alone
+//! from then on: one bad input cannot fail others twice.
 
 use crate::{
     effect::{Assignment, Effect},

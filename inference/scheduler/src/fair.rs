@@ -3,8 +3,9 @@
 //! The fluid serves every backlogged tenant at once, by weight, with the capacity of the fleet. Virtual time is the work
 //! that one unit of weight has received; a tenant is backlogged while its finish tag lies ahead of it. A job's start tag
 //! is the virtual time at which the fluid would begin it: that is its place in the order. So tenants within their share
-//! stand in the order of arrival, and one that asks for more stands behind by just the work it asked for, loads
-//! included: not at all within a slack, wholly from twice the slack on. Nobody is punished for capacity that nobody else wanted: the fluid was empty and tags were caught up with.
+//! stand in the order of arrival, and one that asks for more stands behind by just the work it asked for, loads included:
+//! not at all within a slack, wholly from twice the slack on. Nobody is punished for capacity that nobody else wanted:
+//! the fluid was empty and tags were caught up with.
 
 use std::collections::BTreeSet;
 
