@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use smallvec::SmallVec;
+
 use crate::{
     dispatch::Todo,
     effect::{Effect, StopReason},
@@ -86,8 +88,8 @@ impl Scheduler {
                 concurrency_max: spec.concurrency as usize,
                 spec,
                 price_micro_per_hour: 0,
-                resident: Vec::new(),
-                running: Vec::new(),
+                resident: SmallVec::new(),
+                running: SmallVec::new(),
                 preparing: None,
                 live: false,
                 spare: None,

@@ -1,10 +1,13 @@
 //! Gathers what the rule in `policy/` must know, and carries out what it says. The work of one event is bounded: a few
 //! heads of lines against a few workers, whatever waits and however large the fleet is.
 
+use smallvec::SmallVec;
+
 use crate::{
     effect::Effect,
     fleet::Worker,
     limits,
+    lines::Rank,
     policy::{adapters, pressure, swap},
     scheduler::Scheduler,
     state::{Job, State},
@@ -170,14 +173,23 @@ impl State {
         let rate = self.fair.rate() * 1_000.0;
         let heads = lines.filter_map(|(model, line)| {
             let (rank, slot) = self.lines.head(line)?;
-            if !Self::beside(worker, model, self.jobs.get(slot)?) {
-                return None;
-            }
-            let place = self.lines.line(line).place;
-            let regret = limits::REGRET_SHARE * self.elsewhere_ms(now, model, id) * rate;
-            self.fits(model, place, class).then_some(((rank.key - regret as i64, rank), line))
+            let fits = self.fits(model, self.lines.line(line).place, class);
+            (fits && Self::beside(worker, model, self.jobs.get(slot)?)).then_some((rank, model, line))
         });
-        heads.min().map(|(_, line)| line)
+        let mut heads: SmallVec<[(Rank, u32, u32); 4]> = heads.collect();
+        // Regret moves a head by so much at most: most often only one can be the first.
+        let regret = |ms: f64| (limits::REGRET_SHARE * ms * rate) as i64;
+        let last = heads.iter().map(|(rank, ..)| rank.key).min()?.saturating_add(regret(limits::REGRET_MS));
+        heads.retain(|(rank, ..)| rank.key <= last);
+        if let [(_, _, line)] = heads[..] {
+            return Some(line);
+        }
+        let key = |rank: Rank, model: u32| rank.key - regret(self.elsewhere_ms(now, model, id));
+        heads
+            .into_iter()
+            .map(|(rank, model, line)| ((key(rank, model), rank), line))
+            .min()
+            .map(|(_, line)| line)
     }
 
     /// Whether a job may compute beside what its worker loads: one that has adapters to load itself would wait for that.

@@ -163,7 +163,7 @@ pub struct Assignment {
     pub warm: bool,
     /// What it was charged, where the worker is a third party's: to be kept with the attempt, and said again in
     /// [`RestoredState::Leased`](crate::RestoredState::Leased).
-    pub charge: Option<Charge>,
+    pub charge: Option<Box<Charge>>,
     /// The batch that it computes in: the fence of its first job. Its assignments follow each other, all in one answer.
     pub batch: Option<Fence>,
 }

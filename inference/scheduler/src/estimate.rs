@@ -170,16 +170,20 @@ impl State {
             };
             swap::due_in_ms(&question).max(0.0) + load_ms
         } else {
+            let share = self.lines.waiting as f64 / self.fleet.live.max(1) as f64;
+            let loads_ms = load_ms * (1.0 + share);
+            if let Some(warm_ms) = warm_ms.filter(|ms| *ms <= loads_ms) {
+                return (warm_ms.round() as i64, false);
+            }
             // A worker that holds the model already is not the one that would swap.
             let seen = classes().flat_map(|class| &class.live).take(limits::REPLICAS_SEEN);
             let others = seen.filter_map(|id| self.fleet.workers.get(*id));
             let others = others.filter(|worker| worker.resident(model).is_none());
-            let share = self.lines.waiting as f64 / self.fleet.live.max(1) as f64;
             let room_ms = others
                 .map(|worker| worker.room_in_ms(now, &self.predictor.loads))
                 .min()
                 .map_or(f64::MAX, |ms| ms as f64);
-            room_ms + load_ms * (1.0 + share)
+            room_ms + loads_ms
         };
         match warm_ms {
             Some(warm_ms) if warm_ms <= swap_ms => (warm_ms.round() as i64, false),

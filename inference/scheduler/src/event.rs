@@ -19,7 +19,7 @@ pub enum Event {
     /// A job was accepted. The driver has asked [`Scheduler::admit`](crate::Scheduler::admit) first.
     Submitted(JobSpec),
     /// A job that was accepted earlier, read again at the driver's start, before any agent joins.
-    Restored(Restored),
+    Restored(Box<Restored>),
     /// The caller wants the job to end. Nothing where it is unknown or already ended.
     CancelRequested {
         /// The job.
@@ -259,7 +259,7 @@ pub enum RestoredState {
         /// When it was assigned.
         assigned_at: TimeUs,
         /// What it was charged, where it runs with a third party: [`Assignment::charge`](crate::Assignment::charge).
-        charge: Option<Charge>,
+        charge: Option<Box<Charge>>,
     },
 }
 
@@ -348,6 +348,12 @@ pub struct PaidSpec {
     pub tenant_cap_micro_per_day: Option<i64>,
     /// Tiers whose jobs may go there.
     pub tiers: BTreeSet<Tier>,
+}
+
+impl From<Restored> for Event {
+    fn from(restored: Restored) -> Self {
+        Self::Restored(Box::new(restored))
+    }
 }
 
 /// What an attempt with a third party was charged before it began, with all that settling it needs: durable with the

@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use smallvec::SmallVec;
+
 use crate::{
     batch::Batch,
     event::WorkerSpec,
@@ -100,9 +102,9 @@ pub(crate) struct Worker {
     /// The most attempts that it may hold: what it took before it shrank, or came back with, stays.
     pub(crate) concurrency_max: usize,
     /// Resident models; what is being loaded counts.
-    pub(crate) resident: Vec<Resident>,
+    pub(crate) resident: SmallVec<[Resident; 2]>,
     /// Attempts that take its room, oldest first, also those whose lease is gone but which may still run.
-    pub(crate) running: Vec<Running>,
+    pub(crate) running: SmallVec<[Running; 1]>,
     /// What it loads without a job; it takes none meanwhile.
     pub(crate) preparing: Option<Preparing>,
     /// Whether it takes work and is counted among the replicas of what it holds.
@@ -241,7 +243,7 @@ impl Worker {
             return 0;
         }
         if let Some(preparing) = self.preparing {
-            return loads.left_ms(now.since_ms(preparing.since), preparing.expected_ms).round() as i64;
+            return loads.left_ms(now.since_ms(preparing.since), preparing.expected_ms);
         }
         // What stands aside goes on before anybody else comes.
         let held = self.running.iter().filter_map(|running| Some(running.ends_at.since_ms(running.held?)));
@@ -252,7 +254,7 @@ impl Worker {
             }
             if let Some((since, expected_ms)) = running.load {
                 let after_ms = running.ends_at.since_ms(since) - expected_ms;
-                return loads.left_ms(now.since_ms(since), expected_ms).round() as i64 + after_ms;
+                return loads.left_ms(now.since_ms(since), expected_ms) + after_ms;
             }
             let left_ms = running.ends_at.0.saturating_sub(now.0) / 1_000;
             left_ms.max(if running.ends_at <= now { running.run_ms / 10 } else { 0 })
@@ -269,7 +271,7 @@ impl Worker {
         let loaded = self.running.iter().filter(|running| {
             let load =
                 running.load.map(|(since, expected_ms)| loads.left_ms(now.since_ms(since), expected_ms));
-            load.is_some_and(|load_ms| load_ms.round() as i64 <= left_ms)
+            load.is_some_and(|load_ms| load_ms <= left_ms)
         });
         loaded.map(|running| running.run_ms).sum()
     }

@@ -1,7 +1,9 @@
 //! Where the row of a key is: a table without chains, asked for a key and never walked, so its order is nobody's
 //! business. It holds no key of its own: who asks says which row is meant, and what stands in the row decides.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
+
+use rustc_hash::FxHasher;
 
 const EMPTY: u32 = u32::MAX;
 const CELLS_MIN: usize = 16;
@@ -19,11 +21,11 @@ pub(crate) struct Index {
     len: usize,
 }
 
-/// A key's hash. Without a seed of the process, so that two runs probe alike.
+/// A key's hash. Without a seed of the process, so that two runs probe alike; its lower half is the one that is mixed well.
 fn tag_of<K: Hash + ?Sized>(key: &K) -> u32 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = FxHasher::default();
     key.hash(&mut hasher);
-    (hasher.finish() >> 32) as u32
+    hasher.finish() as u32
 }
 
 impl Index {

@@ -115,7 +115,7 @@ impl Scheduler {
             RestoredState::Leased { fence, worker, assigned_at, charge } => {
                 let timeout_ms = charge.as_ref().map_or(self.state.timeout_ms(model), |charge| charge.may_ms);
                 if let Some(charge) = charge {
-                    self.state.overflow.charged(fence, spec.tenant.clone(), charge);
+                    self.state.overflow.charged(fence, spec.tenant.clone(), *charge);
                 }
                 let row = self.state.fleet.find(&worker);
                 let row = row.and_then(|id| Some((id, self.state.fleet.workers.get(id)?.serial)));
@@ -162,7 +162,7 @@ impl Scheduler {
             self.state.predictor.starts.learn(forecast, submitted, now);
         }
         self.learn_way(now, slot, holder);
-        if let Some(lease) = self.lease_mut(job, fence) {
+        if let Some(lease) = self.state.jobs.get_mut(slot).and_then(Job::lease_mut) {
             lease.started_at = Some(now);
             if let Some(ms) = lease.computes_ms.take() {
                 lease.times_out_at = now.plus_ms(ms);

@@ -69,7 +69,7 @@ impl Loads {
 
     /// Milliseconds that are left of a load which was expected to take `expected_ms` and has lasted `elapsed_ms`: the
     /// mean of what longer ones had left.
-    pub(crate) fn left_ms(&self, elapsed_ms: i64, expected_ms: i64) -> f64 {
+    pub(crate) fn left_ms(&self, elapsed_ms: i64, expected_ms: i64) -> i64 {
         // Ratios are of what models say; what is expected holds their mean already.
         let said = expected_ms.max(1) as f64 / self.mean();
         let elapsed = elapsed_ms.max(0) as f64 / said;
@@ -77,7 +77,8 @@ impl Loads {
         let (count, sum) = self.longer[first];
         // One load more, as was expected; what overruns everything may take as long again as a half.
         let doubt = (1.0 - elapsed).max(0.5);
-        (sum - count * elapsed + doubt * limits::LOADS_DOUBT) / (count + limits::LOADS_DOUBT) * said
+        let left = (sum - count * elapsed + doubt * limits::LOADS_DOUBT) / (count + limits::LOADS_DOUBT);
+        (left * said + 0.5) as i64
     }
 }
 
@@ -88,14 +89,14 @@ mod tests {
     #[test]
     fn what_has_lasted_is_one_of_the_long_ones() {
         let mut loads = Loads::default();
-        assert!((loads.left_ms(0, 20_000) - 20_000.0).abs() < 1.0, "nothing is known: as expected");
+        assert_eq!(loads.left_ms(0, 20_000), 20_000, "nothing is known: as expected");
         for _ in 0..500 {
             loads.learn(2_000, 20_000);
             loads.learn(38_000, 20_000);
         }
         let (fresh, late) = (loads.left_ms(0, 20_000), loads.left_ms(5_000, 20_000));
-        assert!((18_000.0..22_000.0).contains(&fresh), "{fresh}");
-        assert!((30_000.0..36_000.0).contains(&late), "{late}");
+        assert!((18_000..22_000).contains(&fresh), "{fresh}");
+        assert!((30_000..36_000).contains(&late), "{late}");
         assert!((loads.mean() - 1.0).abs() < 0.1);
     }
 
@@ -106,6 +107,6 @@ mod tests {
         let expected_ms = (20_000.0 * loads.mean()) as i64;
         assert!((55_000..65_000).contains(&expected_ms), "{expected_ms}");
         let left_ms = loads.left_ms(0, expected_ms);
-        assert!((left_ms - expected_ms as f64).abs() < 10.0, "{left_ms}");
+        assert!((left_ms - expected_ms).abs() < 10, "{left_ms}");
     }
 }

@@ -132,7 +132,7 @@ impl Scheduler {
             Event::TenantChanged(tenant) => self.tenant_changed(now, tenant),
             Event::ModelChanged(profile) => self.model_changed(profile),
             Event::Submitted(spec) => self.submitted(now, spec),
-            Event::Restored(restored) => self.restored(now, restored),
+            Event::Restored(restored) => self.restored(now, *restored),
             Event::CancelRequested { job } => self.cancel_requested(now, job, effects),
             Event::AgentJoined(spec) => self.agent_joined(now, spec, effects),
             Event::AgentLost { agent } => self.agent_lost(now, &agent),

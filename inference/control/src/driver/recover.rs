@@ -14,7 +14,6 @@ use crate::{
     input::Schema,
     limits,
     model::{Job, JobState, Tenant, model_key, tenant_key},
-    overflow::Charge,
     relay::Relay,
     service::Inner,
     shared::ModelEntry,
@@ -102,7 +101,7 @@ impl Driver {
         // What was due while nobody led (a time to live) is decided now, and carried out in the first turn.
         let mut effects = Vec::new();
         for job in &jobs {
-            self.scheduler.apply(time_us(now), Event::Restored(restored(job)), &mut effects);
+            self.scheduler.apply(time_us(now), restored(job).into(), &mut effects);
         }
         self.effects = effects;
     }
@@ -143,7 +142,7 @@ fn restored(job: &Job) -> Restored {
             fence: attempt.fence,
             worker: WorkerKey::new(&AgentKey::from(attempt.agent.as_str()), &attempt.worker),
             assigned_at: time_us(attempt.assigned_at),
-            charge: attempt.charge.as_ref().map(Charge::spec),
+            charge: attempt.charge.as_ref().map(|charge| Box::new(charge.spec())),
         },
         Some(_) | None => RestoredState::Queued { queued_at: time_us(job.queued_at) },
     };

@@ -325,7 +325,7 @@ impl Scheduler {
             lease_ms,
             timeout_ms: may_ms,
             warm: true,
-            charge: Some(charge),
+            charge: Some(Box::new(charge)),
             batch: None,
         }));
         true

@@ -271,7 +271,7 @@ fn a_restarted_scheduler_learns_of_the_batch_from_the_agent() {
             charge: None,
         };
         let (attempts_ended, cancel_requested) = (0, false);
-        script.apply(Event::Restored(Restored { spec: many(n), attempts_ended, cancel_requested, state }));
+        script.apply(Restored { spec: many(n), attempts_ended, cancel_requested, state }.into());
     }
     let both = [2, 3].map(|n| RunningAttempt { batch: Some(fence(2)), ..running(n, fence(n as u64), "w") });
     check(&script.apply(agent("a", vec![worker("w")], both.to_vec())), expect!["keep 2 1-2; keep 3 1-3"]);

@@ -191,14 +191,9 @@ fn a_restart_gives_leases_their_full_length_again() {
     let state =
         RestoredState::Leased { fence: earlier, worker: worker_key, assigned_at: TimeUs(0), charge: None };
     let restored = Restored { spec: job(1), attempts_ended: 1, cancel_requested: false, state };
-    check(&script.apply(Event::Restored(restored)), expect![""]);
+    check(&script.apply(restored.into()), expect![""]);
     let state = RestoredState::Queued { queued_at: TimeUs(0) };
-    script.apply(Event::Restored(Restored {
-        spec: job(2),
-        attempts_ended: 0,
-        cancel_requested: false,
-        state,
-    }));
+    script.apply(Restored { spec: job(2), attempts_ended: 0, cancel_requested: false, state }.into());
     let back = vec![running(1, earlier, "w")];
     check(&script.apply(agent("a", vec![worker("w")], back)), expect!["keep 1 0-4"]);
     let outcome = AttemptOutcome::Succeeded;

@@ -161,17 +161,17 @@ fn after_a_kill(spec: PaidSpec, spent: (i64, i64), charge: Charge) -> Script {
         fence: Fence { epoch: 1, sequence: 1 },
         worker: WorkerKey::new(&AgentKey::from("front"), "x"),
         assigned_at: script.now,
-        charge: Some(charge),
+        charge: Some(Box::new(charge)),
     };
     let (attempts_ended, cancel_requested) = (0, false);
-    script.apply(Event::Restored(Restored { spec: job(1), attempts_ended, cancel_requested, state }));
+    script.apply(Restored { spec: job(1), attempts_ended, cancel_requested, state }.into());
     script.apply(front_with(8, vec![running(1, Fence { epoch: 1, sequence: 1 }, "x")]));
     script
 }
 
 fn charged(effects: &[Effect]) -> Charge {
     let assigned = effects.iter().find_map(|one| match one {
-        Effect::Assign(one) => one.charge.clone(),
+        Effect::Assign(one) => one.charge.as_deref().cloned(),
         _ => None,
     });
     assigned.expect("it goes out and is charged")
@@ -284,7 +284,7 @@ impl Book {
                 Effect::Assign(one) if one.worker.agent.as_str() == "front" => {
                     prop_assert!(paid > 0, "charged before it is assigned");
                     prop_assert!(!self.bound.contains(&one.job), "{:?} is bound and left", one.job);
-                    let charge = one.charge.expect("what goes out is charged");
+                    let charge = *one.charge.expect("what goes out is charged");
                     *self.due.entry((self.jobs[&one.job].tenant.clone(), charge.day)).or_default() +=
                         charge.micro;
                     self.running.push((one.job, one.fence, charge));
@@ -374,11 +374,11 @@ proptest! {
                     scheduler.apply(now, Event::Tick, &mut effects);
                     for (key, fence, charge) in &book.running {
                         let worker = WorkerKey::new(&AgentKey::from("front"), "x");
-                        let charge = Some(charge.clone());
+                        let charge = Some(Box::new(charge.clone()));
                         let state = RestoredState::Leased { fence: *fence, worker, assigned_at: now, charge };
                         let (spec, attempts_ended) = (book.jobs[key].clone(), 0);
                         let restored = Restored { spec, attempts_ended, cancel_requested: false, state };
-                        scheduler.apply(now, Event::Restored(restored), &mut effects);
+                        scheduler.apply(now, restored.into(), &mut effects);
                     }
                     let named = book.running.iter().filter(|_| goes_on);
                     let named = named.map(|(job, fence, _)| running(job.0, *fence, "x")).collect();

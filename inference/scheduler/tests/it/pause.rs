@@ -248,7 +248,7 @@ fn a_restarted_scheduler_learns_of_the_pause_from_the_agent() {
     for (spec, sequence) in [(long(1), 1), (job(2), 2)] {
         let (attempts_ended, cancel_requested) = (0, false);
         let state = state(sequence);
-        script.apply(Event::Restored(Restored { spec, attempts_ended, cancel_requested, state }));
+        script.apply(Restored { spec, attempts_ended, cancel_requested, state }.into());
     }
     check(&script.apply(agent("a", vec![worker("w")], both(true, 5_000))), expect!["keep 1 1-1; keep 2 1-2"]);
     check(
