@@ -23,8 +23,8 @@ pub use error::Error;
 pub use migrations::Migrator;
 pub use plans::{ManualProvider, NoSpace, PaymentProvider, Plan, ProviderInvoice, SpaceGiver};
 pub use service::{
-    Balance, CheckOrder, CheckOutcome, Deps, GiveOrder, GrantOrder, GrantView, HoldOrder, LedgerReport,
-    MandateView, Service, SettleOrder,
+    Balance, ByHand, CheckOrder, CheckOutcome, Deps, GiveOrder, GrantOrder, GrantView, HoldOrder,
+    LedgerReport, MandateView, Service, SettleOrder,
 };
 pub use store::holds::{Hold, HoldState};
 pub use store::mandates::MandateRow;

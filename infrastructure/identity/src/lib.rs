@@ -4,6 +4,7 @@
 //! row for every change. It knows no credits and no mandates; what must happen together with its changes
 //! it hands to [`OrganisationObserver`] and [`AuthorityCheck`] inside its own transaction.
 
+pub mod audit;
 mod authority;
 pub mod belonging;
 mod config;

@@ -148,7 +148,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Give credits to an organisation. For platform staff. The same Idempotency-Key gives once. */
+        /**
+         * Give credits to an organisation. For platform staff. The same Idempotency-Key gives once. The organisation's audit log
+         *     tells who gave, and why.
+         */
         post: operations["grant"];
         delete?: never;
         options?: never;
@@ -165,7 +168,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Take back what is unused of a grant. For platform staff. */
+        /** Take back what is unused of a grant. For platform staff. The organisation's audit log tells who took, and why. */
         post: operations["revoke_grant"];
         delete?: never;
         options?: never;
@@ -201,7 +204,7 @@ export interface paths {
         put?: never;
         /**
          * Give a part of a charge back to the grants that it came from. For platform staff. The same Idempotency-Key gives
-         *     back once.
+         *     back once. The organisation's audit log tells who gave back, and why.
          */
         post: operations["refund"];
         delete?: never;
@@ -236,7 +239,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Say that an invoice was paid: its credits arrive and its plan begins, once. For platform staff. */
+        /**
+         * Say that an invoice was paid: its credits arrive and its plan begins, once. For platform staff. The
+         *     organisation's audit log tells who said it.
+         */
         post: operations["mark_paid"];
         delete?: never;
         options?: never;
@@ -3103,6 +3109,8 @@ export interface components {
             amount_micro: number;
             /** @description Whose run it was. */
             organisation_id: components["schemas"]["OrganisationId"];
+            /** @description What for, in the organisation's audit log; at most 200 characters, and nobody's name. */
+            reason: string;
         };
         /** @description Why a file is not taken. */
         RejectedBody: {
@@ -3114,6 +3122,8 @@ export interface components {
         /** @description Whose grant it is. */
         RevokeGrantBody: {
             organisation_id: components["schemas"]["OrganisationId"];
+            /** @description What for, in the organisation's audit log; at most 200 characters, and nobody's name. */
+            reason: string;
         };
         /**
          * @description A person's place in an organisation, strongest first.

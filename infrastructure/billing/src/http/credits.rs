@@ -194,10 +194,13 @@ pub(super) struct RefundBody {
     /// At most what is left of the charge.
     #[garde(skip)]
     amount_micro: i64,
+    /// What for, in the organisation's audit log; at most 200 characters, and nobody's name.
+    #[garde(length(bytes, min = 1, max = TEXT_BYTES_MAX))]
+    reason: String,
 }
 
 /// Give a part of a charge back to the grants that it came from. For platform staff. The same Idempotency-Key gives
-/// back once.
+/// back once. The organisation's audit log tells who gave back, and why.
 #[utoipa::path(post, path = "/v1/billing/holds/{run_id}/refund", tag = "billing",
     params(("run_id" = HoldId, Path),
         ("Idempotency-Key" = Option<String>, Header, description = "Same key, run and amount: refunded once")),
@@ -211,8 +214,8 @@ pub(super) async fn refund(
     ValidJson(body): ValidJson<RefundBody>,
 ) -> Result<Json<HoldJson>, Problem> {
     let run = HoldId::parse(&run_id).map_err(|_| nothing("hold"))?;
-    let hold = service.refund_with_key(body.organisation_id, run, body.amount_micro, key.as_deref()).await?;
-    staff.log("refunded", &run, body.amount_micro);
+    let (by, key) = (staff.by_hand(body.reason), key.as_deref());
+    let hold = service.refund_with_key(body.organisation_id, run, body.amount_micro, &by, key).await?;
     Ok(Json(hold.into()))
 }
 
@@ -353,7 +356,8 @@ pub(super) struct GrantGiven {
     id: GrantId,
 }
 
-/// Give credits to an organisation. For platform staff. The same Idempotency-Key gives once.
+/// Give credits to an organisation. For platform staff. The same Idempotency-Key gives once. The organisation's audit log
+/// tells who gave, and why.
 #[utoipa::path(post, path = "/v1/billing/grants", tag = "billing", request_body = GrantBody,
     params(("Idempotency-Key" = Option<String>, Header, description = "Same key and grant: given once; at most 64 characters")),
     responses((status = 201, body = GrantGiven), (status = "default", body = Problem)))]
@@ -373,8 +377,7 @@ pub(super) async fn grant(
         expires_at: body.expires_at,
         reason: body.reason,
     };
-    let id = service.grant(&order).await?;
-    staff.log("granted", &id, body.amount_micro);
+    let id = service.grant(&order, &staff.0.sub).await?;
     Ok((StatusCode::CREATED, Json(GrantGiven { id })))
 }
 
@@ -384,6 +387,9 @@ pub(super) async fn grant(
 pub(super) struct RevokeGrantBody {
     #[garde(skip)]
     organisation_id: OrganisationId,
+    /// What for, in the organisation's audit log; at most 200 characters, and nobody's name.
+    #[garde(length(bytes, min = 1, max = TEXT_BYTES_MAX))]
+    reason: String,
 }
 
 /// What was taken back.
@@ -392,7 +398,7 @@ pub(super) struct GrantRevoked {
     revoked_micro: i64,
 }
 
-/// Take back what is unused of a grant. For platform staff.
+/// Take back what is unused of a grant. For platform staff. The organisation's audit log tells who took, and why.
 #[utoipa::path(post, path = "/v1/billing/grants/{id}/revoke", tag = "billing",
     params(("id" = GrantId, Path)), request_body = RevokeGrantBody,
     responses((status = 200, body = GrantRevoked), (status = "default", body = Problem)))]
@@ -403,7 +409,7 @@ pub(super) async fn revoke_grant(
     ValidJson(body): ValidJson<RevokeGrantBody>,
 ) -> Result<Json<GrantRevoked>, Problem> {
     let id = GrantId::parse(&id).map_err(|_| nothing("grant"))?;
-    let revoked_micro = service.revoke_grant(body.organisation_id, id).await?;
-    staff.log("revoked a grant", &id, revoked_micro);
+    let by = staff.by_hand(body.reason);
+    let revoked_micro = service.revoke_grant(body.organisation_id, id, &by).await?;
     Ok(Json(GrantRevoked { revoked_micro }))
 }

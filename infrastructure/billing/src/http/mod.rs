@@ -18,7 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::error::Error;
-use crate::service::Service;
+use crate::service::{ByHand, Service};
 
 /// Largest body that billing reads.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -81,9 +81,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Staff {
 }
 
 impl Staff {
-    /// Who of the staff moved credits, in the log.
-    fn log(&self, what: &str, subject: &dyn std::fmt::Display, amount_micro: i64) {
-        tracing::info!(staff = %self.0.sub, %subject, amount_micro, "staff {what}");
+    /// Who acts, and why, for the audit log.
+    fn by_hand(&self, reason: String) -> ByHand {
+        ByHand { staff: self.0.sub.clone(), reason }
     }
 }
 

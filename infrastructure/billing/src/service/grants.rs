@@ -8,6 +8,7 @@ use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::events::billing as events;
 use backlot_infrastructure_api::{GrantId, OrganisationId};
 
+use super::by_hand::{ByHand, Deed, write_down};
 use super::{Service, check_amount, retried};
 use crate::error::Error;
 use crate::ledger::posting::moved;
@@ -101,11 +102,12 @@ pub struct Balance {
 }
 
 impl Service {
-    /// Gives credits. The same source gives once.
+    /// Gives credits by the hand of `staff`, a person as the token names them, which the audit log tells. The same
+    /// source gives once.
     ///
     /// # Errors
     /// An unknown organisation, an amount out of range, an expiry in the past, or a source that gave on other terms.
-    pub async fn grant(&self, order: &GrantOrder) -> Result<GrantId, Error> {
+    pub async fn grant(&self, order: &GrantOrder, staff: &str) -> Result<GrantId, Error> {
         check_amount(order.amount_micro, "/amount_micro")?;
         if order.amount_micro == 0 {
             return Err(Error::AmountOutOfRange { pointer: "/amount_micro" });
@@ -118,23 +120,43 @@ impl Service {
             let message = format!("must have 1 to {SOURCE_REF_BYTES_MAX} bytes");
             return Err(Error::Invalid { pointer: "/reference", message });
         }
-        retried(|| self.grant_once(order)).await
+        retried(|| self.grant_once(order, staff)).await
     }
 
-    async fn grant_once(&self, order: &GrantOrder) -> Result<GrantId, Error> {
+    async fn grant_once(&self, order: &GrantOrder, staff: &str) -> Result<GrantId, Error> {
         let tx = self.db().begin_write().await?;
         let mut ledger = store::ledger::lock(&tx, order.organisation).await?;
-        let grant = grant_in(&tx, &mut ledger, self.now(), order).await?;
+        if let Some(given) = given_before(&tx, order).await? {
+            return Ok(given);
+        }
+        let now = self.now();
+        let grant = give_new(&tx, &mut ledger, now, order).await?;
+        let deed = Deed {
+            organisation: order.organisation,
+            staff,
+            action: "credits.granted",
+            subject: grant.to_string(),
+            amount_micro: order.amount_micro,
+            reason: Some(&order.reason),
+        };
+        write_down(&tx, now, deed).await?;
         tx.commit().await?;
         Ok(grant)
     }
 
-    /// Takes back what is unused of a grant, wherever it lies. What is held or spent stays.
+    /// Takes back what is unused of a grant, wherever it lies. What is held or spent stays. The audit log tells by
+    /// whom and why.
     ///
     /// # Errors
-    /// An unknown grant.
-    pub async fn revoke_grant(&self, organisation: OrganisationId, grant: GrantId) -> Result<i64, Error> {
-        retried(|| self.reduce_once(organisation, grant, EntryKind::GrantRevoked)).await
+    /// An unknown grant, or a reason that is none.
+    pub async fn revoke_grant(
+        &self,
+        organisation: OrganisationId,
+        grant: GrantId,
+        by: &ByHand,
+    ) -> Result<i64, Error> {
+        by.validate()?;
+        retried(|| self.reduce_once(organisation, grant, Some(by))).await
     }
 
     /// Moves what has run out to `breakage`. It cannot be used from its expiry on anyway.
@@ -145,7 +167,7 @@ impl Service {
         let expired = store::grants::expired(self.db().read(), self.now(), limit).await?;
         let mut closed = 0;
         for (organisation, grant) in &expired {
-            match retried(|| self.reduce_once(*organisation, *grant, EntryKind::GrantExpired)).await {
+            match retried(|| self.reduce_once(*organisation, *grant, None)).await {
                 Ok(_) => closed += 1,
                 // One that cannot be closed must not keep the others: the next round tries it again.
                 Err(error) => tracing::error!(%error, %grant, "a grant that ran out could not be closed"),
@@ -154,20 +176,21 @@ impl Service {
         Ok(closed)
     }
 
+    /// Closes a grant that ran out, or takes it back by somebody's hand.
     async fn reduce_once(
         &self,
         organisation: OrganisationId,
         grant: GrantId,
-        kind: EntryKind,
+        by: Option<&ByHand>,
     ) -> Result<i64, Error> {
         let tx = self.db().begin_write().await?;
         let mut ledger = store::ledger::lock(&tx, organisation).await?;
         let now = self.now();
         let row = store::grants::find(&*tx, grant).await?;
         let row = row.filter(|row| row.organisation == organisation).ok_or(Error::Unknown("grant"))?;
-        let (to, reason) = match kind {
-            EntryKind::GrantExpired => (Account::Breakage, "expired"),
-            _ => (funding(row.kind), "revoked"),
+        let (kind, to, reason) = match by {
+            None => (EntryKind::GrantExpired, Account::Breakage, "expired"),
+            Some(_) => (EntryKind::GrantRevoked, funding(row.kind), "revoked"),
         };
         let mut lines = Vec::new();
         for (account, amount_micro) in store::grants::unused(&*tx, organisation, grant).await? {
@@ -188,6 +211,17 @@ impl Service {
             reason: reason.to_owned(),
         };
         outbox::publish(&tx, meta(organisation, grant, now), &event).await?;
+        if let Some(by) = by {
+            let deed = Deed {
+                organisation,
+                staff: &by.staff,
+                action: "credits.revoked",
+                subject: grant.to_string(),
+                amount_micro,
+                reason: Some(&by.reason),
+            };
+            write_down(&tx, now, deed).await?;
+        }
         tx.commit().await?;
         Ok(amount_micro)
     }
@@ -241,18 +275,37 @@ impl Service {
     }
 }
 
-/// Gives credits inside a transaction that has locked the ledger.
+/// Gives credits inside a transaction that has locked the ledger. The same source gives once.
 pub(crate) async fn grant_in(
     tx: &WriteTx,
     ledger: &mut Ledger,
     now: Timestamp,
     order: &GrantOrder,
 ) -> Result<GrantId, Error> {
-    let organisation = ledger.organisation;
-    let given = store::grants::find_by_source(&**tx, organisation, order.source, &order.source_ref).await?;
-    if let Some(row) = given {
-        return if order.made(&row) { Ok(row.id) } else { Err(Error::KeyReused) };
+    match given_before(tx, order).await? {
+        Some(given) => Ok(given),
+        None => give_new(tx, ledger, now, order).await,
     }
+}
+
+/// The grant that this source gave before.
+async fn given_before(tx: &WriteTx, order: &GrantOrder) -> Result<Option<GrantId>, Error> {
+    let organisation = order.organisation;
+    let given = store::grants::find_by_source(&**tx, organisation, order.source, &order.source_ref).await?;
+    match given {
+        None => Ok(None),
+        Some(row) if order.made(&row) => Ok(Some(row.id)),
+        Some(_) => Err(Error::KeyReused),
+    }
+}
+
+async fn give_new(
+    tx: &WriteTx,
+    ledger: &mut Ledger,
+    now: Timestamp,
+    order: &GrantOrder,
+) -> Result<GrantId, Error> {
+    let organisation = ledger.organisation;
     if order.expires_at.is_some_and(|expiry| expiry <= now) {
         let message = "must lie in the future".to_owned();
         return Err(Error::Invalid { pointer: "/expires_at", message });

@@ -1,6 +1,7 @@
 //! The rules of billing and mandates: what may happen, in one transaction each.
 
 pub(crate) mod authority;
+mod by_hand;
 mod checks;
 pub(crate) mod give;
 mod grants;
@@ -26,6 +27,7 @@ use crate::store;
 use crate::store::keys::{Key, Used};
 
 pub use authority::{CheckOrder, CheckOutcome};
+pub use by_hand::ByHand;
 pub use checks::LedgerReport;
 pub use give::{GiveOrder, MandateView};
 pub(crate) use grants::PRIORITY_DEFAULT;

@@ -4,6 +4,7 @@ use backlot_foundation_events::outbox;
 use backlot_infrastructure_api::events::billing as events;
 use backlot_infrastructure_api::{HoldId, OrganisationId};
 
+use super::by_hand::{ByHand, Deed, write_down};
 use super::holds::{give_back, meta};
 use super::{Service, check_amount, retried, used};
 use crate::error::Error;
@@ -16,17 +17,19 @@ use crate::store::keys::Key;
 const REFUNDED: &str = "refund";
 
 impl Service {
-    /// Gives a part of a charge back to the grants that it came from, unwinding the recorded order.
+    /// Gives a part of a charge back to the grants that it came from, unwinding the recorded order. The audit log
+    /// tells by whom and why.
     ///
     /// # Errors
-    /// More than is left of the charge, or a run that was not charged.
+    /// More than is left of the charge, a run that was not charged, or a reason that is none.
     pub async fn refund(
         &self,
         organisation: OrganisationId,
         run: HoldId,
         amount_micro: i64,
+        by: &ByHand,
     ) -> Result<Hold, Error> {
-        self.refund_with_key(organisation, run, amount_micro, None).await
+        self.refund_with_key(organisation, run, amount_micro, by, None).await
     }
 
     /// The same, once for each key: a repetition is answered with the hold as it is now.
@@ -38,11 +41,13 @@ impl Service {
         organisation: OrganisationId,
         run: HoldId,
         amount_micro: i64,
+        by: &ByHand,
         key: Option<&str>,
     ) -> Result<Hold, Error> {
         check_amount(amount_micro, "/amount_micro")?;
+        by.validate()?;
         let key = key.map(|key| Key::new(REFUNDED, key, &[run.to_string(), amount_micro.to_string()]));
-        retried(|| self.refund_once(organisation, run, amount_micro, key.as_ref())).await
+        retried(|| self.refund_once(organisation, run, amount_micro, by, key.as_ref())).await
     }
 
     async fn refund_once(
@@ -50,6 +55,7 @@ impl Service {
         organisation: OrganisationId,
         run: HoldId,
         amount_micro: i64,
+        by: &ByHand,
         key: Option<&Key>,
     ) -> Result<Hold, Error> {
         let tx = self.db().begin_write().await?;
@@ -88,6 +94,15 @@ impl Service {
             refunded_paid_micro: amount_micro - promotional_micro,
         };
         outbox::publish(&tx, meta(&hold, now), &event).await?;
+        let deed = Deed {
+            organisation,
+            staff: &by.staff,
+            action: "credits.refunded",
+            subject: run.to_string(),
+            amount_micro,
+            reason: Some(&by.reason),
+        };
+        write_down(&tx, now, deed).await?;
         tx.commit().await?;
         Ok(hold)
     }

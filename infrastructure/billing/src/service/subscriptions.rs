@@ -9,6 +9,7 @@ use backlot_infrastructure_api::events::billing as events;
 use backlot_infrastructure_api::{OrganisationId, UserId};
 
 use super::authority::{CheckOrder, check_in};
+use super::by_hand::{Deed, write_down};
 use super::grants::{GrantOrder, PRIORITY_DEFAULT, grant_in};
 use super::{Service, retried};
 use crate::error::Error;
@@ -164,7 +165,7 @@ impl Service {
         }
     }
 
-    /// Says that an invoice was paid: its credits arrive and its plan begins, once.
+    /// Says that an invoice was paid: its credits arrive and its plan begins, once. The audit log tells by whom.
     ///
     /// # Errors
     /// An unknown or canceled invoice.
@@ -200,6 +201,15 @@ impl Service {
         }
         let before = store::plans::subscription(&*tx, invoice.organisation).await?;
         self.begin_plan(&tx, invoice.organisation, before, &self.plan(&invoice.plan)?, now).await?;
+        let deed = Deed {
+            organisation: invoice.organisation,
+            staff: by,
+            action: "invoice.marked_paid",
+            subject: id.to_string(),
+            amount_micro: invoice.credits_micro,
+            reason: None,
+        };
+        write_down(&tx, now, deed).await?;
         tx.commit().await?;
         Ok(Invoice { state: InvoiceState::Paid, paid_at: Some(now), ..invoice })
     }

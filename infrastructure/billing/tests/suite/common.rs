@@ -9,12 +9,14 @@ use backlot_foundation_testkit::{TestDb, databases};
 use backlot_foundation_time::{ManualClock, Timestamp};
 use backlot_infrastructure_api::{HoldId, MandateId, OrganisationId, UserId};
 use backlot_infrastructure_billing::{
-    Config, Deps, Everybody, GiveOrder, GrantOrder, Hold, HoldOrder, ManualProvider, NoSpace, Service,
-    SettleOrder, SpaceGiver, ledger::GrantKind,
+    ByHand, Config, Deps, Everybody, GiveOrder, GrantOrder, Hold, HoldOrder, ManualProvider, NoSpace,
+    Service, SettleOrder, SpaceGiver, ledger::GrantKind,
 };
 use backlot_infrastructure_mandates::{ActionPattern, Envelope};
 
 pub(crate) const CREDIT: i64 = 1_000_000;
+/// A person of the platform's staff.
+pub(crate) const STAFF: &str = "01890a5d-ac96-7000-8000-00000000beef";
 
 pub(crate) struct Studio {
     pub(crate) service: Service,
@@ -38,6 +40,8 @@ impl Studio {
     async fn new(test_db: TestDb) -> Self {
         let db = test_db.db.clone();
         db.migrate::<backlot_foundation_events::Migrator>().await.unwrap();
+        // The audit log is identity's.
+        db.migrate::<backlot_infrastructure_identity::Migrator>().await.unwrap();
         db.migrate::<backlot_infrastructure_billing::Migrator>().await.unwrap();
         let clock = ManualClock::at(Timestamp::parse("2026-11-23T06:00:00Z").unwrap());
         let service = service(db.clone(), &clock);
@@ -121,7 +125,7 @@ impl Studio {
             expires_at,
             reason: "test".to_owned(),
         };
-        self.service.grant(&order).await.unwrap();
+        self.service.grant(&order, STAFF).await.unwrap();
     }
 
     /// Every invariant, and the number of open holds.
@@ -138,6 +142,10 @@ impl Studio {
         let balance = self.service.balance(self.organisation).await.unwrap();
         (balance.available_micro / CREDIT, balance.held_micro / CREDIT)
     }
+}
+
+pub(crate) fn by_hand(reason: &str) -> ByHand {
+    ByHand { staff: STAFF.to_owned(), reason: reason.to_owned() }
 }
 
 pub(crate) fn service(db: Db, clock: &Arc<ManualClock>) -> Service {

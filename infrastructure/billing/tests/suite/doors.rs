@@ -18,27 +18,31 @@ use tower::ServiceExt as _;
 use crate::common::{CREDIT, Studio, studios};
 
 /// The HTTP API with somebody in front of it.
-struct Door<'a> {
+pub(crate) struct Door<'a> {
     studio: &'a Studio,
     trust: Trust,
     router: axum::Router,
 }
 
 impl<'a> Door<'a> {
-    fn new(studio: &'a Studio) -> Self {
+    pub(crate) fn new(studio: &'a Studio) -> Self {
         let trust = Trust::with_clock("edge", audience::INFRASTRUCTURE, studio.clock.clone());
         let (router, _) = studio.service.http().split_for_parts();
         let router = router.layer(from_fn_with_state(trust.verifier.clone(), authenticate));
         Self { studio, trust, router }
     }
 
-    fn claims(&self, user: UserId, organisation: OrganisationId) -> Claims {
+    pub(crate) fn claims(&self, user: UserId, organisation: OrganisationId) -> Claims {
         let now = self.studio.clock.now();
         Claims::person(audience::INFRASTRUCTURE, &user.to_string(), &organisation.to_string(), now)
     }
 
+    pub(crate) fn token(&self, claims: &Claims) -> String {
+        self.trust.signer.sign(claims).unwrap()
+    }
+
     async fn call(&self, claims: &Claims, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-        let token = self.trust.signer.sign(claims).unwrap();
+        let token = self.token(claims);
         self.send(Some(&token), method, path, body).await
     }
 
@@ -46,7 +50,7 @@ impl<'a> Door<'a> {
         self.send_with_key(token, method, path, body, None).await
     }
 
-    async fn send_with_key(
+    pub(crate) async fn send_with_key(
         &self,
         token: Option<&str>,
         method: &str,
@@ -206,8 +210,7 @@ async fn a_key_gives_a_mandate_and_refunds_a_charge_once() {
         let run = studio.hold(studio.owner, 10).await.run;
         studio.settle(run, 10).await;
         let path = format!("/v1/billing/holds/{run}/refund");
-        let refund =
-            |credits: i64| json!({"organisation_id": studio.organisation, "amount_micro": credits * CREDIT});
+        let refund = |credits: i64| json!({"organisation_id": studio.organisation, "amount_micro": credits * CREDIT, "reason": "late"});
         for _ in 0..3 {
             // The same key as the mandate's: another kind of order.
             let (status, hold) = post(&path, &refund(4), "k").await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{CREDIT, settle, studios};
+use crate::common::{CREDIT, by_hand, settle, studios};
 use backlot_foundation_errors::Problem;
 use backlot_foundation_time::Clock as _;
 use backlot_infrastructure_api::HoldId;
@@ -80,10 +80,15 @@ async fn grants_burn_in_order_and_a_refund_unwinds_it() {
         let parts: Vec<i64> = hold.parts.iter().map(|part| part.held_micro / CREDIT).collect();
         assert_eq!(parts, [20, 500, 20], "what expires first, then promotional, then paid");
         studio.settle(hold.run, 530).await;
-        let refunded = studio.service.refund(studio.organisation, hold.run, 15 * CREDIT).await.unwrap();
+        let refunded = studio
+            .service
+            .refund(studio.organisation, hold.run, 15 * CREDIT, &by_hand("sorry"))
+            .await
+            .unwrap();
         let back: Vec<i64> = refunded.parts.iter().map(|part| part.refunded_micro / CREDIT).collect();
         assert_eq!(back, [0, 5, 10]);
-        let too_much = studio.service.refund(studio.organisation, hold.run, 516 * CREDIT).await;
+        let too_much =
+            studio.service.refund(studio.organisation, hold.run, 516 * CREDIT, &by_hand("sorry")).await;
         assert_eq!(code(too_much.unwrap_err()), "refund_exceeds_charge");
         studio.assert_sound().await;
     }

@@ -1,5 +1,6 @@
 //! Billing and mandates on real databases: SQLite always, PostgreSQL where `BACKLOT_TEST_POSTGRES` names one.
 
+mod audit;
 mod common;
 mod doors;
 mod holds;

@@ -9,7 +9,7 @@ use backlot_infrastructure_api::{MandateId, ProjectId, UserId};
 use backlot_infrastructure_billing::{CheckOrder, CheckOutcome, Error, GiveOrder, HoldOrder};
 use backlot_infrastructure_mandates::{ActionPattern, Envelope, Period};
 
-use crate::common::{CREDIT, Studio, studios};
+use crate::common::{CREDIT, Studio, by_hand, studios};
 
 fn code(error: Error) -> String {
     Problem::from(error).code
@@ -94,7 +94,11 @@ async fn a_chain_of_transfers_returns_to_where_each_came_from() {
         assert_eq!(left(&studio, first).await, 90);
         studio.service.revoke(studio.organisation, studio.owner, first).await.unwrap();
         assert_eq!(left(&studio, limit).await, 170, "only the 30 that were spent still count");
-        let refunded = studio.service.refund(studio.organisation, hold.run, 30 * CREDIT).await.unwrap();
+        let refunded = studio
+            .service
+            .refund(studio.organisation, hold.run, 30 * CREDIT, &by_hand("sorry"))
+            .await
+            .unwrap();
         assert_eq!(refunded.refunded_micro, 30 * CREDIT);
         assert_eq!(left(&studio, limit).await, 200);
         assert_eq!(studio.balance().await, (500, 0));

@@ -4,7 +4,7 @@ use backlot_infrastructure_api::HoldId;
 use backlot_infrastructure_billing::{Error, GrantOrder, ledger::GrantKind};
 use sea_orm::ConnectionTrait as _;
 
-use crate::common::{CREDIT, studios};
+use crate::common::{CREDIT, STAFF, by_hand, studios};
 
 #[tokio::test]
 async fn a_reference_gives_once_and_never_on_other_terms() {
@@ -20,21 +20,21 @@ async fn a_reference_gives_once_and_never_on_other_terms() {
             reason: "sorry".to_owned(),
         };
         let before = studio.balance().await.0;
-        let first = studio.service.grant(&order).await.unwrap();
-        assert_eq!(studio.service.grant(&order).await.unwrap(), first);
+        let first = studio.service.grant(&order, STAFF).await.unwrap();
+        assert_eq!(studio.service.grant(&order, STAFF).await.unwrap(), first);
         for other in [
             GrantOrder { amount_micro: 50 * CREDIT, ..order.clone() },
             GrantOrder { kind: GrantKind::Paid, ..order.clone() },
             GrantOrder { expires_at: Some(studio.clock_plus_a_day()), ..order.clone() },
             GrantOrder { reason: "thanks".to_owned(), ..order.clone() },
         ] {
-            let refused = studio.service.grant(&other).await;
+            let refused = studio.service.grant(&other, STAFF).await;
             assert!(matches!(refused, Err(Error::KeyReused)), "{other:?}: {refused:?}");
         }
         // Another organisation's key is another key.
         let (neighbour, _) = studio.neighbour().await;
         let theirs = GrantOrder { organisation: neighbour, amount_micro: CREDIT, ..order };
-        assert_ne!(studio.service.grant(&theirs).await.unwrap(), first);
+        assert_ne!(studio.service.grant(&theirs, STAFF).await.unwrap(), first);
         assert_eq!(studio.balance().await.0, before + 5);
         studio.assert_sound().await;
     }
@@ -66,15 +66,15 @@ async fn the_daily_proof_names_the_organisation_whose_books_are_wrong() {
 async fn a_refund_without_a_charge_moves_nothing() {
     for studio in studios().await {
         let held = studio.hold(studio.owner, 3).await;
-        let service = &studio.service;
+        let (service, sorry) = (&studio.service, by_hand("sorry"));
         for (run, amount_micro) in
             [(held.run, 1), (held.run, i64::MAX), (held.run, -1), (HoldId::generate(), 1)]
         {
-            assert!(service.refund(studio.organisation, run, amount_micro).await.is_err());
+            assert!(service.refund(studio.organisation, run, amount_micro, &sorry).await.is_err());
         }
         let (neighbour, _) = studio.neighbour().await;
         studio.settle(held.run, 3).await;
-        assert!(service.refund(neighbour, held.run, 1).await.is_err(), "another tenant's run");
+        assert!(service.refund(neighbour, held.run, 1, &sorry).await.is_err(), "another tenant's run");
         assert_eq!(studio.balance().await.1, 0);
         studio.assert_sound().await;
     }

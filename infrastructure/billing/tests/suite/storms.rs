@@ -17,7 +17,7 @@ use rand::{Rng as _, SeedableRng as _};
 use sea_orm::{ConnectionTrait as _, Statement};
 use tokio::sync::Mutex;
 
-use crate::common::{CREDIT, Studio, studios};
+use crate::common::{CREDIT, STAFF, Studio, by_hand, studios};
 
 const SEEDS: u64 = 4;
 const TASKS: u64 = 6;
@@ -186,7 +186,8 @@ impl World {
     async fn refund(&self, random: &mut StdRng) {
         let Some(run) = self.pick_run(random).await else { return };
         let amount_micro = random.random_range(0..20 * CREDIT);
-        let refund = self.studio.service.refund(self.studio.organisation, run, amount_micro);
+        let by = by_hand("storm");
+        let refund = self.studio.service.refund(self.studio.organisation, run, amount_micro, &by);
         cut_off(random, refund).await.map(expect);
     }
 
@@ -234,14 +235,15 @@ impl World {
                 .then(|| self.studio.clock.now().plus(Duration::from_secs(random.random_range(1..900)))),
             reason: "storm".to_owned(),
         };
-        cut_off(random, self.studio.service.grant(&order)).await.map(expect);
-        expect(self.studio.service.grant(&order).await);
+        cut_off(random, self.studio.service.grant(&order, STAFF)).await.map(expect);
+        expect(self.studio.service.grant(&order, STAFF).await);
     }
 
     async fn revoke_grant(&self, random: &mut StdRng) {
         let balance = self.studio.service.balance(self.studio.organisation).await.unwrap();
         let grant = balance.grants[random.random_range(0..balance.grants.len())].id;
-        let revoke = self.studio.service.revoke_grant(self.studio.organisation, grant);
+        let by = by_hand("storm");
+        let revoke = self.studio.service.revoke_grant(self.studio.organisation, grant, &by);
         cut_off(random, revoke).await.map(expect);
     }
 

@@ -11,7 +11,8 @@ use sea_orm::{
 use crate::entities::audit;
 
 /// What is written down about one change. Ids only: the row outlives the account.
-pub(crate) struct Entry<'a> {
+#[derive(Debug, Clone)]
+pub struct Entry<'a> {
     /// Where; none: outside of any organisation.
     pub organisation: Option<OrganisationId>,
     /// Who.
