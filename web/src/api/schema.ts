@@ -2468,6 +2468,7 @@ export interface components {
             /** @description `promotional` or `paid`. */
             kind: string;
             reason: string;
+            returned_until?: components["schemas"]["Timestamp"] | null;
             /** Format: int64 */
             revoked_micro: number;
             /** @description `sign_up`, `invoice` or `staff`. */

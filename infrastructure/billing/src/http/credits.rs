@@ -42,6 +42,8 @@ pub(super) struct GrantJson {
     revoked_micro: i64,
     effective_at: Timestamp,
     expires_at: Option<Timestamp>,
+    /// What runs brought back after `expires_at` may be used until then; null: nothing came back so late.
+    returned_until: Option<Timestamp>,
     created_at: Timestamp,
 }
 
@@ -75,6 +77,7 @@ impl From<GrantView> for GrantJson {
             revoked_micro: grant.revoked_micro,
             effective_at: grant.effective_at,
             expires_at: grant.expires_at,
+            returned_until: grant.returned_until,
             created_at: grant.created_at,
         }
     }

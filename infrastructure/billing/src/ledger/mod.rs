@@ -6,9 +6,11 @@
 pub mod burn;
 pub mod parts;
 pub mod posting;
+pub mod returned;
 pub mod seal;
 pub mod split;
 
 pub use burn::{GrantKind, Lot, Short, Taken, take};
 pub use parts::{Part, PartsError, refund, settle};
 pub use posting::{Account, Entry, EntryKind, Posting, Unbalanced};
+pub use returned::{RETURNED_KEPT, ends_at, kept_until};

@@ -3,6 +3,7 @@
 mod m0001_ledger;
 mod m0002_keys;
 mod m0003_periods;
+mod m0004_returned;
 
 use sea_orm_migration::prelude::*;
 
@@ -11,7 +12,12 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_ledger::Ledger), Box::new(m0002_keys::Keys), Box::new(m0003_periods::Periods)]
+        vec![
+            Box::new(m0001_ledger::Ledger),
+            Box::new(m0002_keys::Keys),
+            Box::new(m0003_periods::Periods),
+            Box::new(m0004_returned::Returned),
+        ]
     }
 
     fn migration_table_name() -> DynIden {

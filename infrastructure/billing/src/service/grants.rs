@@ -82,6 +82,8 @@ pub struct GrantView {
     pub effective_at: Timestamp,
     /// When it runs out.
     pub expires_at: Option<Timestamp>,
+    /// Until when what came back after that may be used.
+    pub returned_until: Option<Timestamp>,
     /// When it was given.
     pub created_at: Timestamp,
 }
@@ -188,41 +190,14 @@ impl Service {
         let now = self.now();
         let row = store::grants::find(&*tx, grant).await?;
         let row = row.filter(|row| row.organisation == organisation).ok_or(Error::Unknown("grant"))?;
-        let (kind, to, reason) = match by {
-            None => (EntryKind::GrantExpired, Account::Breakage, "expired"),
-            Some(_) => (EntryKind::GrantRevoked, funding(row.kind), "revoked"),
-        };
-        let mut lines = Vec::new();
-        for (account, amount_micro) in store::grants::unused(&*tx, organisation, grant).await? {
-            let from = Account::parse(&account).ok_or_else(|| store::unreadable("account", &account))?;
-            lines.extend(moved(from, to, grant, amount_micro));
-        }
-        let amount_micro = lines.iter().map(|line| line.amount_micro.max(0)).sum();
-        if amount_micro == 0 {
+        // Something may have come back since the sweeper looked.
+        if by.is_none() && row.ends_at().is_none_or(|end| now < end) {
             return Ok(0);
         }
-        let entry = Entry::new(kind, lines)?;
-        store::ledger::post(&tx, &mut ledger, now, &grant.to_string(), &entry).await?;
-        let event = events::GrantReduced {
-            grant_id: grant,
-            organisation_id: organisation,
-            kind: credit_kind(row.kind),
-            amount_micro,
-            reason: reason.to_owned(),
-        };
-        outbox::publish(&tx, meta(organisation, grant, now), &event).await?;
-        if let Some(by) = by {
-            let deed = Deed {
-                organisation,
-                staff: &by.staff,
-                action: "credits.revoked",
-                subject: grant.to_string(),
-                amount_micro,
-                reason: Some(&by.reason),
-            };
-            write_down(&tx, now, deed).await?;
+        let amount_micro = reduce_in(&tx, &mut ledger, now, &row, by).await?;
+        if amount_micro > 0 {
+            tx.commit().await?;
         }
-        tx.commit().await?;
         Ok(amount_micro)
     }
 
@@ -243,7 +218,7 @@ impl Service {
             let mut used = uses.remove(&row.id).unwrap_or_default();
             used.revoked_micro = row.amount_micro
                 - (used.available_micro + used.held_micro + used.spent_micro + used.expired_micro);
-            let is_usable = row.effective_at <= now && row.expires_at.is_none_or(|expiry| now < expiry);
+            let is_usable = row.effective_at <= now && row.ends_at().is_none_or(|end| now < end);
             balance.available_micro += if is_usable { used.available_micro } else { 0 };
             balance.held_micro += used.held_micro;
             balance.spent_micro += used.spent_micro;
@@ -273,6 +248,53 @@ impl Service {
         rows.reverse();
         Ok(rows)
     }
+}
+
+/// Moves what is unused of a grant, wherever it lies, to where it goes: it ran out, or somebody takes it back. Inside a
+/// transaction that has locked the ledger; answers how much it was.
+pub(super) async fn reduce_in(
+    tx: &WriteTx,
+    ledger: &mut Ledger,
+    now: Timestamp,
+    row: &GrantRow,
+    by: Option<&ByHand>,
+) -> Result<i64, Error> {
+    let (organisation, grant) = (row.organisation, row.id);
+    let (kind, to, reason) = match by {
+        None => (EntryKind::GrantExpired, Account::Breakage, "expired"),
+        Some(_) => (EntryKind::GrantRevoked, funding(row.kind), "revoked"),
+    };
+    let mut lines = Vec::new();
+    for (account, amount_micro) in store::grants::unused(&**tx, organisation, grant).await? {
+        let from = Account::parse(&account).ok_or_else(|| store::unreadable("account", &account))?;
+        lines.extend(moved(from, to, grant, amount_micro));
+    }
+    let amount_micro = lines.iter().map(|line| line.amount_micro.max(0)).sum();
+    if amount_micro == 0 {
+        return Ok(0);
+    }
+    let entry = Entry::new(kind, lines)?;
+    store::ledger::post(tx, ledger, now, &grant.to_string(), &entry).await?;
+    let event = events::GrantReduced {
+        grant_id: grant,
+        organisation_id: organisation,
+        kind: credit_kind(row.kind),
+        amount_micro,
+        reason: reason.to_owned(),
+    };
+    outbox::publish(tx, meta(organisation, grant, now), &event).await?;
+    if let Some(by) = by {
+        let deed = Deed {
+            organisation,
+            staff: &by.staff,
+            action: "credits.revoked",
+            subject: grant.to_string(),
+            amount_micro,
+            reason: Some(&by.reason),
+        };
+        write_down(tx, now, deed).await?;
+    }
+    Ok(amount_micro)
 }
 
 /// Gives credits inside a transaction that has locked the ledger. The same source gives once.
@@ -320,6 +342,7 @@ async fn give_new(
         amount_micro: order.amount_micro,
         effective_at: now,
         expires_at: order.expires_at,
+        returned_until: None,
         created_at: now,
         reason: order.reason.clone(),
     };
@@ -363,13 +386,13 @@ fn meta(organisation: OrganisationId, grant: GrantId, time: Timestamp) -> EventM
     }
 }
 
-const fn lot_of(row: &GrantRow) -> Lot {
+fn lot_of(row: &GrantRow) -> Lot {
     Lot {
         grant: row.id,
         kind: row.kind,
         priority: row.priority,
         effective_at: row.effective_at,
-        expires_at: row.expires_at,
+        expires_at: row.ends_at(),
         created_at: row.created_at,
         available_micro: row.amount_micro,
     }
@@ -410,6 +433,7 @@ fn grant_view(row: GrantRow, used: Uses) -> GrantView {
         revoked_micro: used.revoked_micro,
         effective_at: row.effective_at,
         expires_at: row.expires_at,
+        returned_until: row.returned_until,
         created_at: row.created_at,
     }
 }

@@ -10,10 +10,11 @@ use sha2::{Digest, Sha256};
 use std::time::Duration;
 
 use super::authority::{CheckOrder, authorise, envelope_of};
-use super::{Service, check_amount, retried, revoke};
+use super::returns::give_back;
+use super::{Service, check_amount, retried};
 use crate::error::Error;
 use crate::ledger::posting::{absorbed, moved};
-use crate::ledger::{Account, Entry, EntryKind, GrantKind, Part, Posting};
+use crate::ledger::{Account, Entry, EntryKind, GrantKind, Part};
 use crate::ledger::{settle, take};
 use crate::store;
 use crate::store::holds::{Hold, HoldState};
@@ -246,7 +247,8 @@ impl Service {
             part.settled_micro = spent_micro;
             lines.extend(moved(Account::Hold, Account::Earnings, part.grant, spent_micro));
             let rest_micro = part.held_micro - spent_micro;
-            lines.extend(give_back(&tx, organisation, Account::Hold, part, rest_micro).await?);
+            let held_at = hold.created_at;
+            lines.extend(give_back(&tx, &mut ledger, now, held_at, Account::Hold, part, rest_micro).await?);
         }
         lines.extend(absorbed(absorbed_micro));
         let kind = if state == HoldState::Settled { EntryKind::Settle } else { EntryKind::Void };
@@ -348,27 +350,6 @@ async fn take_parts(
         refunded_micro: 0,
     };
     Ok(taken.into_iter().map(part).collect())
-}
-
-/// The lines that return a part's credits to where they came from. Where that envelope has ended, they
-/// go where its unspent credits went, and its ancestors' caps count less.
-pub(super) async fn give_back(
-    tx: &WriteTx,
-    organisation: OrganisationId,
-    from: Account,
-    part: &Part,
-    amount_micro: i64,
-) -> Result<Vec<Posting>, Error> {
-    if amount_micro == 0 {
-        return Ok(Vec::new());
-    }
-    let to = match part.source {
-        Account::Envelope(mandate) => {
-            revoke::return_through(tx, organisation, mandate, part.grant, amount_micro).await?
-        }
-        source => source,
-    };
-    Ok(moved(from, to, part.grant, amount_micro).to_vec())
 }
 
 pub(super) fn meta(hold: &Hold, time: Timestamp) -> EventMeta {

@@ -8,6 +8,7 @@ mod grants;
 mod holds;
 mod refunds;
 mod renewals;
+mod returns;
 pub(crate) mod revoke;
 pub(crate) mod subscriptions;
 

@@ -5,7 +5,8 @@ use backlot_infrastructure_api::events::billing as events;
 use backlot_infrastructure_api::{HoldId, OrganisationId};
 
 use super::by_hand::{ByHand, Deed, write_down};
-use super::holds::{give_back, meta};
+use super::holds::meta;
+use super::returns::give_back;
 use super::{Service, check_amount, retried, used};
 use crate::error::Error;
 use crate::ledger::{Account, Entry, EntryKind, GrantKind, PartsError, refund};
@@ -75,7 +76,10 @@ impl Service {
             if part.kind == GrantKind::Promotional {
                 promotional_micro += back_micro;
             }
-            lines.extend(give_back(&tx, organisation, Account::Earnings, part, back_micro).await?);
+            let held_at = hold.created_at;
+            lines.extend(
+                give_back(&tx, &mut ledger, now, held_at, Account::Earnings, part, back_micro).await?,
+            );
         }
         let entry = Entry::new(EntryKind::Refund, lines)?;
         store::ledger::post(&tx, &mut ledger, now, &run.to_string(), &entry).await?;

@@ -6,7 +6,7 @@ use backlot_infrastructure_api::{GrantId, OrganisationId};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 
 use super::{all, execute, one, unreadable};
-use crate::ledger::{GrantKind, Lot};
+use crate::ledger::{GrantKind, Lot, ends_at};
 
 /// A grant as it was given.
 #[derive(Debug, Clone)]
@@ -22,12 +22,21 @@ pub(crate) struct GrantRow {
     pub(crate) amount_micro: i64,
     pub(crate) effective_at: Timestamp,
     pub(crate) expires_at: Option<Timestamp>,
+    /// What came back after that may be used until then.
+    pub(crate) returned_until: Option<Timestamp>,
     pub(crate) created_at: Timestamp,
     pub(crate) reason: String,
 }
 
+impl GrantRow {
+    /// When the last of its credits run out; none: never.
+    pub(crate) fn ends_at(&self) -> Option<Timestamp> {
+        ends_at(self.expires_at, self.returned_until)
+    }
+}
+
 const COLUMNS: &str = "id, organisation_id, kind, source, source_ref, priority, amount_micro, effective_at, \
-                       expires_at, created_at, reason";
+                       expires_at, created_at, reason, returned_until";
 
 fn decode(row: &QueryResult) -> Result<GrantRow, DbErr> {
     Ok(GrantRow {
@@ -42,6 +51,7 @@ fn decode(row: &QueryResult) -> Result<GrantRow, DbErr> {
         expires_at: row.try_get("", "expires_at")?,
         created_at: row.try_get("", "created_at")?,
         reason: row.try_get("", "reason")?,
+        returned_until: row.try_get("", "returned_until")?,
     })
 }
 
@@ -61,7 +71,7 @@ pub(super) fn decode_lot(row: &QueryResult) -> Result<Lot, DbErr> {
         kind: decode_kind(row)?,
         priority: decode_priority(row)?,
         effective_at: row.try_get("", "effective_at")?,
-        expires_at: row.try_get("", "expires_at")?,
+        expires_at: ends_at(row.try_get("", "expires_at")?, row.try_get("", "returned_until")?),
         created_at: row.try_get("", "created_at")?,
         available_micro: row.try_get("", "amount_micro")?,
     })
@@ -69,9 +79,9 @@ pub(super) fn decode_lot(row: &QueryResult) -> Result<Lot, DbErr> {
 
 pub(crate) async fn insert(tx: &WriteTx, grant: &GrantRow) -> Result<(), DbErr> {
     let sql = format!(
-        "INSERT INTO billing_grants ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+        "INSERT INTO billing_grants ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
     );
-    let values: [Value; 11] = [
+    let values: [Value; 12] = [
         grant.id.into(),
         grant.organisation.into(),
         grant.kind.as_str().into(),
@@ -83,8 +93,16 @@ pub(crate) async fn insert(tx: &WriteTx, grant: &GrantRow) -> Result<(), DbErr> 
         grant.expires_at.into(),
         grant.created_at.into(),
         grant.reason.clone().into(),
+        grant.returned_until.into(),
     ];
     execute(&**tx, &sql, values).await?;
+    Ok(())
+}
+
+/// Lets what came back be used until then.
+pub(crate) async fn keep_until(tx: &WriteTx, grant: GrantId, until: Timestamp) -> Result<(), DbErr> {
+    let sql = "UPDATE billing_grants SET returned_until = $2 WHERE id = $1";
+    execute(&**tx, sql, [grant.into(), until.into()]).await?;
     Ok(())
 }
 
@@ -123,6 +141,7 @@ pub(crate) async fn expired(
     let sql = "SELECT DISTINCT g.organisation_id, g.id FROM billing_grants g
                JOIN billing_balances b ON b.organisation_id = g.organisation_id AND b.grant_id = g.id
                WHERE g.expires_at IS NOT NULL AND g.expires_at <= $1 AND b.amount_micro > 0
+                 AND (g.returned_until IS NULL OR g.returned_until <= $1)
                  AND (b.account LIKE 'grant:%' OR b.account LIKE 'envelope:%')
                LIMIT $2";
     all(connection, sql, [now.into(), limit.into()], |row| {

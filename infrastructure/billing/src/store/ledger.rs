@@ -114,7 +114,8 @@ pub(crate) async fn lots(
     envelope: Option<Account>,
 ) -> Result<Vec<Lot>, DbErr> {
     let account = envelope.map_or_else(|| "grant:%".to_owned(), |account| account.to_string());
-    let sql = "SELECT g.id, g.kind, g.priority, g.effective_at, g.expires_at, g.created_at, b.amount_micro
+    let sql = "SELECT g.id, g.kind, g.priority, g.effective_at, g.expires_at, g.returned_until, g.created_at,
+                 b.amount_micro
                FROM billing_balances b JOIN billing_grants g ON g.id = b.grant_id
                WHERE b.organisation_id = $1 AND b.account LIKE $2 AND b.amount_micro > 0";
     all(connection, sql, [organisation.into(), account.into()], super::grants::decode_lot).await

@@ -8,4 +8,5 @@ mod mandates;
 mod places;
 mod plans;
 mod proof;
+mod returned;
 mod storms;

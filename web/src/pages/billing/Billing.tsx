@@ -85,7 +85,7 @@ function Grants({ balance }: { balance: Balance }) {
                 <b>{grant.reason || humanise(grant.source)}</b>
                 <small>
                   {humanise(grant.kind)}, since {date(grant.effective_at)}
-                  {grant.expires_at ? `, ends ${date(grant.expires_at)}` : ", does not end"}
+                  {grant.expires_at ? `, ends ${date(grant.returned_until ?? grant.expires_at)}` : ", does not end"}
                 </small>
               </span>
               <span className={css.grantBar}>
