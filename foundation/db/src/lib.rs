@@ -5,17 +5,17 @@
 //! READ COMMITTED transaction and rows are locked where a rule spans them. Migrations run under a lock.
 //! A SQLite file belongs to one process, held by an operating-system lock.
 
+mod lock;
 mod news;
 mod standstill;
 
-use std::fs::File;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use backlot_foundation_errors::{Problem, codes};
-use fs4::fs_std::FileExt;
+use lock::FileLock;
 use sea_orm::sqlx::{Connection as _, PgConnection};
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection,
@@ -134,8 +134,8 @@ struct Inner {
     /// One permit on SQLite: its single writer waits here, in order, and not in a busy loop.
     writer: Option<Arc<Semaphore>>,
     committed: watch::Sender<u64>,
-    /// Held for the life of the process; the operating system releases it, whatever happens.
-    _file_lock: Option<File>,
+    /// Given back when the last handle of this database is dropped.
+    _file_lock: Option<FileLock>,
 }
 
 impl Db {
@@ -160,10 +160,8 @@ impl Db {
             std::fs::create_dir_all(folder).map_err(file_error(folder))?;
         }
         let lock_path = path.with_extension("lock");
-        let lock = File::create(&lock_path).map_err(file_error(&lock_path))?;
-        if !lock.try_lock_exclusive().map_err(file_error(&lock_path))? {
-            return Err(DbError::InUse(path.to_owned()));
-        }
+        let lock = FileLock::take(&lock_path).await.map_err(file_error(&lock_path))?;
+        let lock = lock.ok_or_else(|| DbError::InUse(path.to_owned()))?;
 
         let mut options = ConnectOptions::new(format!("sqlite:{}?mode=rwc", path.display()));
         options
@@ -215,7 +213,7 @@ impl Db {
         connection: DatabaseConnection,
         backend: DatabaseBackend,
         system: &'static str,
-        file_lock: Option<File>,
+        file_lock: Option<FileLock>,
     ) -> Self {
         let writer = (backend == DatabaseBackend::Sqlite).then(|| Arc::new(Semaphore::new(1)));
         let (committed, _) = watch::channel(0);
@@ -438,6 +436,8 @@ mod tests {
     #[tokio::test]
     async fn a_second_process_is_refused_the_file() {
         let (folder, _db) = fresh().await;
+        // Nothing here waits for a real clock: the wait for the lock is over at once.
+        tokio::time::pause();
         let again = Db::connect(&DbConfig::sqlite(&folder.path().join("t.db")), "test").await;
         assert!(matches!(again, Err(DbError::InUse(_))));
     }

@@ -39,7 +39,18 @@ pub struct Agent {
     pub(crate) attempts: PathBuf,
     models: Vec<ModelSpec>,
     /// Held as long as the agent lives: two agents on one folder would kill each other's models.
-    _lock: File,
+    _lock: FolderLock,
+}
+
+/// Nobody else's while it lives.
+struct FolderLock(File);
+
+impl Drop for FolderLock {
+    /// Unlocks, and does not only close: a model process that is being started has a copy of every open file until it
+    /// runs its program, and as long as any copy is open, closing ours keeps the lock.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 impl Agent {
@@ -122,11 +133,11 @@ impl Agent {
     }
 }
 
-fn lock(folder: &Path) -> Result<File, Error> {
+fn lock(folder: &Path) -> Result<FolderLock, Error> {
     let path = folder.join(LOCK_FILE);
     let file = File::create(&path).map_err(|source| Error::Folder { path, source })?;
     file.try_lock().map_err(|_| Error::Busy(folder.to_owned()))?;
-    Ok(file)
+    Ok(FolderLock(file))
 }
 
 fn kept_id(folder: &Path) -> std::io::Result<String> {
@@ -160,4 +171,21 @@ pub(crate) fn workers(config: &Config, models: &[ModelSpec]) -> Result<Vec<Worke
         workers.push(spec);
     }
     Ok(workers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_is_free_at_once_also_where_a_child_still_has_a_copy_of_its_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = lock(folder.path()).unwrap();
+        assert!(matches!(lock(folder.path()), Err(Error::Busy(_))));
+        // What a fork leaves in the child until it runs its program.
+        let copy = held.0.try_clone().unwrap();
+        drop(held);
+        assert!(lock(folder.path()).is_ok());
+        drop(copy);
+    }
 }
