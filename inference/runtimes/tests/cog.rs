@@ -1,14 +1,14 @@
 //! The Cog runtime against real predictor servers. Needs the workers' Python (`scripts/setup-workers`), named by
-//! `BACKLOT_WORKERS_PYTHON`; without it these tests say so and end.
+//! `BACKLOT_WORKERS_PYTHON`; without it these tests fail and say how to get it.
 
 mod support;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use backlot_inference_runtimes::{Body, CogRuntime, Failure, Output, Reporter, Runtime as _};
+use backlot_inference_runtimes::{Body, CogRuntime, Environment, Failure, Output, Reporter, Runtime as _};
 use serde_json::{Value, json};
-use support::{Bench, environment, is_gone};
+use support::{Bench, is_gone};
 use tokio_util::sync::CancellationToken;
 
 const WORKER: &str =
@@ -43,18 +43,22 @@ class Predictor(BasePredictor):
 const SCHEMA: &str = r#"{"openapi":"3.0.2","info":{"title":"t","version":"1"},"paths":{},"components":{"schemas":{
 "Input":{"type":"object","required":["do"],"properties":{"do":{"type":"string"},"at":{"type":"string"}}},"Output":{}}}}"#;
 
+/// The Python with Cog. A test without it fails: one that passes without having run says nothing.
+fn workers() -> Environment {
+    let python = std::env::var_os("BACKLOT_WORKERS_PYTHON").expect(
+        "BACKLOT_WORKERS_PYTHON names the workers' Python: export \
+         BACKLOT_WORKERS_PYTHON=\"$(scripts/setup-workers | tail -n1)/bin/python\"",
+    );
+    Environment { python: python.into() }
+}
+
 struct Case {
     bench: Bench,
     runtime: CogRuntime,
 }
 
 impl Case {
-    /// None where the workers' Python is not set up.
-    fn new(predictor: &str) -> Option<Self> {
-        if std::env::var_os("BACKLOT_WORKERS_PYTHON").is_none() {
-            eprintln!("not run: BACKLOT_WORKERS_PYTHON names no Python (scripts/setup-workers makes one)");
-            return None;
-        }
+    fn new(predictor: &str) -> Self {
         let bench = Bench::new();
         let manifest = bench.worker(&[
             ("worker.toml", WORKER),
@@ -63,8 +67,8 @@ impl Case {
         ]);
         let folder = bench.root.path().join("home");
         let runtime =
-            CogRuntime::new(manifest, environment(), bench.supervisor.clone(), folder).expect("a predictor");
-        Some(Self { bench, runtime })
+            CogRuntime::new(manifest, workers(), bench.supervisor.clone(), folder).expect("a predictor");
+        Self { bench, runtime }
     }
 
     async fn run(
@@ -117,7 +121,7 @@ fn text(output: &Output) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_predictor_stays_warm_and_gives_files_values_and_errors() {
-    let Some(case) = Case::new(PREDICTOR) else { return };
+    let case = Case::new(PREDICTOR);
     assert!(!case.runtime.is_resident());
     case.runtime.load(&CancellationToken::new()).await.expect("loaded");
     assert!(case.runtime.is_resident());
@@ -147,7 +151,7 @@ async fn a_predictor_stays_warm_and_gives_files_values_and_errors() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_is_confirmed_and_the_server_stays() {
-    let Some(case) = Case::new(PREDICTOR) else { return };
+    let case = Case::new(PREDICTOR);
     let (result, took, pids) = case.cancel("sleep").await;
     assert!(matches!(result, Err(Failure::Canceled)), "{result:?}");
     // Python's own sleep ends only when it is interrupted; the server may have had to go.
@@ -158,7 +162,7 @@ async fn a_cancel_is_confirmed_and_the_server_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_that_is_not_heard_kills_the_server_and_the_next_job_gets_a_new_one() {
-    let Some(case) = Case::new(PREDICTOR) else { return };
+    let case = Case::new(PREDICTOR);
     let (result, took, pids) = case.cancel("hold").await;
     assert!(matches!(result, Err(Failure::Canceled)), "{result:?}");
     assert!(took < Duration::from_secs(20), "{took:?}");
@@ -171,7 +175,7 @@ async fn a_cancel_that_is_not_heard_kills_the_server_and_the_next_job_gets_a_new
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_model_is_lost_and_the_next_job_succeeds() {
-    let Some(case) = Case::new(PREDICTOR) else { return };
+    let case = Case::new(PREDICTOR);
     for what in ["die", "die_all"] {
         let result = case.work(what).await;
         assert!(matches!(result, Err(Failure::Lost(_))), "{what}: {result:?}");
@@ -187,7 +191,7 @@ async fn a_killed_model_is_lost_and_the_next_job_succeeds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_takes_too_long_is_ended() {
-    let Some(case) = Case::new(PREDICTOR) else { return };
+    let case = Case::new(PREDICTOR);
     let result = case.run(json!({"do": "hold"}), &CancellationToken::new(), Duration::from_millis(500)).await;
     assert!(matches!(result, Err(Failure::TimedOut { .. })), "{result:?}");
     assert!(case.work("text").await.is_ok());
@@ -195,11 +199,9 @@ async fn a_model_that_takes_too_long_is_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_does_not_load_says_why() {
-    let Some(case) = Case::new(
+    let case = Case::new(
         "from cog import BasePredictor\nclass Predictor(BasePredictor):\n    def setup(self):\n        raise ValueError('no weights')\n    def predict(self) -> str:\n        return ''\n",
-    ) else {
-        return;
-    };
+    );
     let result = case.runtime.load(&CancellationToken::new()).await;
     assert!(matches!(&result, Err(Failure::Model(words)) if words.contains("no weights")), "{result:?}");
     assert!(!case.runtime.is_resident());
@@ -207,11 +209,9 @@ async fn a_model_that_does_not_load_says_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_load_can_be_canceled() {
-    let Some(case) = Case::new(
+    let case = Case::new(
         "import time\nfrom cog import BasePredictor\nclass Predictor(BasePredictor):\n    def setup(self):\n        time.sleep(60)\n    def predict(self) -> str:\n        return ''\n",
-    ) else {
-        return;
-    };
+    );
     let cancel = CancellationToken::new();
     let (result, ()) = tokio::join!(case.runtime.load(&cancel), async {
         tokio::time::sleep(Duration::from_millis(300)).await;

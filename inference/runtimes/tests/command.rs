@@ -2,17 +2,27 @@
 
 mod support;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use backlot_inference_runtimes::{Body, CommandRuntime, Failure, Output, Reporter, Runtime as _, Snapshot};
+use backlot_inference_runtimes::{
+    Body, CommandRuntime, Environment, Failure, Output, Reporter, Runtime as _, Snapshot,
+};
 use serde_json::json;
-use support::{Bench, environment, is_gone, is_running};
+use support::{Bench, is_gone, is_running};
 use tokio_util::sync::CancellationToken;
 
 const WORKER: &str =
     "model = 'test/command'\nversion = '1'\nruntime = 'command'\ncommand = ['python', 'run.py']\n";
 const HEAD: &str = "import json, os, signal, subprocess, sys, time\nrequest = json.load(sys.stdin)\nout = request['output_dir']\ndef say(**m): print(json.dumps(m), flush=True)\n";
+
+/// Needs nothing but Python itself: the system's will do where the workers' is not set up.
+fn environment() -> Environment {
+    let python = std::env::var_os("BACKLOT_WORKERS_PYTHON")
+        .map_or_else(|| PathBuf::from("/usr/bin/python3"), PathBuf::from);
+    Environment { python }
+}
 
 struct Ran {
     result: Result<Vec<Output>, Failure>,

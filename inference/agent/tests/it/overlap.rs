@@ -1,7 +1,5 @@
 //! A worker that loads one model beside what it computes. Needs the workers' Python, as the shipped workers do.
 
-use std::path::PathBuf;
-
 use backlot_inference_agent::{Config, WorkerConfig};
 use backlot_inference_api::v1::agent_message::Message as FromAgent;
 use backlot_inference_api::v1::control_message::Message as FromControl;
@@ -9,7 +7,7 @@ use backlot_inference_api::v1::{AttemptFinished, JobState, LoadFinished};
 use serde_json::json;
 
 use crate::bench::Bench;
-use crate::support::{Control, Place, Session, assign, cog_model, read, run};
+use crate::support::{Control, Place, Session, assign, cog_model, read, run, workers_python};
 
 /// Computes until there is a file `go`, and writes `done` at its end.
 const LONG: &str = r#"
@@ -26,14 +24,6 @@ const NEXT: &str = r#"
         return "after" if os.path.exists(folder + "/done") else "beside"
 "#;
 
-fn python() -> Option<PathBuf> {
-    let python = std::env::var_os("BACKLOT_WORKERS_PYTHON").map(PathBuf::from);
-    if python.is_none() {
-        eprintln!("not run: BACKLOT_WORKERS_PYTHON names no Python (scripts/setup-workers makes one)");
-    }
-    python
-}
-
 async fn loaded(session: &mut Session) -> LoadFinished {
     let pick = |message| if let FromAgent::Loaded(loaded) = message { Some(loaded) } else { None };
     session.until(pick).await
@@ -46,7 +36,7 @@ fn made(report: &AttemptFinished) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_load_beside_compute_is_told_and_what_was_loaded_waits_for_its_turn() {
-    let Some(python) = python() else { return };
+    let python = workers_python();
     let (mut control, place) = (Control::new(), Place::new());
     place.cog_that("long", LONG);
     place.cog_that("next", NEXT);
@@ -75,7 +65,7 @@ async fn a_load_beside_compute_is_told_and_what_was_loaded_waits_for_its_turn() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_workers_next_job_loads_while_it_computes() {
-    let Some(python) = python() else { return };
+    let python = workers_python();
     let worker =
         "model = 'test/none'\nversion = '1'\nruntime = 'command'\ncommand = ['python', '-B', 'serve.py']\n";
     let bench = Bench::new("none", "", worker).await;

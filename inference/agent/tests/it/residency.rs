@@ -1,15 +1,13 @@
 //! Which models are in a worker's memory: loaded when they are needed, ahead, and until another needs the room. Needs
 //! the workers' Python, as the shipped workers do.
 
-use std::path::PathBuf;
-
 use backlot_inference_agent::Config;
 use backlot_inference_api::v1::agent_message::Message as FromAgent;
 use backlot_inference_api::v1::control_message::Message as FromControl;
 use backlot_inference_api::v1::{AttemptFinished, Evict, Prefetch};
 use serde_json::json;
 
-use crate::support::{Control, Place, Session, assign, cog_model, run};
+use crate::support::{Control, Place, Session, assign, cog_model, run, workers_python};
 
 /// Runs a model and returns its report with what became resident on the way.
 async fn run_one(session: &mut Session, n: u32, name: &str) -> (AttemptFinished, Vec<Vec<String>>) {
@@ -43,11 +41,7 @@ async fn resident(session: &mut Session) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_least_recently_used_model_leaves() {
-    let Some(python) = std::env::var_os("BACKLOT_WORKERS_PYTHON").map(PathBuf::from) else {
-        return eprintln!(
-            "not run: BACKLOT_WORKERS_PYTHON names no Python (scripts/setup-workers makes one)"
-        );
-    };
+    let python = workers_python();
     let (mut control, place) = (Control::new(), Place::new());
     for name in ["a", "b", "c"] {
         place.cog(name);

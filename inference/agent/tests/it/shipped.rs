@@ -1,9 +1,9 @@
 //! The workers that ship, run by an agent on a real picture. Needs the workers' Python and ffmpeg
-//! (`scripts/setup-workers`), named by `BACKLOT_WORKERS_PYTHON`; without it these tests say so and end.
+//! (`scripts/setup-workers`), named by `BACKLOT_WORKERS_PYTHON`; without it these tests fail and say how to get it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::support::{Control, Place, Session, Store, assign, run};
+use crate::support::{Control, Place, Session, Store, assign, run, workers_python};
 use backlot_inference_agent::Config;
 use backlot_inference_api::v1::agent_message::Message as FromAgent;
 use backlot_inference_api::v1::control_message::Message as FromControl;
@@ -25,11 +25,8 @@ struct Stage {
 }
 
 impl Stage {
-    async fn new() -> Option<Self> {
-        let Some(python) = std::env::var_os("BACKLOT_WORKERS_PYTHON").map(PathBuf::from) else {
-            eprintln!("not run: BACKLOT_WORKERS_PYTHON names no Python (scripts/setup-workers makes one)");
-            return None;
-        };
+    async fn new() -> Self {
+        let python = workers_python();
         let (control, place, store) = (Control::new(), Place::new(), Store::new().await);
         let path = place.root.path().join("picture.png");
         picture(&python, &path);
@@ -37,7 +34,7 @@ impl Stage {
         store.state.inputs.lock().await.insert("picture".to_owned(), bytes.into());
         let workers_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../workers");
         let config = Config { python, workers_dir, ..place.config() };
-        Some(Self { control, place, store, config })
+        Self { control, place, store, config }
     }
 
     fn file(&self) -> Value {
@@ -73,7 +70,7 @@ async fn run_one(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn upscale_and_animate_make_real_files() {
-    let Some(mut stage) = Stage::new().await else { return };
+    let mut stage = Stage::new().await;
     let agent = stage.place.agent_with(stage.config.clone(), &stage.control);
     let models = agent.models();
     let model = |name: &str| models.iter().find(|model| model.name == name).expect("shipped").clone();
@@ -137,7 +134,7 @@ async fn upscale_and_animate_make_real_files() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn narrate_speaks_moderate_scores_and_cutout_finds_nobody_in_a_fractal() {
-    let Some(mut stage) = Stage::new().await else { return };
+    let mut stage = Stage::new().await;
     let agent = stage.place.agent_with(stage.config.clone(), &stage.control);
     let models = agent.models();
     let model = |name: &str| models.iter().find(|model| model.name == name).expect("shipped").clone();
@@ -178,7 +175,7 @@ async fn narrate_speaks_moderate_scores_and_cutout_finds_nobody_in_a_fractal() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_are_no_pictures_are_the_callers_mistake() {
-    let Some(mut stage) = Stage::new().await else { return };
+    let mut stage = Stage::new().await;
     let picture = stage.store.state.inputs.lock().await["picture"].clone();
     let bad = [
         ("text", axum::body::Bytes::from_static(b"<html>not a picture</html>")),
@@ -239,7 +236,7 @@ print("ok")
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_camera_stays_inside_the_picture() {
-    let Some(stage) = Stage::new().await else { return };
+    let stage = Stage::new().await;
     let folder = stage.config.workers_dir.join("animate");
     let ran = std::process::Command::new(&stage.config.python)
         .args(["-c", CAMERA])

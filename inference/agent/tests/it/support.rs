@@ -169,6 +169,14 @@ impl Running {
     }
 }
 
+/// The Python of the shipped workers. A test without it fails: one that passes without having run says nothing.
+pub(crate) fn workers_python() -> PathBuf {
+    std::env::var_os("BACKLOT_WORKERS_PYTHON").map(PathBuf::from).expect(
+        "BACKLOT_WORKERS_PYTHON names the workers' Python: export \
+         BACKLOT_WORKERS_PYTHON=\"$(scripts/setup-workers | tail -n1)/bin/python\"",
+    )
+}
+
 /// Folders of one agent.
 pub(crate) struct Place {
     pub(crate) root: TempDir,

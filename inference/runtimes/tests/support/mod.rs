@@ -1,10 +1,10 @@
 //! What the tests of real processes share.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backlot_inference_runtimes::{Environment, Hold, Manifest, Supervisor, Work};
+use backlot_inference_runtimes::{Hold, Manifest, Supervisor, Work};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -38,13 +38,6 @@ impl Bench {
         let (id, files, timeout) = (id.to_owned(), Vec::new(), Duration::from_secs(30));
         Work { id, input, files, folder, timeout, hold: Hold::default() }
     }
-}
-
-/// The workers' Python where it is set up, else the system's.
-pub(crate) fn environment() -> Environment {
-    let python = std::env::var_os("BACKLOT_WORKERS_PYTHON")
-        .map_or_else(|| PathBuf::from("/usr/bin/python3"), PathBuf::from);
-    Environment { python }
 }
 
 /// Whether a process runs; one that ended and was not waited for does not.
