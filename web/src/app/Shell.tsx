@@ -70,7 +70,10 @@ export function Shell() {
         <nav>
           <RailGroup places={WORK} />
           <RailGroup name="Organisation" places={CONSOLE} />
-          <RailGroup name="Machines" places={OPERATION.filter((place) => staff || !place.staff)} />
+          <RailGroup
+            name={staff ? "Operation" : "Machines"}
+            places={OPERATION.filter((place) => staff || !place.staff)}
+          />
         </nav>
         <div className={css.foot}>
           <BalanceChip />
