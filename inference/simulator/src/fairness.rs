@@ -85,18 +85,7 @@ fn workload(load_milli: u32, models: u32, seed: u64) -> Workload {
 
 fn one(policy: &str, load_milli: u32, models: u32, seed: u64, loads: &Loads) -> Result<FairRow, SearchError> {
     let workload = workload(load_milli, models, seed);
-    let question = Question {
-        policy,
-        seed,
-        slots: SLOTS,
-        overlap: false,
-        load_milli: 1_000,
-        record: false,
-        pause_us: None,
-        batching: None,
-        deadlines: None,
-        outside: None,
-    };
+    let question = Question { slots: SLOTS, ..Question::new(policy, seed) };
     let run = question.run(GPUS, &workload, loads, None)?;
     let figures = measure::figures(&run, &workload, SLO);
     let longest = |of: fn(&crate::outcome::JobOutcome) -> i64| {

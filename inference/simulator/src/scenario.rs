@@ -52,20 +52,7 @@ pub struct Stage<'a> {
 
 impl Stage<'_> {
     fn question<'q>(&self, policy: &'q str, slots: u32) -> Question<'q> {
-        let (overlap, load_milli, record, pause_us) = (false, 1000, false, None);
-        let (batching, deadlines, outside) = (None, None, None);
-        Question {
-            policy,
-            seed: self.seed,
-            slots,
-            overlap,
-            load_milli,
-            record,
-            pause_us,
-            batching,
-            deadlines,
-            outside,
-        }
+        Question { slots, ..Question::new(policy, self.seed) }
     }
 
     /// S1: both folds, one and two resident bases, a sweep of fleets around the pooled reference.

@@ -51,7 +51,25 @@ pub struct Question<'a> {
     pub outside: Option<OutsideSetup>,
 }
 
-impl Question<'_> {
+impl<'a> Question<'a> {
+    /// What is asked where nothing else is said: two resident models a GPU, loads as they are drawn and not beside compute,
+    /// no decisions kept, nothing that the trace does not have.
+    #[must_use]
+    pub const fn new(policy: &'a str, seed: u64) -> Self {
+        Self {
+            policy,
+            seed,
+            slots: 2,
+            overlap: false,
+            load_milli: 1_000,
+            record: false,
+            pause_us: None,
+            batching: None,
+            deadlines: None,
+            outside: None,
+        }
+    }
+
     /// The setup of this question with so many GPUs.
     #[must_use]
     pub fn setup(&self, gpus: u32) -> Setup {

@@ -1,7 +1,10 @@
 //! Whole runs of every policy on a small workload.
 
+use clap::{Args as _, FromArgMatches as _};
+
 use backlot_inference_simulator::{
     baselines,
+    cli::{SimulateArgs, simulate},
     engine::{self, outside::OutsideSetup, setup::SLO, setup::Setup},
     fairness,
     loads::{Loads, Quantiles},
@@ -9,6 +12,7 @@ use backlot_inference_simulator::{
     outcome::Ending,
     rng::Rng,
     scenario::Stage,
+    search::Question,
     stress::Case,
     workload::{RECIPE, Recipe, Request, Task, Workload, generate, synthetic_loads},
 };
@@ -174,18 +178,7 @@ fn where_the_real_trace_is_named_baselines_stand_where_others_measured_them() {
     let (requests, loads) = (requests.expect("requests"), loads.expect("loads"));
     let folded = requests.folded(Some(43_200), 1);
     assert_eq!(backlot_inference_simulator::bounds::pooled_gpus(&folded, SLO), 12);
-    let question = backlot_inference_simulator::search::Question {
-        policy: "b10-affinity",
-        seed: 1,
-        slots: 2,
-        overlap: false,
-        load_milli: 1000,
-        record: false,
-        pause_us: None,
-        batching: None,
-        deadlines: None,
-        outside: None,
-    };
+    let question = Question::new("b10-affinity", 1);
     let run = question.smallest(&folded, &loads, SLO, 40).expect("a run");
     assert_eq!(run.gpus, 20);
     assert!((run.swaps_per_request(&folded) - 0.28).abs() < 0.01, "{}", run.swaps_per_request(&folded));
@@ -219,18 +212,7 @@ fn runs_with_faults_pause_and_go_on() {
 #[test]
 fn calls_of_several_jobs_help_when_many_wait_and_cost_nothing_when_few_do() {
     let workload = generate(&Recipe { requests: 3_400, ..RECIPE }).folded(Some(10_800), 1);
-    let question = |batching| backlot_inference_simulator::search::Question {
-        policy: "backlot",
-        seed: 1,
-        slots: 2,
-        overlap: false,
-        load_milli: 1000,
-        record: false,
-        pause_us: None,
-        batching,
-        deadlines: None,
-        outside: None,
-    };
+    let question = |batching| Question { batching, ..Question::new("backlot", 1) };
     let batching = backlot_inference_simulator::engine::setup::BatchingSetup { max: 8, more_permille: 300 };
     let figures = |gpus: u32, batching| {
         let run = question(batching).run(gpus, &workload, &loads(), None).expect("a run");
@@ -253,18 +235,7 @@ fn runs_with_faults_compute_several_jobs_in_one_call() {
 #[test]
 fn a_smaller_fleet_holds_with_a_third_party_what_it_does_not_hold_alone() {
     let (workload, loads) = (generate(&RECIPE).folded(Some(43_200), 1), synthetic_loads());
-    let question = |outside| backlot_inference_simulator::search::Question {
-        policy: "backlot",
-        seed: 1,
-        slots: 2,
-        overlap: false,
-        load_milli: 1000,
-        record: false,
-        pause_us: None,
-        batching: None,
-        deadlines: None,
-        outside,
-    };
+    let question = |outside| Question { outside, ..Question::new("backlot", 1) };
     let third = OutsideSetup {
         price_micro_per_job: 1_000,
         price_micro_per_second: 1_000,
@@ -308,18 +279,7 @@ fn who_is_told_of_deadlines_meets_more_of_them_and_computes_less_for_nothing() {
     let figures = |told: bool| {
         let deadlines =
             Some(backlot_inference_simulator::engine::setup::DeadlineSetup { permille: 300, told });
-        let question = backlot_inference_simulator::search::Question {
-            policy: "backlot",
-            seed: 1,
-            slots: 2,
-            overlap: false,
-            load_milli: 1000,
-            record: false,
-            pause_us: None,
-            batching: None,
-            deadlines,
-            outside: None,
-        };
+        let question = Question { deadlines, ..Question::new("backlot", 1) };
         let run = question.run(9, &workload, &loads(), None).expect("a run");
         measure::figures(&run, &workload, SLO).deadlines.expect("deadlines")
     };
@@ -329,4 +289,18 @@ fn who_is_told_of_deadlines_meets_more_of_them_and_computes_less_for_nothing() {
         told.met > untold.met && told.others_wait_mean_s < untold.others_wait_mean_s,
         "{told:?} {untold:?}"
     );
+}
+
+#[test]
+fn the_synthetic_loads_lie_where_the_help_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let day = folder.path().join("day.csv");
+    let command = SimulateArgs::augment_args(clap::Command::new("simulate"));
+    let help = command.clone().render_long_help().to_string();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("for day.csv in day.loads.csv"), "{help}");
+    let words = ["simulate", "--generate", day.to_str().expect("text"), "--generate-requests", "10"];
+    let args = SimulateArgs::from_arg_matches(&command.get_matches_from(words)).expect("arguments");
+    simulate(&args, &mut Vec::new()).expect("written");
+    assert!(day.is_file() && folder.path().join("day.loads.csv").is_file());
 }

@@ -94,7 +94,7 @@ pub struct SimulateArgs {
     /// With --market: all nine traced spot zones, each with sixteen machines or none, in place of one zone a region.
     #[arg(long, requires = "market")]
     pub zones: bool,
-    /// Writes the synthetic workload (its loads beside it, as FILE.loads.csv) and ends.
+    /// Writes the synthetic workload and ends. Its loads stand beside it: for day.csv in day.loads.csv.
     #[arg(long, value_name = "FILE")]
     pub generate: Option<PathBuf>,
     /// The synthetic workload's own seed, apart from the seed of runs.
@@ -150,6 +150,12 @@ impl SimulateArgs {
     fn batching(&self) -> Option<BatchingSetup> {
         let more_permille = (self.batch? * 1000.0) as i64;
         Some(BatchingSetup { max: self.batch_max, more_permille })
+    }
+
+    /// What is asked of a policy on machines as they are named here, without what runs alone have.
+    fn question<'a>(&self, policy: &'a str, seed: u64) -> Question<'a> {
+        let load_milli = (self.load_factor * 1000.0) as i64;
+        Question { slots: self.slots, overlap: self.overlap, load_milli, ..Question::new(policy, seed) }
     }
 }
 
@@ -311,18 +317,13 @@ fn one(
     loads: &Loads,
 ) -> Result<(Run, Figures), SearchError> {
     let question = Question {
-        policy,
-        seed,
-        slots: args.slots,
-        overlap: args.overlap,
-        load_milli: (args.load_factor * 1000.0) as i64,
         record: args.decisions.is_some() || (args.report.is_some() && policy == more::first_policy(args)),
-        pause_us: None,
         batching: args.batching(),
         deadlines: args
             .deadlines
             .map(|share| DeadlineSetup { permille: (share * 1000.0) as u32, told: !args.deadlines_untold }),
         outside: args.overflow.setup(),
+        ..args.question(policy, seed)
     };
     let folded = workload.folded(args.fold, seed);
     let run = match args.gpus {

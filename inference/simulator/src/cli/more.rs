@@ -20,7 +20,6 @@ use crate::{
     regions::{Market, Regions},
     report::{self, Page, Shown, Sized},
     scenario::Stage,
-    search::Question,
     stress::{self, Case, Failure},
     workload::{
         RECIPE, Recipe, Workload, convert_loads, convert_requests, generate, synthetic_loads, write_loads,
@@ -177,21 +176,7 @@ fn overflow_sweep(
     let mut written = Ok(());
     for nth in 0..args.seeds {
         let seed = args.seed + nth;
-        let (slots, overlap, load_milli) = (args.slots, args.overlap, (args.load_factor * 1000.0) as i64);
-        let (record, pause_us, batching, deadlines, outside) = (false, None, None, None, None);
-        let policy = "backlot";
-        let question = Question {
-            policy,
-            seed,
-            slots,
-            overlap,
-            load_milli,
-            record,
-            pause_us,
-            batching,
-            deadlines,
-            outside,
-        };
+        let question = args.question("backlot", seed);
         let folded = workload.folded(args.fold, seed);
         let at = |second: f64| args.overflow.at(0.0, second);
         overflow::sweep(&question, &folded, loads, at, |value| {
@@ -304,18 +289,7 @@ pub(super) fn report(
     for (run, _) in first.iter().take(REPORT_POLICIES) {
         bar.set_message(run.policy.clone());
         for gpus in middle.saturating_sub(REPORT_GPUS).max(1)..=middle + 2 * REPORT_GPUS {
-            let question = Question {
-                policy: &run.policy,
-                seed: args.seed,
-                slots: args.slots,
-                overlap: args.overlap,
-                load_milli: (args.load_factor * 1000.0) as i64,
-                record: false,
-                pause_us: None,
-                batching: None,
-                deadlines: None,
-                outside: None,
-            };
+            let question = args.question(&run.policy, args.seed);
             let figures = measure::figures(&question.run(gpus, &folded, loads, None)?, &folded, SLO);
             let (slo60, wait_p99_s) = (figures.slo60, figures.wait_p99_s);
             sized.push(Sized { policy: figures.policy, gpus, slo60, wait_p99_s });
