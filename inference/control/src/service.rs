@@ -1,6 +1,7 @@
 //! The rules at the door, and the handle by which callers reach the driver.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -363,7 +364,10 @@ impl Service {
             }
         }
         if scope.tenant.is_some() {
-            fleet.overflow.clear();
+            let third_parties: BTreeSet<String> = fleet.overflow.drain(..).map(|third| third.name).collect();
+            for agent in &mut fleet.agents {
+                agent.pool.take_if(|pool| third_parties.contains(pool));
+            }
             for pool in &mut fleet.pools {
                 (pool.price_micro_per_hour, pool.spent_today_micro, pool.trouble) = (None, None, None);
             }

@@ -3276,6 +3276,8 @@ export interface components {
             last_seen_at: components["schemas"]["Timestamp"];
             /** @description Its name. */
             name: string;
+            /** @description The pool whose machine it is, or to systems and staff the third party that it speaks for; nothing: neither. */
+            pool?: string | null;
             /** @description Where it is. */
             region: string;
             /** @description What it runs on. */
@@ -3558,6 +3560,8 @@ export interface components {
              * @description What those of one tenant may cost, where that is bounded.
              */
             tenant_cap_micro_per_day?: number | null;
+            /** @description Whose jobs may go there. */
+            tiers: components["schemas"]["Tier"][];
         };
         /** @description A model can be held between two of its steps. */
         Pausing: {

@@ -66,6 +66,15 @@ pub(crate) fn tier(value: i32) -> Tier {
     }
 }
 
+fn tier_message(tier: Tier) -> i32 {
+    match tier {
+        Tier::Interactive => v1::Tier::Interactive,
+        Tier::Standard => v1::Tier::Standard,
+        Tier::Batch => v1::Tier::Batch,
+    }
+    .into()
+}
+
 pub(crate) fn target(message: Option<v1::OutputTarget>) -> Target {
     match message.and_then(|target| target.target) {
         Some(v1::output_target::Target::Issuer(issuer)) => {
@@ -295,6 +304,7 @@ pub(crate) fn fleet(fleet: &Fleet) -> v1::Fleet {
         draining: agent.draining,
         last_seen_us: agent.last_seen_at.micros(),
         workers: agent.workers.iter().map(worker).collect(),
+        pool: agent.pool.clone().unwrap_or_default(),
     });
     let queues = fleet.queues.iter().map(|queue| v1::QueueView {
         tenant: queue.tenant.clone(),
@@ -330,6 +340,7 @@ pub(crate) fn fleet(fleet: &Fleet) -> v1::Fleet {
         cap_micro_per_day: third.cap_micro_per_day,
         tenant_cap_micro_per_day: third.tenant_cap_micro_per_day,
         spent_today_micro: third.spent_today_micro,
+        tiers: third.tiers.iter().map(|tier| tier_message(*tier)).collect(),
     });
     let (agents, queues, pools) = (agents.collect(), queues.collect(), pools.collect());
     v1::Fleet { agents, queues, epoch: fleet.epoch, pools, overflow: overflow.collect() }

@@ -6,7 +6,7 @@ use backlot_foundation_events::EventMeta;
 use backlot_foundation_time::Timestamp;
 use backlot_inference_api::{events, v1};
 use backlot_inference_scheduler::{
-    AgentKey, AgentSpec, AttemptOutcome, Event, FailureClass, Fence, JobKey, ModelKey, RegionKey,
+    AgentKey, AgentSpec, AttemptOutcome, Event, FailureClass, Fence, JobKey, ModelKey, PoolKey, RegionKey,
     RunningAttempt, WorkerKey, WorkerSpec, limits as scheduling,
 };
 use tokio::sync::mpsc;
@@ -23,6 +23,8 @@ pub(crate) struct Agent {
     pub(crate) name: String,
     pub(crate) region: String,
     pub(crate) boot_id: String,
+    /// The pool or third party that it belongs to.
+    pub(crate) pool: Option<PoolKey>,
     pub(crate) workers: Vec<WorkerSpec>,
     pub(crate) draining: bool,
     pub(crate) last_seen_at: Timestamp,
@@ -143,6 +145,7 @@ impl Driver {
             name,
             region: region.clone(),
             boot_id,
+            pool,
             workers: workers.clone(),
             draining,
             last_seen_at,

@@ -19,6 +19,7 @@ impl Driver {
             id: key.to_string(),
             name: agent.name.clone(),
             region: agent.region.clone(),
+            pool: agent.pool.as_ref().map(ToString::to_string),
             connected: agent.stream.is_some(),
             draining: agent.draining,
             last_seen_at: agent.last_seen_at,
@@ -40,6 +41,7 @@ impl Driver {
     fn overflow_views(&self, now: Timestamp) -> Vec<OverflowView> {
         let view = |(name, config): (&String, &OverflowConfig)| OverflowView {
             name: name.clone(),
+            tiers: config.tiers.iter().copied().collect(),
             slots: config.slots,
             price_micro_per_job: config.price_micro_per_job,
             price_micro_per_second: config.price_micro_per_second,

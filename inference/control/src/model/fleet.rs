@@ -5,7 +5,7 @@ use backlot_inference_api::JobId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Phase;
+use super::{Phase, Tier};
 
 /// The fleet and its queues.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
@@ -31,6 +31,8 @@ pub struct AgentView {
     pub name: String,
     /// Where it is.
     pub region: String,
+    /// The pool whose machine it is, or to systems and staff the third party that it speaks for; nothing: neither.
+    pub pool: Option<String>,
     /// Whether it is connected.
     pub connected: bool,
     /// Whether it takes nothing new.
@@ -129,6 +131,8 @@ pub struct PoolView {
 pub struct OverflowView {
     /// Its name.
     pub name: String,
+    /// Whose jobs may go there.
+    pub tiers: Vec<Tier>,
     /// Attempts that may run there at once.
     pub slots: u32,
     /// What each job costs.

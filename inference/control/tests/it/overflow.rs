@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use backlot_inference_api::v1;
-use backlot_inference_control::OverflowConfig;
+use backlot_inference_control::{OverflowConfig, Scope};
 
 use crate::lab::{Process, World, echo, ended, hello, on_every_database, running, submission, succeeded};
 
@@ -223,6 +223,25 @@ fn a_third_party_that_is_not_configured_any_more_gets_nothing() {
         assert_eq!(process.job(&job.id).attempts.len(), 0, "what it would cost is bounded by nothing");
         let fleet = process.run(process.control().get_fleet(v1::GetFleetRequest {})).unwrap().into_inner();
         assert_eq!(fleet.agents[0].workers.len(), 0);
+    });
+}
+
+#[test]
+fn the_fleet_says_which_third_party_an_agent_speaks_for_and_whose_jobs_go_there_but_not_to_people() {
+    on_every_database(|world| {
+        let process = start(world);
+        echo(&process);
+        let (_front, _) = process.join(front());
+        let (_own, _) = process.join(hello("own"));
+        let fleet = process.run(process.control().get_fleet(v1::GetFleetRequest {})).unwrap().into_inner();
+        let pools: Vec<(&str, &str)> =
+            fleet.agents.iter().map(|agent| (agent.id.as_str(), agent.pool.as_str())).collect();
+        assert_eq!(pools, [("front", "outside"), ("own", "")]);
+        assert_eq!(fleet.overflow[0].tiers, [v1::Tier::Interactive as i32, v1::Tier::Standard as i32]);
+
+        let person = Scope { namespace: "studio".to_owned(), tenant: Some("t1".to_owned()) };
+        let seen = process.run(process.service.fleet(&person)).unwrap();
+        assert!(seen.overflow.is_empty() && seen.agents.iter().all(|agent| agent.pool.is_none()));
     });
 }
 

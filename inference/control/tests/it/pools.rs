@@ -154,6 +154,8 @@ fn a_market_that_takes_a_machine_back_gets_it_when_its_work_is_done() {
         let machine = cloud.machines().remove(0);
         let (mut agent, _) = process.join(member(&machine));
         until(&process, "it works", |pool| pool.running == 1);
+        let fleet = process.run(process.control().get_fleet(v1::GetFleetRequest {})).unwrap().into_inner();
+        assert_eq!(fleet.agents[0].pool, "far", "it says whose it is");
         let job = process.submit("k");
         let assign = process.assigned(&mut agent);
         cloud.set("notice");

@@ -67,7 +67,8 @@ function Lane({ region, agents }: { region: string; agents: Agent[] }) {
         {agents.map((agent) => (
           <div key={agent.id} className={css.agent}>
             <h3>
-              <span title={agent.name}>{agentName(agent.name)}</span> <AgentState agent={agent} />
+              <span title={agent.name}>{agentName(agent.name)}</span> {agent.pool && <Tag>{agent.pool}</Tag>}{" "}
+              <AgentState agent={agent} />
             </h3>
             <ul className={css.workers}>
               {agent.workers.map((worker) => (
