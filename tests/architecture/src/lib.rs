@@ -45,7 +45,8 @@ pub struct Crate {
 /// Heavy analytics: only the lake may name them, so that nothing else waits for their build.
 const ANALYTICS: &[&str] = &["datafusion", "deltalake"];
 /// What a pure crate may use beside pure crates and ids, time and errors of the foundation.
-const PURE_LIBRARIES: &[&str] = &["serde", "serde_json", "thiserror", "smallvec", "rustc-hash", "ordered-float"];
+const PURE_LIBRARIES: &[&str] =
+    &["serde", "serde_json", "thiserror", "smallvec", "rustc-hash", "ordered-float"];
 /// Foundation crates without I/O.
 const PURE_FOUNDATION: &[&str] = &["backlot-foundation-ids", "backlot-foundation-time"];
 
