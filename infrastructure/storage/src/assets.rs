@@ -130,11 +130,16 @@ impl Service {
     }
 
     /// The same for its preview; not found where it has none.
-    pub async fn sign_preview(&self, organisation: OrganisationId, id: AssetId) -> Result<SignedUrl, Error> {
+    pub async fn sign_preview(
+        &self,
+        organisation: OrganisationId,
+        id: AssetId,
+        ttl_s: i64,
+    ) -> Result<SignedUrl, Error> {
+        let ttl = signed_ttl(ttl_s)?;
         let row = self.ready_row(organisation, id).await?;
         let preview_type = row.preview_type.as_deref().ok_or(Error::NotFound("preview"))?;
         let key = ObjectKey::preview(organisation, id);
-        let ttl = Duration::from_secs(self.inner.config.download_ttl_s);
         self.get_target(&key, preview_type, &download_name("preview", preview_type), ttl).await
     }
 

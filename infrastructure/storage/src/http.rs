@@ -13,6 +13,7 @@ use garde::Validate;
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -29,8 +30,10 @@ use crate::signing::Grant;
 
 /// Assets of a page where nothing is said.
 const PAGE_DEFAULT: u64 = 50;
-/// Seconds for which a browser may reuse a redirection to a signed address.
-const REDIRECT_CACHE_CONTROL: &str = "private, max-age=300";
+/// Longest time for which a browser may reuse a redirection to a signed address.
+const REDIRECT_REUSED_MAX: Duration = Duration::from_secs(300);
+/// A redirection is not reused any more so long before its address ends: a download still has to begin with it.
+const REDIRECT_MARGIN: Duration = Duration::from_secs(5);
 
 impl Service {
     /// The routes of storage, with their descriptions.
@@ -343,8 +346,9 @@ async fn get_content(
     Caller(claims): Caller,
     Path(id): Path<AssetId>,
 ) -> Result<Response, Problem> {
-    let ttl_s = i64::try_from(service.inner.config.download_ttl_s).unwrap_or(1).max(1);
-    redirect(&service.sign_download(reader(&claims)?, id, ttl_s).await?)
+    let ttl_s = configured_ttl_s(&service);
+    let signed = service.sign_download(reader(&claims)?, id, ttl_s).await?;
+    redirect(&signed, service.inner.clock.now())
 }
 
 /// Redirects to a signed address of a small picture of it.
@@ -356,12 +360,22 @@ async fn get_preview(
     Caller(claims): Caller,
     Path(id): Path<AssetId>,
 ) -> Result<Response, Problem> {
-    redirect(&service.sign_preview(reader(&claims)?, id).await?)
+    let ttl_s = configured_ttl_s(&service);
+    let signed = service.sign_preview(reader(&claims)?, id, ttl_s).await?;
+    redirect(&signed, service.inner.clock.now())
 }
 
-fn redirect(to: &SignedUrl) -> Result<Response, Problem> {
+/// How long the addresses are good for, as storage is set.
+fn configured_ttl_s(service: &Service) -> i64 {
+    i64::try_from(service.inner.config.download_ttl_s).unwrap_or(1).max(1)
+}
+
+/// A redirection that is never reused after its address has ended.
+fn redirect(to: &SignedUrl, now: Timestamp) -> Result<Response, Problem> {
     let location = HeaderValue::from_str(&to.url).map_err(|error| Problem::internal(&error))?;
-    let cache = HeaderValue::from_static(REDIRECT_CACHE_CONTROL);
+    let left = to.expires_at.since(now).saturating_sub(REDIRECT_MARGIN);
+    let cache = format!("private, max-age={}", left.min(REDIRECT_REUSED_MAX).as_secs());
+    let cache = HeaderValue::try_from(cache).map_err(|error| Problem::internal(&error))?;
     Ok((StatusCode::FOUND, [(header::LOCATION, location), (header::CACHE_CONTROL, cache)]).into_response())
 }
 

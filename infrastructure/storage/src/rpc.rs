@@ -113,7 +113,7 @@ impl Storage for Rpc {
         let organisation = service_for(&claims, &request.organisation_id)?;
         let id = asset_id(&request.asset_id)?;
         let signed = match request.preview {
-            true => self.service.sign_preview(organisation, id).await?,
+            true => self.service.sign_preview(organisation, id, request.ttl_s).await?,
             false => self.service.sign_download(organisation, id, request.ttl_s).await?,
         };
         Ok(Response::new(v1::SignedUrl { url: signed.url, expires_at_us: signed.expires_at.micros() }))

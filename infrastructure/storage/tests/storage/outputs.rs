@@ -301,6 +301,9 @@ async fn a_download_is_signed_for_a_while() {
         let signed = world.rpc().sign_download(ask(60)).await.unwrap().into_inner();
         let bytes = world.http.get(&signed.url).send().await.unwrap().bytes().await.unwrap();
         assert_eq!(bytes, picture, "{}", world.name);
+        let preview = v1::SignDownloadRequest { preview: true, ..ask(60) };
+        let preview = world.rpc().sign_download(preview).await.unwrap().into_inner();
+        assert_eq!(preview.expires_at_us, signed.expires_at_us, "its preview for as long");
         for bad in [0, -1, 604_801] {
             assert_eq!(
                 Problem::from(world.rpc().sign_download(ask(bad)).await.unwrap_err()).code,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 
-use crate::world::{World, folder_world, png, read};
+use crate::world::{World, folder_world, png, read, worlds_with};
 
 async fn content_url(world: &World, bytes: &[u8]) -> String {
     let asset = world.upload("Übung \"1\".png", "image/png", bytes).await.ok();
@@ -165,4 +165,27 @@ async fn browsers_of_other_origins_may_use_a_signed_address() {
         .await
         .unwrap();
     assert_eq!(preflight.headers()["access-control-allow-origin"], "*");
+}
+
+/// How long browsers may reuse what redirects to an asset's content and to its preview.
+async fn reused_s(world: &World) -> Vec<u64> {
+    let asset = world.upload("a.png", "image/png", &png(32, 16)).await.ok();
+    let mut found = Vec::new();
+    for part in ["content", "preview"] {
+        let path = format!("/v1/assets/{}/{part}", asset["id"].as_str().unwrap());
+        let redirect = world.send(&world.alice, Method::GET, &path, None).await;
+        assert_eq!(redirect.status(), StatusCode::FOUND);
+        let cache = redirect.headers()["cache-control"].to_str().unwrap();
+        found.push(cache.strip_prefix("private, max-age=").unwrap().parse().unwrap());
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_redirection_is_not_reused_after_its_address_has_ended() {
+    for (ttl_s, most) in [(3_600, 300), (30, 25), (3, 0), (1, 0)] {
+        for world in worlds_with(|config| config.download_ttl_s = ttl_s).await {
+            assert_eq!(reused_s(&world).await, [most; 2], "{} {ttl_s}", world.name);
+        }
+    }
 }
