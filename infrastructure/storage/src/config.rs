@@ -15,8 +15,9 @@ pub struct Config {
     pub folder: PathBuf,
     /// Where media are kept.
     pub store: StoreConfig,
-    /// Secret that signs the folder store's URLs and the issuer's capabilities. Empty: a random one is made
-    /// and kept in `folder`. Several replicas need the same one.
+    /// Secret that signs the folder store's URLs and the issuer's capabilities. Several replicas need the same one.
+    /// Empty: on SQLite, whose one process owns its folder, a random one is made and kept there; on PostgreSQL the
+    /// start is refused.
     pub signing_secret: String,
     /// Bytes that an organisation may keep, uploads in progress included.
     pub quota_bytes: i64,

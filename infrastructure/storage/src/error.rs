@@ -134,6 +134,17 @@ pub enum Error {
     /// An event could not be written.
     #[error("an event could not be written: {0}")]
     Event(String),
+    /// Several replicas are possible, and no secret is set that they could share.
+    #[error(
+        "infrastructure.storage.signing_secret is not set: on PostgreSQL there may be several replicas, and what one \
+         signs the others must accept. Set it to one long random text for all of them \
+         (BACKLOT_INFRASTRUCTURE__STORAGE__SIGNING_SECRET, from a secret store); where {} exists, its content keeps \
+         good what was signed before", .kept_before.display()
+    )]
+    SigningSecretMissing {
+        /// Where a process keeps the one that it made for itself.
+        kept_before: std::path::PathBuf,
+    },
     /// A fault of ours.
     #[error("{0}")]
     Internal(String),
@@ -214,7 +225,7 @@ impl From<Error> for Problem {
                 Self::new(&common::UNAVAILABLE, "The media store does not answer. Nothing was changed; try again.")
                     .retry_after(2)
             }
-            Error::Event(_) | Error::Internal(_) => Self::internal(&detail),
+            Error::SigningSecretMissing { .. } | Error::Event(_) | Error::Internal(_) => Self::internal(&detail),
         }
     }
 }

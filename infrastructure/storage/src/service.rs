@@ -160,7 +160,7 @@ impl Service {
     pub async fn new(db: Db, clock: SharedClock, config: Config) -> Result<Self, Error> {
         let objects = Objects::open(&config)?;
         let prober = Prober::new(config.probe.clone())?;
-        let key = signing_key(&config)?;
+        let key = signing_key(&config, db.backend())?;
         if db.backend() == DatabaseBackend::Sqlite {
             // One process owns the file, and the folder beside it: whoever held a lease or wrote a scratch
             // file is dead.

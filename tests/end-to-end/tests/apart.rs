@@ -32,6 +32,7 @@ async fn four_systems_an_edge_and_an_agent_run_the_demo_on_postgresql_and_s3() {
     let bucket = s3.path().trim_matches('/').to_owned();
     let endpoint = format!("http://{}:{}", s3.host_str().expect("a host"), s3.port().expect("a port"));
     let infrastructure = database(serve("infrastructure"), "infrastructure", &postgres, &world)
+        .with("infrastructure.storage.signing_secret", "one for all replicas")
         .with("infrastructure.storage.store.kind", "s3")
         .with("infrastructure.storage.store.endpoint", &endpoint)
         .with("infrastructure.storage.store.bucket", &bucket)

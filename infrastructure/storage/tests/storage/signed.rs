@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 
-use crate::world::{World, folder_world, png, read, worlds_with};
+use backlot_infrastructure_storage::{Config, Error, Service};
+
+use crate::world::{World, folder_world, png, read, worlds, worlds_with};
 
 async fn content_url(world: &World, bytes: &[u8]) -> String {
     let asset = world.upload("Übung \"1\".png", "image/png", bytes).await.ok();
@@ -187,5 +189,30 @@ async fn a_redirection_is_not_reused_after_its_address_has_ended() {
         for world in worlds_with(|config| config.download_ttl_s = ttl_s).await {
             assert_eq!(reused_s(&world).await, [most; 2], "{} {ttl_s}", world.name);
         }
+    }
+}
+
+/// Another replica over the same database, with a folder of its own.
+async fn replica(world: &World, secret: &str) -> Result<(Service, tempfile::TempDir), Error> {
+    let folder = tempfile::tempdir().unwrap();
+    let signing_secret = secret.to_owned();
+    let config = Config { folder: folder.path().to_owned(), signing_secret, ..world.config.clone() };
+    let service = Service::new(world.test_db.db.clone(), world.clock.clone(), config).await?;
+    Ok((service, folder))
+}
+
+#[tokio::test]
+async fn where_there_may_be_replicas_none_signs_with_a_key_of_its_own() {
+    for world in worlds().await {
+        let alone = replica(&world, "").await;
+        if world.test_db.db.backend() == sea_orm::DatabaseBackend::Sqlite {
+            assert!(alone.is_ok(), "{}: one process owns the folder and its key", world.name);
+            continue;
+        }
+        let refusal = alone.err().unwrap().to_string();
+        for part in ["infrastructure.storage.signing_secret", "SIGNING_SECRET", "signing.key"] {
+            assert!(refusal.contains(part), "{refusal}");
+        }
+        assert!(replica(&world, "what all replicas share").await.is_ok());
     }
 }

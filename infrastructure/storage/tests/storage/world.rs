@@ -130,6 +130,7 @@ impl World {
             folder: folder.path().to_owned(),
             store,
             quota_bytes: QUOTA_BYTES,
+            signing_secret: "what all replicas share".to_owned(),
             probe: probe_config(),
             ..Config::default()
         };

@@ -226,7 +226,9 @@ async fn infrastructure(
     let program = std::env::current_exe().unwrap().to_string_lossy().into_owned();
     let probe =
         storage::ProbeConfig { command: vec![program, "probe-child".to_owned()], ..Default::default() };
-    let config = storage::Config { folder: folder.join("media"), probe, ..storage::Config::default() };
+    let signing_secret = "one for all replicas".to_owned();
+    let folder = folder.join("media");
+    let config = storage::Config { folder, signing_secret, probe, ..storage::Config::default() };
     let storage = storage::Service::new(db.clone(), clock.clone(), config).await.unwrap();
     let trust = Trust::new("business", "infrastructure");
     serve_storage(&storage, &trust, tasks).await;
