@@ -1,7 +1,7 @@
 //! `backlot serve [SYSTEM…]`: builds, listens, says where, and stops in order.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,14 +56,16 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let http = TcpListener::bind((config.http.host, config.http.port)).await.with_context(|| {
         format!("cannot listen on {}:{}: choose another port with --port", config.http.host, config.http.port)
     })?;
-    let local = http.local_addr()?;
-    let public_url = public_url(&config.http.public_url, local)?;
+    let bound = http.local_addr()?;
+    let local = reachable(bound);
+    let public_url = public_url(&config.http.public_url, bound)?;
     let rpc = TcpListener::bind(&config.rpc.listen)
         .await
         .with_context(|| format!("cannot listen on rpc.listen = {}", config.rpc.listen))?;
+    let local_rpc = reachable(rpc.local_addr()?);
 
     if config.inference.control.join_url.is_empty() {
-        config.inference.control.join_url = format!("http://{}/inference", rpc.local_addr()?);
+        config.inference.control.join_url = format!("http://{local_rpc}/inference");
     }
 
     let folder = args.common.data.clone();
@@ -81,11 +83,11 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let pages = axum::serve(http, service).with_graceful_shutdown(async move { closing.stopped().await });
     let pages = tokio::spawn(pages.into_future());
 
-    write_address(&folder, &format!("http://{local}"), &format!("http://{}", rpc.local_addr()?))?;
+    write_address(&folder, &format!("http://{local}"), &format!("http://{local_rpc}"))?;
     if args.demo_account {
         demo_account(&format!("http://{local}")).await?;
     }
-    announce(&roles, &format!("http://{local}"), began, args.demo_account);
+    announce(&roles, bound, began, args.demo_account);
 
     termination_signal().await;
     tracing::info!("stopping");
@@ -102,6 +104,16 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     }
     let _ = std::fs::remove_file(folder.join(ADDRESS_FILE));
     Ok(())
+}
+
+/// Where this machine reaches what was bound: nobody reaches anything at 0.0.0.0.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    let host: IpAddr = match bound.ip() {
+        IpAddr::V4(host) if host.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(host) if host.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        host => host,
+    };
+    SocketAddr::new(host, bound.port())
 }
 
 /// How the outside reaches this process: as configured, else by the bound address.
@@ -161,20 +173,39 @@ async fn demo_account(address: &str) -> anyhow::Result<()> {
 }
 
 /// The one line that people and scripts wait for.
-fn announce(roles: &[Role], address: &str, began: Instant, demo_account: bool) {
+fn announce(roles: &[Role], bound: SocketAddr, began: Instant, demo_account: bool) {
     let mut out = std::io::stdout().lock();
-    let millis = began.elapsed().as_millis();
     let what = if Role::is_whole(roles) { "studio".to_owned() } else { format!("{roles:?}").to_lowercase() };
-    let _ = writeln!(out, "backlot: the {what} is ready at {address} ({millis} ms)");
+    let _ = writeln!(out, "{}", ready_line(&what, bound, began.elapsed()));
     if demo_account {
         let _ = writeln!(out, "         sign in as {DEMO_EMAIL} with password \"{DEMO_PASSWORD}\"");
     }
     let _ = out.flush();
 }
 
+/// With an address that a person can click, and a word on it where it is one of many.
+fn ready_line(what: &str, bound: SocketAddr, took: Duration) -> String {
+    let (address, millis) = (reachable(bound), took.as_millis());
+    let everywhere =
+        if bound.ip().is_unspecified() { ", listening on every address of this machine" } else { "" };
+    format!("backlot: the {what} is ready at http://{address} ({millis} ms){everywhere}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_line_that_people_wait_for_names_an_address_that_they_can_click() {
+        let line = |bound: &str| ready_line("studio", bound.parse().unwrap(), Duration::from_millis(41));
+        let here = "backlot: the studio is ready at http://127.0.0.1:8080 (41 ms)";
+        assert_eq!(line("127.0.0.1:8080"), here);
+        assert_eq!(line("0.0.0.0:8080"), format!("{here}, listening on every address of this machine"));
+        assert!(
+            line("[::]:8080").contains(" ready at http://[::1]:8080 (41 ms), listening on every address")
+        );
+        assert!(line("192.0.2.7:8080").ends_with(" ready at http://192.0.2.7:8080 (41 ms)"));
+    }
 
     fn check(configured: &str, local: &str) -> Result<String, String> {
         public_url(configured, local.parse().unwrap()).map_err(|error| error.to_string())
