@@ -10,6 +10,7 @@ use backlot_business_api::events::{
     RunCanceled, RunFailed, RunRefused, RunSettled, RunStarted, RunSubmitted, RunSucceeded,
 };
 use backlot_foundation_db::DbError;
+use backlot_foundation_errors::Kind;
 use backlot_foundation_time::Timestamp;
 use tracing::Instrument as _;
 
@@ -72,6 +73,10 @@ impl Service {
     /// One step. False where there is nothing more to do now.
     async fn drive_step(&self, mut row: Row) -> Result<bool, DriveError> {
         let mut run = row.money()?;
+        if run.stage == Stage::Refused {
+            self.return_late_hold(row).await?;
+            return Ok(false);
+        }
         let mut change = Change::default();
         let now = self.now();
         let may_be_withdrawn =
@@ -103,7 +108,7 @@ impl Service {
                 }
                 let (id, held) = (row.id, matches!(answer, Answer::Held(_)));
                 if !self.write(row, &change).await? && held {
-                    self.return_late_hold(id).await?;
+                    self.store().make_refused_due(id, now).await?;
                 }
                 Ok(changed && !waits)
             }
@@ -125,12 +130,25 @@ impl Service {
         }
     }
 
-    /// Billing has granted what another driver was refused: the run is over, so its hold must not stay open.
-    async fn return_late_hold(&self, id: RunId) -> Result<(), DriveError> {
-        let refused = self.store().run(id).await?.is_some_and(|row| row.stage == Stage::Refused.as_str());
-        if refused && let Err(problem) = self.systems().void(id, 0, "refused").await {
-            tracing::error!(run = %id, %problem, "a hold is open under a refused run; billing's overdue alert will name it");
+    /// Billing holds the price of a run that it had refused before: it heard an earlier order late, or another
+    /// driver's. The run is over, so the hold returns; it is due until billing has said so.
+    async fn return_late_hold(&self, mut row: Row) -> Result<(), DriveError> {
+        let mut change = Change::default();
+        match self.systems().void(row.id, 0, Stage::Refused.as_str()).await {
+            Ok(_) => {
+                row.due_at = None;
+                change.lines.push(line(self.now(), "late hold returned", String::new()));
+            }
+            // There is none, or an operator ended it.
+            Err(problem) if matches!(problem.kind, Kind::NotFound | Kind::Conflict) => row.due_at = None,
+            Err(problem) => {
+                tracing::warn!(run = %row.id, tries = row.tries, %problem, "a late hold could not be returned and is tried again");
+                row.last_error = cut(&problem.to_string());
+                row.due_at = Some(self.now().plus(pause(row.tries)));
+                row.tries = row.tries.saturating_add(1);
+            }
         }
+        self.write(row, &change).await?;
         Ok(())
     }
 

@@ -280,6 +280,24 @@ impl Store {
         Ok(StepLine::find_by_statement(statement).all(self.db.read()).await?)
     }
 
+    /// Makes a refused run due, because billing holds its price after all. False where it is no refused run.
+    pub(crate) async fn make_refused_due(&self, id: RunId, now: Timestamp) -> Result<bool, DbError> {
+        let tx = self.db.begin_write().await?;
+        let made = Self::make_refused_due_in(&tx, id, now).await?;
+        tx.commit().await?;
+        Ok(made)
+    }
+
+    /// The same, inside a transaction.
+    pub(crate) async fn make_refused_due_in(
+        tx: &WriteTx,
+        id: RunId,
+        now: Timestamp,
+    ) -> Result<bool, DbError> {
+        let sql = "UPDATE runs SET due_at = $2 WHERE id = $1 AND stage = 'refused'";
+        Ok(execute(tx, sql, [id.into(), now.into()]).await? > 0)
+    }
+
     /// Whether a mandate of the chain that pays for this run was revoked.
     pub(crate) async fn is_revoked(&self, id: RunId) -> Result<bool, DbError> {
         let sql =

@@ -8,7 +8,7 @@ use backlot_foundation_events::{EventMeta, outbox};
 use backlot_foundation_runtime::Tasks;
 use backlot_foundation_testkit::databases;
 use backlot_inference_api::v1::FailureClass;
-use backlot_infrastructure_api::v1::HoldState;
+use backlot_infrastructure_api::v1::{Hold, HoldState};
 use serde_json::json;
 use world::{CREDITS, Fault, Stage, When};
 
@@ -358,6 +358,59 @@ async fn a_revoked_mandate_stops_what_waits_and_leaves_what_runs() {
         assert_eq!(tasks.shutdown(std::time::Duration::from_secs(5)).await, 0);
         stage.world.assert_books_balance();
         assert_eq!(stage.world.state.lock().models.len(), 7, "the models of the catalogue are registered");
+    }
+}
+
+/// A run that billing refused, and whose price it holds after all: an earlier order came late.
+async fn refused_and_held(stage: &Stage) -> backlot_business_api::RunId {
+    stage.world.state.lock().available = PRICE - 1;
+    let refused = stage.service.submit(&stage.actor, &stage.order(), None).await;
+    assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
+    let id = stage.service.runs(&stage.actor, None, 1).await.unwrap()[0].id;
+    let mut state = stage.world.state.lock();
+    state.available = CREDITS - PRICE;
+    let hold =
+        Hold { run_id: id.to_string(), state: HoldState::Held.into(), held_micro: PRICE, ..Hold::default() };
+    state.holds.insert(id.to_string(), hold);
+    id
+}
+
+/// Billing tells of a hold that is open for too long.
+async fn tell_overdue(stage: &Stage, id: backlot_business_api::RunId) {
+    let tx = stage.infrastructure_db.begin_write().await.unwrap();
+    let meta = EventMeta { subject: id.to_string(), ..EventMeta::default() };
+    outbox::publish_raw(&tx, meta, "billing.hold.overdue", 1, "{}".to_owned()).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_hold_that_comes_after_its_refusal_returns_also_over_a_crash() {
+    for fault in [None, Some(When::Before), Some(When::After)] {
+        for database in databases("business").await {
+            let mut stage = Stage::over(database).await;
+            let id = refused_and_held(&stage).await;
+            if let Some(when) = fault {
+                stage.world.break_once("void", when, Fault::Hang);
+            }
+            let tasks = Tasks::new();
+            stage.service.tasks(&tasks, &stage.infrastructure, &stage.inference);
+            tell_overdue(&stage, id).await;
+            if fault.is_some() {
+                stage.world.reached.notified().await;
+                stage.crash().await;
+                stage.sweep().await;
+            }
+            let returned = async {
+                while stage.world.hold(id).unwrap().state() == HoldState::Held {
+                    tokio::task::yield_now().await;
+                }
+            };
+            let in_time = tokio::time::timeout(std::time::Duration::from_secs(30), returned).await;
+            in_time.expect("the hold returns");
+            stage.world.assert_books_balance();
+            assert_eq!(stage.row(id).await.stage, "refused");
+            tasks.shutdown(std::time::Duration::from_millis(1)).await;
+        }
     }
 }
 
