@@ -48,6 +48,11 @@ fn on_every_database(test: impl Fn(&World)) {
 
 impl World {
     fn start(&self, change: impl FnOnce(&mut PoolConfig)) -> House {
+        self.start_joining(None, change)
+    }
+
+    /// Agents dial `join_url` instead of where control is.
+    fn start_joining(&self, join_url: Option<&str>, change: impl FnOnce(&mut PoolConfig)) -> House {
         let runtime = Runtime::new().expect("a runtime");
         let mut pool = PoolConfig {
             region: "local".to_owned(),
@@ -74,7 +79,7 @@ impl World {
             let address = format!("http://{}", listener.local_addr().expect("an address"));
             let config = Config {
                 join_token: uuid::Uuid::new_v4().to_string(),
-                join_url: address.clone(),
+                join_url: join_url.unwrap_or(&address).to_owned(),
                 pools: [(POOL.to_owned(), pool)].into(),
                 ..Config::default()
             };
@@ -238,4 +243,19 @@ fn a_machine_that_dies_is_noticed_and_replaced() {
         assert!(pool.taken_per_hour > 0.0, "its pool is trusted less");
         house.stop();
     });
+}
+
+#[test]
+fn a_pool_with_a_wrong_address_says_what_its_agents_wrote_and_how_many_are_wanted() {
+    for (join_url, words) in
+        [("not an address", "not an address"), ("http://127.0.0.1:1", "cannot be reached")]
+    {
+        on_every_database(|world| {
+            let house = world.start_joining(Some(join_url), |pool| (pool.min, pool.max) = (1, 1));
+            let pool = house.until("it says why", |pool| pool.trouble.contains(words));
+            assert!(pool.trouble.contains("inference.control.join_url"), "{pool:?}");
+            assert_eq!((pool.wanted, pool.running), (1, 0));
+            house.stop();
+        });
+    }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Link {
     channel: Channel,
     state: State,
     backoff: Backoff,
+    /// Whether it was said that control cannot be reached: once, until it can be.
+    told: bool,
 }
 
 enum State {
@@ -67,6 +69,7 @@ impl Link {
             channel,
             state: State::Waiting { until: Instant::now() },
             backoff: Backoff::new(PAUSE_FIRST, PAUSE_LONGEST),
+            told: false,
         }
     }
 
@@ -100,6 +103,7 @@ impl Link {
     /// Control has welcomed us and wants to hear from us this often.
     pub(crate) fn welcomed(&mut self, heartbeat_ms: i64, lease_ms: i64) {
         self.backoff.reset();
+        self.told = false;
         metrics::gauge!("backlot_agent_connected").set(1.0);
         if let State::Up(up) = &mut self.state {
             up.is_welcome = true;
@@ -143,6 +147,9 @@ impl Link {
         let pause = self.backoff.pause(rand::random());
         if self.is_welcome() {
             tracing::warn!(why, pause_ms = pause.as_millis(), "the link to control is lost");
+        } else if !self.told {
+            self.told = true;
+            tracing::warn!(why, "control cannot be reached; it is tried again and again");
         } else {
             tracing::debug!(why, pause_ms = pause.as_millis(), "control cannot be reached");
         }

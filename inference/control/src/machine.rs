@@ -56,7 +56,7 @@ pub(crate) struct Machine {
     pub(crate) state: MachineState,
     /// Why it goes, or is gone.
     pub(crate) reason: String,
-    /// What its provider said last where that failed.
+    /// What its provider said last where that failed, or what its agent wrote last before it joined.
     pub(crate) message: String,
     /// Epoch of the driver that ordered it.
     pub(crate) epoch: u64,
@@ -81,6 +81,18 @@ impl Machine {
         let end = self.gone_at.map_or(to.micros(), |gone_at| gone_at.micros().min(to.micros()));
         let held_us = i128::from((end - begin).max(0));
         i64::try_from(held_us * i128::from(self.price_micro_per_hour) / HOUR_US).unwrap_or(i64::MAX)
+    }
+
+    /// Why its pool has one machine less than it should, for people.
+    pub(crate) fn has_not_joined(&self, what: &str) -> String {
+        if self.message.is_empty() {
+            format!("{what}; its agent must reach inference.control.join_url")
+        } else {
+            format!(
+                "{what}; its agent must reach inference.control.join_url, and wrote last: {}",
+                self.message
+            )
+        }
     }
 
     /// It goes, for this reason; what is already on its way stays so.

@@ -3638,7 +3638,7 @@ export interface components {
              * @description How often a machine is taken away, by the hour, as measured.
              */
             taken_per_hour: number;
-            /** @description What its provider could not do last; only for systems and staff. */
+            /** @description What its provider could not do last, or why its machines do not join; only for systems and staff. */
             trouble?: string | null;
             /**
              * Format: int32
@@ -3647,7 +3647,7 @@ export interface components {
             unknown: number;
             /**
              * Format: int32
-             * @description Machines that are needed now, those that boot counted.
+             * @description Machines that are needed now, those that boot counted; never less than it always has, also where they do not come.
              */
             wanted: number;
         };

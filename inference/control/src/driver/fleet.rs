@@ -59,6 +59,8 @@ impl Driver {
         };
         let state = |states: &[MachineState]| count(&|one| states.contains(&one.state));
         let workers = self.machines.wanted.get(name).copied();
+        // Where machines do not come, the scheduler leaves a pool alone for a while; they are needed all the same.
+        let wanted = workers.map_or(self.machines.count(name), |n| n.div_ceil(config.workers.max(1)));
         let outlook = self.scheduler.pool_outlook(&PoolKey::from(name));
         PoolView {
             name: name.to_owned(),
@@ -69,7 +71,7 @@ impl Driver {
             min: config.min,
             max: config.max,
             spares: config.spares,
-            wanted: workers.map_or(self.machines.count(name), |n| n.div_ceil(config.workers.max(1))),
+            wanted: wanted.max(config.min),
             booting: state(&[MachineState::Ordered, MachineState::Booting]),
             running: state(&[MachineState::Joined]),
             draining: state(&[MachineState::Draining, MachineState::Deleting]),
@@ -82,7 +84,7 @@ impl Driver {
             taken_per_hour: outlook.map_or(0.0, |outlook| outlook.taken_per_hour),
             price_micro_per_hour: Some(config.price_micro_per_hour),
             spent_today_micro: Some(self.spent_today_micro(now, name)),
-            trouble: self.machines.troubles.get(name).cloned(),
+            trouble: self.machines.trouble(now, name, config),
         }
     }
 

@@ -33,6 +33,8 @@ pub(super) struct Machines {
     pub(super) unknown: BTreeMap<String, usize>,
     /// Why a provider could not be asked, or could not do what it was told last.
     pub(super) troubles: BTreeMap<String, String>,
+    /// Why the last machine that should have joined a pool did not.
+    pub(super) unjoined: BTreeMap<String, String>,
     /// How many lists in a row missed a machine.
     pub(super) missing: BTreeMap<String, u32>,
     /// Local machines that were there before this driver.
@@ -60,6 +62,7 @@ impl Machines {
             wanted: BTreeMap::new(),
             unknown: BTreeMap::new(),
             troubles: BTreeMap::new(),
+            unjoined: BTreeMap::new(),
             missing: BTreeMap::new(),
             adopting,
             losing: BTreeMap::new(),
@@ -91,6 +94,19 @@ impl Machines {
     pub(super) fn count(&self, pool: &str) -> u32 {
         let own = self.rows.values().filter(|one| one.pool == pool && one.state.counts());
         u32::try_from(own.count()).unwrap_or(u32::MAX)
+    }
+
+    /// What is wrong with a pool: what its provider could not do, else why its machines do not join.
+    pub(super) fn trouble(&self, now: Timestamp, pool: &str, config: &PoolConfig) -> Option<String> {
+        let most_ms = config.boot_ms.saturating_mul(2);
+        let waited_for = |one: &&Machine| {
+            let overdue = plus_ms(one.ordered_at, most_ms) < now;
+            one.pool == pool && overdue && matches!(one.state, State::Ordered | State::Booting)
+        };
+        let overdue = || self.rows.values().filter(waited_for).min_by_key(|one| one.ordered_at);
+        let late = |one: &Machine| one.has_not_joined("a machine that was ordered has not joined");
+        let troubles = self.troubles.get(pool).cloned().or_else(|| overdue().map(late));
+        troubles.or_else(|| self.unjoined.get(pool).cloned())
     }
 
     fn of_agent(&self, agent: &AgentKey) -> Option<&str> {
@@ -205,6 +221,10 @@ impl Driver {
         orders.sort_unstable();
         for (in_time, _, id) in orders.into_iter().take(held.saturating_sub(wanted) as usize) {
             let reason = if in_time { "not needed any more" } else { "did not come" };
+            if let Some(machine) = self.machines.rows.get(&id).filter(|_| !in_time) {
+                let trouble = machine.has_not_joined("a machine that was ordered did not join");
+                self.machines.unjoined.insert(name.to_owned(), trouble);
+            }
             self.send_off(now, &id, State::Deleting, reason, batch);
         }
     }
@@ -269,8 +289,10 @@ impl Driver {
             if machine.state != State::Joined {
                 machine.created_at = machine.created_at.or(Some(now));
                 machine.joined_at = Some(now);
+                machine.message.clear();
                 machine.state = State::Joined;
                 self.machines.losing.remove(&hello.pool);
+                self.machines.unjoined.remove(&hello.pool);
                 batch.machine(&hello.machine);
             }
             return Some(PoolKey::from(hello.pool.as_str()));

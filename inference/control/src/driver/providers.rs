@@ -71,6 +71,10 @@ impl Driver {
         }
         let (agent, pool) = (machine.agent.clone(), machine.pool.clone());
         let lost = matches!(machine.state, State::Ordered | State::Booting);
+        if lost {
+            let trouble = machine.has_not_joined("a machine was gone before its agent joined");
+            self.machines.unjoined.insert(pool.clone(), trouble);
+        }
         machine.leave(now, State::Gone, reason);
         machine.gone_at = Some(now);
         tracing::info!(machine = id, pool = machine.pool, reason = machine.reason, "a machine is gone");
@@ -98,7 +102,10 @@ impl Driver {
         batch: &mut Batch,
     ) {
         let Some(config) = self.machines.pools.get(pool).cloned() else { return };
-        let named = |one: &Found| !one.machine.is_empty() && one.machine.len() <= limits::NAME_CHARS_MAX;
+        self.heard_words(&found, batch);
+        let named = |one: &Found| {
+            !one.ended && !one.machine.is_empty() && one.machine.len() <= limits::NAME_CHARS_MAX
+        };
         let found: BTreeMap<String, bool> = found
             .into_iter()
             .filter(named)
@@ -151,6 +158,18 @@ impl Driver {
             *count += 1;
             if *count >= limits::MISSING_LISTS {
                 self.gone(now, &id, "it is not there any more", batch);
+            }
+        }
+    }
+
+    /// What the agents of machines wrote that have not joined is kept with their rows.
+    fn heard_words(&mut self, found: &[Found], batch: &mut Batch) {
+        for one in found.iter().filter(|one| !one.words.is_empty()) {
+            let row = self.machines.rows.get_mut(&one.machine);
+            let waited_for = |row: &&mut Machine| matches!(row.state, State::Ordered | State::Booting);
+            if let Some(row) = row.filter(waited_for).filter(|row| row.message != one.words) {
+                row.message.clone_from(&one.words);
+                batch.machines.insert(one.machine.clone());
             }
         }
     }

@@ -104,7 +104,7 @@ pub struct PoolView {
     pub max: u32,
     /// Machines that stand warm beside those that are needed.
     pub spares: u32,
-    /// Machines that are needed now, those that boot counted.
+    /// Machines that are needed now, those that boot counted; never less than it always has, also where they do not come.
     pub wanted: u32,
     /// Machines that were ordered and have not joined.
     pub booting: u32,
@@ -122,7 +122,7 @@ pub struct PoolView {
     pub price_micro_per_hour: Option<i64>,
     /// What its machines cost since midnight (UTC), millionths of a US dollar; only for systems and staff.
     pub spent_today_micro: Option<i64>,
-    /// What its provider could not do last; only for systems and staff.
+    /// What its provider could not do last, or why its machines do not join; only for systems and staff.
     pub trouble: Option<String>,
 }
 

@@ -238,7 +238,8 @@ impl Carrier {
                     pool.failures = if listed.is_ok() { 0 } else { pool.failures.saturating_add(1) };
                     if let Ok(found) = &listed {
                         pool.lists += 1;
-                        pool.found = found.iter().map(|one| one.machine.clone()).collect();
+                        let there = found.iter().filter(|one| !one.ended);
+                        pool.found = there.map(|one| one.machine.clone()).collect();
                     }
                     let pause = pause_ms(pool.failures).max(pool.config.list_ms);
                     pool.list_at = Instant::now() + Duration::from_millis(pause);

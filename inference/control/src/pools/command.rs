@@ -147,7 +147,10 @@ mod tests {
     async fn an_answer_is_read_and_what_is_none_is_an_error() {
         let listed =
             shell("cat >/dev/null; echo '{\"machines\":[{\"machine\":\"m1\",\"notice\":true}]}'", 60_000);
-        assert_eq!(listed.list().await.unwrap(), [Listed { machine: "m1".to_owned(), notice: true }]);
+        assert_eq!(
+            listed.list().await.unwrap(),
+            [Listed { machine: "m1".to_owned(), notice: true, ..Listed::default() }]
+        );
         assert!(matches!(shell("echo hello", 60_000).list().await, Err(ProviderError::Answer(_))));
         assert!(matches!(shell("exec cat /dev/zero", 60_000).list().await, Err(ProviderError::Long(_))));
         let failed = shell("echo 'no quota' >&2; exit 3", 60_000).list().await.unwrap_err().to_string();

@@ -7,7 +7,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::Write as _,
+    io::{Read as _, Seek as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     process::Stdio,
@@ -141,7 +141,7 @@ impl Local {
         }
     }
 
-    /// Machines whose agents run. A folder whose agent has ended is removed with the machine's row.
+    /// All machines, with those whose agents have ended, and what their agents wrote last.
     pub(crate) async fn list(&self) -> Result<Vec<Listed>, ProviderError> {
         let mut children = self.children.lock().await;
         for child in children.values_mut() {
@@ -154,8 +154,12 @@ impl Local {
         };
         let machines =
             entries.filter_map(Result::ok).filter_map(|entry| entry.file_name().into_string().ok());
-        let alive = |machine: &String| running(&self.folder.join(machine)).is_some();
-        Ok(machines.filter(alive).map(|machine| Listed { machine, notice: false }).collect())
+        let listed = |machine: String| {
+            let folder = self.folder.join(&machine);
+            let (ended, words) = (running(&folder).is_none(), tail(&folder));
+            Listed { machine, notice: false, ended, words }
+        };
+        Ok(machines.map(listed).collect())
     }
 
     /// The service stops, and its machines with it. Their folders stay: what they finished is told when they are back.
@@ -239,8 +243,15 @@ fn write(folder: &Path, process: &Process) -> std::io::Result<()> {
     std::fs::rename(draft, folder.join(PROCESS_FILE))
 }
 
+/// The end of an agent's log, however long that is.
 fn tail(folder: &Path) -> String {
-    let log = std::fs::read(folder.join(LOG_FILE)).unwrap_or_default();
-    let from = log.len().saturating_sub(limits::MACHINE_MESSAGE_CHARS_MAX);
-    String::from_utf8_lossy(&log[from..]).trim().to_owned()
+    let read = || {
+        let mut log = std::fs::File::open(folder.join(LOG_FILE))?;
+        let from = log.metadata()?.len().saturating_sub(limits::MACHINE_MESSAGE_CHARS_MAX as u64);
+        log.seek(std::io::SeekFrom::Start(from))?;
+        let mut end = Vec::new();
+        log.take(limits::MACHINE_MESSAGE_CHARS_MAX as u64).read_to_end(&mut end)?;
+        Ok::<_, std::io::Error>(String::from_utf8_lossy(&end).trim().to_owned())
+    };
+    read().unwrap_or_default()
 }

@@ -46,13 +46,19 @@ pub(crate) struct Order {
 }
 
 /// A machine that a provider has.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Listed {
     pub(crate) machine: String,
     /// Whether the market has announced that it will be taken away.
     #[serde(default)]
     pub(crate) notice: bool,
+    /// Whether its agent has ended. Only of local machines, as the next.
+    #[serde(skip)]
+    pub(crate) ended: bool,
+    /// The end of what its agent wrote.
+    #[serde(skip)]
+    pub(crate) words: String,
 }
 
 /// A pool's provider.

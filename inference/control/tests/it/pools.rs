@@ -209,6 +209,27 @@ fn a_machine_that_vanishes_is_replaced_and_a_pool_that_ends_gives_all_back() {
 }
 
 #[test]
+fn a_pool_whose_machines_do_not_join_says_so_and_is_wanted_all_the_same() {
+    on_every_database(|world| {
+        let cloud = Cloud::new();
+        let process = cloud.start(world, |pool| pool.boot_ms = 1_000);
+        until(&process, "it is made", |_| state(&process, "booting") == 1);
+        let pool = until(&process, "it says what is wrong", |pool| !pool.trouble.is_empty());
+        assert!(pool.trouble.contains("has not joined") && pool.trouble.contains("join_url"), "{pool:?}");
+        process.wait_ms(40_000);
+        let pool = until(&process, "it is given up", |_| state(&process, "gone") == 1);
+        assert_eq!((pool.wanted, pool.booting, pool.running), (1, 0, 0));
+        assert!(pool.trouble.contains("did not join"), "{pool:?}");
+        // The scheduler leaves the pool alone for a while, and tries again.
+        process.wait_ms(400_000);
+        until(&process, "another one", |_| state(&process, "booting") == 1);
+        let (_agent, _) = process.join(member(&cloud.machines()[0]));
+        let pool = until(&process, "it joins", |pool| pool.running == 1);
+        assert_eq!((pool.wanted, pool.trouble.as_str()), (1, ""));
+    });
+}
+
+#[test]
 fn a_wrong_pool_names_itself() {
     let wrong = |change: &dyn Fn(&mut PoolConfig), name: &str, token: &str| {
         let mut config = Config { join_token: token.to_owned(), ..Config::default() };
