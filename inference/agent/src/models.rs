@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use backlot_inference_api::v1::{Batching, ModelSpec, Pausing, RuntimeKind};
 use backlot_inference_runtimes::{
-    CogRuntime, CommandRuntime, EchoRuntime, Environment, Manifest, Program, Runtime, Supervisor, discover,
+    CogRuntime, CommandRuntime, EchoRuntime, Environment, Manifest, ManifestError, Program, Runtime,
+    Supervisor, discover,
 };
 use serde_json::json;
 
@@ -25,7 +26,17 @@ pub fn discover_models(workers_dir: &Path) -> Vec<ModelSpec> {
             Ok(manifest) => Some(spec(&manifest)),
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                tracing::error!(%error, cause, "a worker is left out");
+                match error {
+                    ManifestError::Folder { .. } => tracing::error!(
+                        %error,
+                        cause,
+                        "none of its models is offered: agent.workers_dir must name a folder that is there"
+                    ),
+                    ManifestError::Read { .. }
+                    | ManifestError::Toml { .. }
+                    | ManifestError::Schema { .. }
+                    | ManifestError::Rule { .. } => tracing::error!(%error, cause, "a worker is left out"),
+                }
                 None
             }
         })

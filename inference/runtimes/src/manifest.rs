@@ -71,6 +71,15 @@ pub enum Program {
 /// A folder that offers no model.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
+    /// The folder in which workers should be cannot be read: none of them is known.
+    #[error("the folder of workers {} cannot be read", path.display())]
+    Folder {
+        /// Of the folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// The file is missing, too large or unreadable.
     #[error("{} cannot be read", path.display())]
     Read {
@@ -259,7 +268,7 @@ pub(crate) fn is_file(property: &Value) -> bool {
 pub fn discover(folder: &Path) -> Vec<Result<Manifest, ManifestError>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(source) => return vec![Err(ManifestError::Read { path: folder.to_owned(), source })],
+        Err(source) => return vec![Err(ManifestError::Folder { path: folder.to_owned(), source })],
     };
     let mut folders: Vec<PathBuf> =
         entries.flatten().map(|entry| entry.path()).filter(|path| is_worker(path)).collect();
@@ -349,5 +358,13 @@ mod tests {
             "cannot be paused",
         );
         check("model = '../b/c'\nversion = '1'\nruntime = 'command'\ncommand = ['x']", "owner/name");
+    }
+
+    #[test]
+    fn a_folder_of_workers_that_is_not_there_is_no_worker_that_is_wrong() {
+        let folder = tempfile::tempdir().unwrap().path().join("workers");
+        let found = discover(&folder);
+        let [Err(error @ ManifestError::Folder { .. })] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!(error.to_string(), format!("the folder of workers {} cannot be read", folder.display()));
     }
 }
