@@ -241,6 +241,8 @@ fn a_machine_that_dies_is_noticed_and_replaced() {
         let is_another = |_: &v1::PoolView| world.processes().iter().any(|one| one.0 != machine);
         let pool = house.until("another comes", |pool| is_another(pool) && pool.running == 1);
         assert!(pool.taken_per_hour > 0.0, "its pool is trusted less");
+        let left = world.folder.join(POOL).join(&machine);
+        house.until("nothing of the dead one is left", |_| !left.exists());
         house.stop();
     });
 }

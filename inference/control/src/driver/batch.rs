@@ -63,6 +63,8 @@ pub(crate) struct Batch {
     pub(crate) spent: BTreeMap<(String, i64, String), i64>,
     /// Machines whose rows are new or change.
     pub(crate) machines: BTreeSet<String>,
+    /// What is to be done with machines changed beside their rows: the carrier hears of it after the commit.
+    pub(crate) errands: bool,
     /// Renew the lead though nothing else is written.
     pub(crate) renew: bool,
     pub(crate) after: Vec<After>,
@@ -88,6 +90,7 @@ impl Batch {
             snapshot: None,
             spent: BTreeMap::new(),
             machines: BTreeSet::new(),
+            errands: false,
             renew: false,
             after: Vec::new(),
             welcome: None,
@@ -96,6 +99,7 @@ impl Batch {
 
     pub(crate) fn has_writes(&self) -> bool {
         self.renew
+            || self.errands
             || self.snapshot.is_some()
             || !(self.new_jobs.is_empty()
                 && self.changed.is_empty()
@@ -119,6 +123,12 @@ impl Batch {
     /// A machine's row changes, and its carrier waits for it.
     pub(crate) fn machine(&mut self, id: &str) {
         self.machines.insert(id.to_owned());
+        self.urgent = true;
+    }
+
+    /// The carrier waits for what does not stand in a row.
+    pub(crate) fn errand(&mut self) {
+        self.errands = true;
         self.urgent = true;
     }
 
@@ -169,7 +179,7 @@ impl Driver {
             let after = std::mem::take(&mut batch.after);
             let shown = std::mem::take(&mut batch.shown);
             let ended = std::mem::take(&mut batch.ended);
-            if !batch.machines.is_empty() {
+            if batch.errands || !batch.machines.is_empty() {
                 self.machines.send_errands();
             }
             *batch = Batch::new(now);

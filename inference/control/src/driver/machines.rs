@@ -35,6 +35,8 @@ pub(super) struct Machines {
     pub(super) troubles: BTreeMap<String, String>,
     /// Why the last machine that should have joined a pool did not.
     pub(super) unjoined: BTreeMap<String, String>,
+    /// Local machines that are gone and of which a folder is left, with their pools.
+    pub(super) leftovers: BTreeMap<String, String>,
     /// How many lists in a row missed a machine.
     pub(super) missing: BTreeMap<String, u32>,
     /// Local machines that were there before this driver.
@@ -63,6 +65,7 @@ impl Machines {
             unknown: BTreeMap::new(),
             troubles: BTreeMap::new(),
             unjoined: BTreeMap::new(),
+            leftovers: BTreeMap::new(),
             missing: BTreeMap::new(),
             adopting,
             losing: BTreeMap::new(),
@@ -86,8 +89,9 @@ impl Machines {
             State::Booting | State::Joined | State::Draining | State::Gone => None,
         };
         let todo = self.rows.values().filter_map(|one| Some((one, errand(one)?)));
-        let todo = todo.map(|(one, errand)| (one.id.clone(), (one.pool.clone(), errand))).collect();
-        self.errands.send_replace(Arc::new(todo));
+        let todo = todo.map(|(one, errand)| (one.id.clone(), (one.pool.clone(), errand)));
+        let left = self.leftovers.iter().map(|(id, pool)| (id.clone(), (pool.clone(), Errand::Delete)));
+        self.errands.send_replace(Arc::new(left.chain(todo).collect()));
     }
 
     /// Machines that a pool has or has ordered.

@@ -25,9 +25,15 @@ impl Driver {
                 machine.message.clear();
                 self.machines.troubles.remove(&machine.pool);
                 self.exists(now, &id, batch);
-                self.machines.send_errands();
+                // Not at once: other machines that this turn orders have no rows yet.
+                batch.machine(&id);
             }
-            News::Deleted(id) => self.gone(now, &id, "", batch),
+            News::Deleted(id) => {
+                if self.machines.leftovers.remove(&id).is_some() {
+                    batch.errand();
+                }
+                self.gone(now, &id, "", batch);
+            }
             News::Failed(id, message) => {
                 let Some(machine) = self.machines.rows.get_mut(&id) else { return };
                 tracing::warn!(
@@ -103,6 +109,7 @@ impl Driver {
     ) {
         let Some(config) = self.machines.pools.get(pool).cloned() else { return };
         self.heard_words(&found, batch);
+        self.find_leftovers(pool, &found, batch);
         let named = |one: &Found| {
             !one.ended && !one.machine.is_empty() && one.machine.len() <= limits::NAME_CHARS_MAX
         };
@@ -158,6 +165,19 @@ impl Driver {
             *count += 1;
             if *count >= limits::MISSING_LISTS {
                 self.gone(now, &id, "it is not there any more", batch);
+            }
+        }
+    }
+
+    /// The folder of a local machine that is gone, and whose agent has ended, is removed.
+    fn find_leftovers(&mut self, pool: &str, found: &[Found], batch: &mut Batch) {
+        for one in found.iter().filter(|one| one.ended).take(limits::LISTED_MAX) {
+            let row = self.machines.rows.get(&one.machine);
+            let is_over = row.is_none_or(|row| row.state == State::Gone);
+            let known = self.machines.leftovers.contains_key(&one.machine);
+            if is_over && !known {
+                self.machines.leftovers.insert(one.machine.clone(), pool.to_owned());
+                batch.errand();
             }
         }
     }
