@@ -5,21 +5,31 @@
 //! is the virtual time at which the fluid would begin it: that is its place in the order. So tenants within their share
 //! stand in the order of arrival, and one that asks for more stands behind by just the work it asked for, loads included:
 //! not at all within a slack, wholly from twice the slack on. Nobody is punished for capacity that nobody else wanted:
-//! the fluid was empty and tags were caught up with.
+//! the fluid was empty and tags were caught up with. A tenant that has asked for much for hours has earned more weight
+//! than its own: see [`Steady`].
 
 use std::collections::BTreeSet;
 
-use crate::{limits, types::TimeUs};
+use crate::{limits, steady::Steady, types::TimeUs};
 
 #[derive(Clone, Copy, Debug)]
 struct Share {
+    /// As it counts: its own, times what it has earned.
     weight: f64,
+    own: f64,
+    earned: f64,
     /// Virtual time up to which the fluid is busy with what this tenant asked for.
     finish: i64,
     /// Loads that it caused, in virtual time: what waits of it moves back by as much.
     debt_us: i64,
     /// Under which it stands among those that are backlogged: its finish, or an earlier one.
     queued: Option<i64>,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self { weight: 1.0, own: 1.0, earned: 1.0, finish: 0, debt_us: 0, queued: None }
+    }
 }
 
 /// The fluid. Virtual times are microseconds of work a unit of weight.
@@ -31,6 +41,7 @@ pub(crate) struct Fair {
     backlogged: f64,
     finishes: BTreeSet<(i64, u32)>,
     shares: Vec<Share>,
+    steady: Steady,
     /// Virtual time does not pass this: see [`Fair::hold`].
     held_us: f64,
     first: Option<i64>,
@@ -47,6 +58,7 @@ impl Default for Fair {
             backlogged,
             finishes: BTreeSet::new(),
             shares: Vec::new(),
+            steady: Steady::default(),
             held_us,
             first: None,
         }
@@ -63,7 +75,7 @@ impl Fair {
     fn share(&mut self, tenant: u32) -> Share {
         let needed = tenant as usize + 1;
         if self.shares.len() < needed {
-            self.shares.resize(needed, Share { weight: 1.0, finish: 0, debt_us: 0, queued: None });
+            self.shares.resize(needed, Share::default());
         }
         self.shares[tenant as usize]
     }
@@ -76,8 +88,9 @@ impl Fair {
     /// Forgets a tenant whom nothing is owed.
     pub(crate) fn forget(&mut self, tenant: u32) {
         if let Some(share) = self.shares.get_mut(tenant as usize) {
-            *share = Share { weight: 1.0, finish: 0, debt_us: 0, queued: None };
+            *share = Share::default();
         }
+        self.steady.forget(tenant);
     }
 
     /// Work per time that one unit of weight gets now.
@@ -105,12 +118,19 @@ impl Fair {
 
     pub(crate) fn set_weight(&mut self, now: TimeUs, tenant: u32, weight_milli: u32) {
         self.advance(now);
-        let share = self.share(tenant);
-        let weight = f64::from(weight_milli.max(1)) / 1_000.0;
+        let earned = self.share(tenant).earned;
+        self.weigh(tenant, f64::from(weight_milli.max(1)) / 1_000.0, earned);
+    }
+
+    /// Sets what a tenant's weight is made of, for what it asks for from now on: places that were given stay. So the
+    /// fluid owes somewhat more than it should while a weight grows, and runs slower; growth takes hours.
+    fn weigh(&mut self, tenant: u32, own: f64, earned: f64) {
+        let share = &mut self.shares[tenant as usize];
+        let before = std::mem::replace(&mut share.weight, own * earned);
+        (share.own, share.earned) = (own, earned);
         if share.queued.is_some() {
-            self.backlogged += weight - share.weight;
+            self.backlogged += share.weight - before;
         }
-        self.shares[tenant as usize].weight = weight;
     }
 
     /// Lets the fluid flow up to `now`.
@@ -152,7 +172,11 @@ impl Fair {
     /// Counts a job's work for its tenant; its place in the order, and the debt up to which it keeps that.
     pub(crate) fn enter(&mut self, now: TimeUs, tenant: u32, work_ms: i64) -> (i64, i64) {
         self.advance(now);
-        let ahead = self.share(tenant).finish as f64 - self.virtual_us;
+        let share = self.share(tenant);
+        let ahead = share.finish as f64 - self.virtual_us;
+        if let Some(earned) = self.steady.asks(now, tenant, work_ms, self.capacity.max(1.0)) {
+            self.weigh(tenant, share.own, earned);
+        }
         self.charge(tenant, work_ms);
         let slack = limits::FAIR_SLACK_MS * 1_000.0 * self.rate();
         let spare = (slack - ahead).max(0.0) as i64;
@@ -247,5 +271,27 @@ mod tests {
         let place = |fair: &mut Fair, tenant| (0..9).map(|_| fair.enter(TimeUs(0), tenant, 30_000).0).last();
         let (heavy, light) = (place(&mut fair, 0), place(&mut fair, 1));
         assert!(heavy < light, "three times the weight, a third of the distance");
+    }
+
+    #[test]
+    fn who_asks_for_much_all_day_keeps_it_beside_the_loads_of_others() {
+        let mut fair = Fair::default();
+        fair.set_capacity(TimeUs(0), 8.0);
+        let (minute_ms, mut behind_us) = (60_000, [0; 2]);
+        for minute in 0..600 {
+            let now = TimeUs(minute * minute_ms * 1_000);
+            // A third of the fleet; and four others whose loads take more than what they compute.
+            let start = fair.enter(now, 0, minute_ms * 8 / 3).0;
+            behind_us[0] = start - fair.virtual_us as i64;
+            for other in 1..5 {
+                let start = fair.enter(now, other, minute_ms * 4 / 5).0;
+                behind_us[1] = start - fair.virtual_us as i64;
+                fair.charge_load(other, minute_ms);
+            }
+        }
+        assert!(
+            behind_us[0] <= 0 && behind_us[1] > 0,
+            "{behind_us:?}: who loads is behind, who computes is not"
+        );
     }
 }

@@ -39,6 +39,7 @@ mod prepare;
 mod scheduler;
 mod starts;
 mod state;
+mod steady;
 mod timers;
 mod types;
 

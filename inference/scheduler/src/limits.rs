@@ -135,6 +135,18 @@ pub const FAIR_SLACK_MS: f64 = 60_000.0;
 pub const FAIR_RAMP: f64 = 2.0;
 /// How far the fluid may run ahead of the first job that waits.
 pub const FAIR_LEAD_MS: f64 = 100_000.0;
+/// Every tenant's share counts as at least this part of the fleet; more only who has used more for hours.
+pub const STEADY_PART: f64 = 0.02;
+/// Half-life of what a tenant has asked for: a shift.
+pub const STEADY_HALF_LIFE_MS: f64 = 21_600_000.0;
+/// What a tenant asks for counts as spread over at least this time: a burst of minutes earns next to nothing.
+pub const STEADY_MS: f64 = 7_200_000.0;
+/// The least time after which what all ask for together is believed.
+pub const STEADY_SEEN_MS: f64 = 600_000.0;
+/// Part of the fleet that is left for what tenants ask for where all of it is wanted: the rest loads.
+pub const STEADY_ROOM: f64 = 0.7;
+/// A tenant's weight, and what all ask for, are looked at this often, milliseconds.
+pub const STEADY_LOOK_MS: i64 = 60_000;
 /// How far an interactive job stands before a standard one: this many mean waits.
 pub const INTERACTIVE_WAITS: f64 = 1.0;
 /// How far a batch job stands behind a standard one: this many mean waits.
