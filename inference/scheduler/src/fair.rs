@@ -10,7 +10,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::{limits, steady::Steady, types::TimeUs};
+use crate::{
+    limits,
+    steady::{Steady, Work},
+    types::TimeUs,
+};
 
 #[derive(Clone, Copy, Debug)]
 struct Share {
@@ -93,6 +97,15 @@ impl Fair {
         self.steady.forget(tenant);
     }
 
+    /// What tenants ask for steadily.
+    pub(crate) fn steady(&self) -> &Steady {
+        &self.steady
+    }
+
+    pub(crate) fn steady_mut(&mut self) -> &mut Steady {
+        &mut self.steady
+    }
+
     /// Work per time that one unit of weight gets now.
     pub(crate) fn rate(&self) -> f64 {
         self.capacity.max(1.0) / self.backlogged.max(1.0)
@@ -170,14 +183,14 @@ impl Fair {
     }
 
     /// Counts a job's work for its tenant; its place in the order, and the debt up to which it keeps that.
-    pub(crate) fn enter(&mut self, now: TimeUs, tenant: u32, work_ms: i64) -> (i64, i64) {
+    pub(crate) fn enter(&mut self, now: TimeUs, tenant: u32, work: Work) -> (i64, i64) {
         self.advance(now);
         let share = self.share(tenant);
         let ahead = share.finish as f64 - self.virtual_us;
-        if let Some(earned) = self.steady.asks(now, tenant, work_ms, self.capacity.max(1.0)) {
+        if let Some(earned) = self.steady.asks(now, tenant, work, self.capacity.max(1.0)) {
             self.weigh(tenant, share.own, earned);
         }
-        self.charge(tenant, work_ms);
+        self.charge(tenant, work.ms);
         let slack = limits::FAIR_SLACK_MS * 1_000.0 * self.rate();
         let spare = (slack - ahead).max(0.0) as i64;
         ((self.virtual_us + behind(ahead, slack)) as i64, self.debt_us(tenant) + spare)
@@ -239,18 +252,22 @@ impl Fair {
 mod tests {
     use super::*;
 
+    fn enter(fair: &mut Fair, now: TimeUs, tenant: u32, ms: i64) -> (i64, i64) {
+        fair.enter(now, tenant, Work { ms, created_at: now })
+    }
+
     #[test]
     fn the_greedy_stand_behind_and_the_others_do_not_notice() {
         let mut fair = Fair::default();
         fair.set_capacity(TimeUs(0), 1.0);
-        let greedy: Vec<i64> = (0..40).map(|_| fair.enter(TimeUs(0), 0, 10_000).0).collect();
-        let modest = fair.enter(TimeUs(1_000_000), 1, 10_000).0;
+        let greedy: Vec<i64> = (0..40).map(|_| enter(&mut fair, TimeUs(0), 0, 10_000).0).collect();
+        let modest = enter(&mut fair, TimeUs(1_000_000), 1, 10_000).0;
         assert!(greedy[0] < modest, "the first of the greedy came first");
         assert!(greedy[20] > modest, "what is beyond its share stands behind");
         assert!(greedy.is_sorted());
         // 410 s of work later the fluid is empty and nothing is held against anybody.
-        let later = fair.enter(TimeUs(500_000_000), 0, 10_000).0;
-        let other = fair.enter(TimeUs(500_000_000), 1, 10_000).0;
+        let later = enter(&mut fair, TimeUs(500_000_000), 0, 10_000).0;
+        let other = enter(&mut fair, TimeUs(500_000_000), 1, 10_000).0;
         assert_eq!(later, other);
     }
 
@@ -268,7 +285,7 @@ mod tests {
         let mut fair = Fair::default();
         fair.set_capacity(TimeUs(0), 1.0);
         fair.set_weight(TimeUs(0), 0, 3_000);
-        let place = |fair: &mut Fair, tenant| (0..9).map(|_| fair.enter(TimeUs(0), tenant, 30_000).0).last();
+        let place = |fair: &mut Fair, tenant| (0..9).map(|_| enter(fair, TimeUs(0), tenant, 30_000).0).last();
         let (heavy, light) = (place(&mut fair, 0), place(&mut fair, 1));
         assert!(heavy < light, "three times the weight, a third of the distance");
     }
@@ -281,10 +298,10 @@ mod tests {
         for minute in 0..600 {
             let now = TimeUs(minute * minute_ms * 1_000);
             // A third of the fleet; and four others whose loads take more than what they compute.
-            let start = fair.enter(now, 0, minute_ms * 8 / 3).0;
+            let start = enter(&mut fair, now, 0, minute_ms * 8 / 3).0;
             behind_us[0] = start - fair.virtual_us as i64;
             for other in 1..5 {
-                let start = fair.enter(now, other, minute_ms * 4 / 5).0;
+                let start = enter(&mut fair, now, other, minute_ms * 4 / 5).0;
                 behind_us[1] = start - fair.virtual_us as i64;
                 fair.charge_load(other, minute_ms);
             }

@@ -1,7 +1,8 @@
 //! Names that nobody uses any more are forgotten, all at once when they outnumber the others: what is remembered is bounded
 //! by what is queued, connected and announced.
 //!
-//! A tenant stays while it has a job, an announced share, or work that the fluid still owes it; a model while it has a job, a
+//! A tenant stays while it has a job, an announced share, work that the fluid still owes it, or a habit that earns it weight;
+//! a model while it has a job, a
 //! profile, a worker that holds it or something that was learned of it (which is bounded by itself); a line while a job waits
 //! in it; a place while a job, a line or a demand is there; a class of workers while one of them is known, and a region while a
 //! class, a job's data or a way that was measured to one of the classes is there.
@@ -48,6 +49,7 @@ impl State {
         for (id, used) in tenants.iter_mut().enumerate() {
             *used |= self.fair.owes(id as u32);
         }
+        self.fair.steady().counts().for_each(|tenant| mark(&mut tenants, tenant));
         for (_, worker) in self.fleet.workers.iter() {
             worker.resident.iter().for_each(|resident| mark(&mut models, resident.model));
             worker.running.iter().filter_map(|run| run.model).for_each(|model| mark(&mut models, model));

@@ -11,6 +11,7 @@ use crate::{
     pause::Hold,
     scheduler::Scheduler,
     state::{Job, Lease, Place, Status},
+    steady::Work,
     types::{FailureClass, Fence, JobKey, Phase, Tier, TimeUs},
 };
 
@@ -48,7 +49,8 @@ impl Scheduler {
         let (tenant, model) = (self.state.tenant_id(&spec.tenant), self.state.model_id(&spec.model));
         let own_place = self.state.places.intern(&Place::of(&spec.regions));
         let run_ms = self.state.run_ms(model, spec.features, spec.predicted_ms);
-        let (start, debt_us) = self.state.fair.enter(now, tenant, run_ms);
+        let (start, debt_us) =
+            self.state.fair.enter(now, tenant, Work { ms: run_ms, created_at: spec.created_at });
         let early_ms = -self.state.late_ms(now, start);
         self.state.models[model as usize].demand.arrived(now, run_ms, early_ms);
         let home = self.state.far.home(spec.data_region.as_ref());

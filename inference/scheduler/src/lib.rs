@@ -36,6 +36,7 @@ mod place;
 mod policy;
 mod predict;
 mod prepare;
+mod remember;
 mod scheduler;
 mod starts;
 mod state;

@@ -147,6 +147,9 @@ pub const STEADY_SEEN_MS: f64 = 600_000.0;
 pub const STEADY_ROOM: f64 = 0.7;
 /// A tenant's weight, and what all ask for, are looked at this often, milliseconds.
 pub const STEADY_LOOK_MS: i64 = 60_000;
+/// Part of all that is remembered that a tenant must have asked for to be remembered over restarts, and while it is away: at
+/// most a hundred have, and who asked for less has earned little.
+pub const STEADY_KEPT: f64 = 0.01;
 /// How far an interactive job stands before a standard one: this many mean waits.
 pub const INTERACTIVE_WAITS: f64 = 1.0;
 /// How far a batch job stands behind a standard one: this many mean waits.

@@ -7,6 +7,7 @@ use crate::{
     limits,
     loads::Loads,
     names::Names,
+    remember::positive,
     starts::{Regime, Starts},
     types::ModelKey,
 };
@@ -284,19 +285,19 @@ impl Predictor {
         if kind == "starts" {
             let mut parts = rest.split(' ');
             let (at, count): (usize, u32) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-            let (p50, p90) = (number(parts.next()?)?, number(parts.next()?)?);
-            let level = number(parts.next()?)?;
+            let (p50, p90) = (positive(parts.next()?)?, positive(parts.next()?)?);
+            let level = positive(parts.next()?)?;
             *self.starts.regimes.get_mut(at)? = Regime { count, p50, p90, level };
             return Some(());
         }
         if kind == "ratio" {
             let (bucket, count) = rest.split_once(' ')?;
-            return self.loads.restore(bucket.parse().ok()?, number(count)?);
+            return self.loads.restore(bucket.parse().ok()?, positive(count)?);
         }
         let mut parts = rest.splitn(5, ' ');
         let count = parts.next()?.parse().ok()?;
         let (mean_ms, p50_ms, p90_ms) =
-            (number(parts.next()?)?, number(parts.next()?)?, number(parts.next()?)?);
+            (positive(parts.next()?)?, positive(parts.next()?)?, positive(parts.next()?)?);
         let cell = Cell { count, mean_ms, p50_ms, p90_ms };
         let key = parts.next()?;
         match kind {
@@ -319,10 +320,6 @@ impl Predictor {
         }
         Some(())
     }
-}
-
-fn number(text: &str) -> Option<f64> {
-    text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)
 }
 
 fn features(text: &str) -> Option<(Features, &str)> {

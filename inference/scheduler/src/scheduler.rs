@@ -58,7 +58,10 @@ impl Scheduler {
     /// needed for correctness.
     #[must_use]
     pub fn snapshot(&self) -> String {
-        self.state.predictor.write(&self.state.model_names) + &self.state.remember_places()
+        let state = &self.state;
+        let learned = state.predictor.write(&state.model_names);
+        let earned = state.fair.steady().remember(|tenant| state.tenant_names.key(tenant));
+        learned + &earned + &state.remember_places()
     }
 
     /// Starts from what was learned earlier. What a newer or older version wrote and this one does not know is left out.
@@ -67,6 +70,9 @@ impl Scheduler {
         let state = &mut self.state;
         let predictor = Predictor::read(snapshot, |model| state.model_id(&ModelKey::from(model)));
         self.state.predictor = predictor;
+        let mut fair = std::mem::take(&mut self.state.fair);
+        fair.steady_mut().recall(snapshot, |tenant| self.state.tenant_id(tenant));
+        self.state.fair = fair;
         self.state.recall_places(snapshot);
         self
     }

@@ -1,5 +1,4 @@
-//! What was learned of places, as lines of the scheduler's snapshot. A line that another version wrote and this one cannot
-//! read is left out.
+//! What was learned of places, as lines of the scheduler's snapshot.
 
 use std::fmt::Write as _;
 
@@ -11,6 +10,7 @@ use super::{
 };
 use crate::{
     limits,
+    remember::{hex, line, number, positive, time, unhex},
     state::{Place, State},
     types::{PoolKey, RegionKey, TimeUs},
 };
@@ -169,35 +169,13 @@ impl Pools {
     }
 }
 
-fn line(text: &mut String, kind: &str, numbers: &[f64]) {
-    text.push_str(kind);
-    for number in numbers {
-        let _ = write!(text, " {number}");
-    }
-}
-
-fn number(text: &str) -> Option<f64> {
-    text.parse().ok().filter(|number: &f64| number.is_finite())
-}
-
-fn positive(text: &str) -> Option<f64> {
-    number(text).filter(|number| *number >= 0.0)
-}
-
-fn time(text: &str) -> Option<TimeUs> {
-    text.parse().ok().map(TimeUs)
-}
-
-/// Regions in hexadecimal, whatever they are called: a space or a line end would end the field.
+/// A place, whatever its regions are called.
 fn place_text(place: &Place) -> String {
     match place {
         Place::Anywhere => "*".to_owned(),
         Place::Only(regions) => {
-            let one = |region: &RegionKey| {
-                let hex: String = region.as_str().bytes().map(|byte| format!("{byte:02x}")).collect();
-                hex
-            };
-            format!("={}", regions.iter().map(one).collect::<Vec<_>>().join(","))
+            let names: Vec<_> = regions.iter().map(|region| hex(region.as_str())).collect();
+            format!("={}", names.join(","))
         }
     }
 }
@@ -206,10 +184,7 @@ fn read_place(text: &str) -> Option<Place> {
     if text == "*" {
         return Some(Place::Anywhere);
     }
-    let one = |hex: &str| {
-        let bytes = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok());
-        Some(RegionKey::from(String::from_utf8(bytes.collect::<Option<_>>()?).ok()?.as_str()))
-    };
+    let one = |name: &str| Some(RegionKey::from(unhex(name)?.as_str()));
     let regions = text.strip_prefix('=')?.split(',').map(one).collect::<Option<_>>()?;
     Some(Place::of(&regions))
 }
