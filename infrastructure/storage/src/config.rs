@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Settings of storage. Every field has a default; a wrong name is an error.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,6 +19,10 @@ pub struct Config {
     /// Empty: on SQLite, whose one process owns its folder, a random one is made and kept there; on PostgreSQL the
     /// start is refused.
     pub signing_secret: String,
+    /// Secrets that verify beside it, and sign nothing: while one is exchanged for another, the other one. What was
+    /// signed with a secret that is in neither place is worth nothing. One text stands for a list of one.
+    #[serde(deserialize_with = "one_or_many")]
+    pub signing_secrets_accepted: Vec<String>,
     /// Bytes that an organisation may keep, uploads in progress included.
     pub quota_bytes: i64,
     /// Largest upload, in bytes.
@@ -42,6 +46,7 @@ impl Default for Config {
             folder: PathBuf::from("media"),
             store: StoreConfig::Folder,
             signing_secret: String::new(),
+            signing_secrets_accepted: Vec::new(),
             quota_bytes: 1 << 30,
             upload_bytes_max: 2 << 30,
             uploads_open_max: 500,
@@ -51,6 +56,20 @@ impl Default for Config {
             probe: ProbeConfig::default(),
         }
     }
+}
+
+/// Variables of an environment hold one text far more often than a list.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a text or a list of texts")]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(text) => vec![text],
+        OneOrMany::Many(texts) => texts,
+    })
 }
 
 /// Where media are kept.
@@ -128,6 +147,16 @@ impl Default for ProbeConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_accepted_secret_needs_no_list() {
+        let read = |value| {
+            serde_json::from_value::<Config>(serde_json::json!({ "signing_secrets_accepted": value }))
+        };
+        assert_eq!(read(serde_json::json!("a")).unwrap().signing_secrets_accepted, ["a"]);
+        assert_eq!(read(serde_json::json!(["a", "b"])).unwrap().signing_secrets_accepted, ["a", "b"]);
+        assert!(read(serde_json::json!({ "a": 1 })).unwrap_err().to_string().contains("a list of texts"));
+    }
 
     #[test]
     fn a_bucket_is_configured_by_kind_and_a_wrong_key_is_named() {

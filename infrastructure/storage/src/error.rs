@@ -145,6 +145,9 @@ pub enum Error {
         /// Where a process keeps the one that it made for itself.
         kept_before: std::path::PathBuf,
     },
+    /// Secrets to accept that are none.
+    #[error("infrastructure.storage.signing_secrets_accepted: {0}")]
+    SigningSecretsInvalid(String),
     /// A fault of ours.
     #[error("{0}")]
     Internal(String),
@@ -225,7 +228,10 @@ impl From<Error> for Problem {
                 Self::new(&common::UNAVAILABLE, "The media store does not answer. Nothing was changed; try again.")
                     .retry_after(2)
             }
-            Error::SigningSecretMissing { .. } | Error::Event(_) | Error::Internal(_) => Self::internal(&detail),
+            Error::SigningSecretMissing { .. }
+            | Error::SigningSecretsInvalid(_)
+            | Error::Event(_)
+            | Error::Internal(_) => Self::internal(&detail),
         }
     }
 }

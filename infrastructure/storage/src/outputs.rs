@@ -112,7 +112,8 @@ impl Service {
         check_terms(terms)?;
         let inner = &self.inner;
         let now = inner.clock.now();
-        let capability = inner.key.capability(&terms.job_id, &terms.organisation.to_string());
+        let organisation = terms.organisation.to_string();
+        let mut capability = inner.key.capability(&terms.job_id, &organisation);
         let row = issuer::Model {
             job_id: terms.job_id.clone(),
             organisation_id: terms.organisation,
@@ -144,6 +145,14 @@ impl Service {
             if kept.max_bytes != terms.max_bytes || kept.max_outputs != terms.max_outputs {
                 return Err(Error::IssuerConflict("The job has an issuer with other limits.".to_owned()));
             }
+            match inner.key.capability_given(&terms.job_id, &organisation, &kept.capability_hash) {
+                Some(given) => capability = given,
+                // Its secret is accepted no longer, so what was given out is worth nothing any more.
+                None => {
+                    let hash = capability_hash(&capability);
+                    outputs_store::renew_capability(&*tx, &terms.job_id, &hash).await?;
+                }
+            }
         }
         tx.commit().await?;
         Ok(capability)
@@ -157,7 +166,11 @@ impl Service {
         let now = inner.clock.now();
         let hash = capability_hash(&new.capability);
         let found = outputs_store::issuer_by_capability(inner.db.read(), &hash).await?;
-        let job_id = found.ok_or(Error::CapabilityInvalid)?.job_id;
+        let found = found.ok_or(Error::CapabilityInvalid)?;
+        let (job_id, organisation) = (found.job_id, found.organisation_id.to_string());
+        if inner.key.capability_given(&job_id, &organisation, &hash).is_none() {
+            return Err(Error::CapabilityInvalid);
+        }
         let key = ObjectKey::output(&job_id, &new.fence, new.n).ok_or(Error::CapabilityInvalid)?;
 
         let tx = inner.db.begin_write().await?;

@@ -43,6 +43,20 @@ pub(crate) async fn issuer_by_capability(
     issuer::Entity::find().filter(issuer::Column::CapabilityHash.eq(capability_hash)).one(db).await
 }
 
+/// From now on this capability is the job's, and no earlier one.
+pub(crate) async fn renew_capability(
+    db: &impl ConnectionTrait,
+    job_id: &str,
+    capability_hash: &str,
+) -> Result<(), DbErr> {
+    issuer::Entity::update_many()
+        .col_expr(issuer::Column::CapabilityHash, Expr::value(capability_hash))
+        .filter(issuer::Column::JobId.eq(job_id))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
 /// Ends an open issuer; false where it has ended.
 pub(crate) async fn end_issuer(
     db: &impl ConnectionTrait,

@@ -26,8 +26,8 @@ use crate::names::{NAME_CHARS_MAX, clean_name};
 use crate::objects::Objects;
 use crate::one_at_a_time::OneAtATime;
 use crate::probe::Prober;
-use crate::secret::signing_key;
-use crate::signing::SigningKey;
+use crate::secret::keyring;
+use crate::signing::Keyring;
 use crate::store::{self, origin, state};
 
 /// Largest size that is a size at all: sums of such sizes stay far from overflow.
@@ -53,7 +53,7 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) objects: Objects,
     pub(crate) prober: Prober,
-    pub(crate) key: SigningKey,
+    pub(crate) key: Keyring,
     /// Jobs whose outputs are being looked at by this process.
     pub(crate) finalizing: OneAtATime,
     pub(crate) base_url: parking_lot::RwLock<String>,
@@ -160,7 +160,7 @@ impl Service {
     pub async fn new(db: Db, clock: SharedClock, config: Config) -> Result<Self, Error> {
         let objects = Objects::open(&config)?;
         let prober = Prober::new(config.probe.clone())?;
-        let key = signing_key(&config, db.backend())?;
+        let key = keyring(&config, db.backend())?;
         if db.backend() == DatabaseBackend::Sqlite {
             // One process owns the file, and the folder beside it: whoever held a lease or wrote a scratch
             // file is dead.

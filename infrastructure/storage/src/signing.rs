@@ -128,6 +128,55 @@ impl SigningKey {
     }
 }
 
+/// What signs, and what was signed with is still good: while a secret is exchanged for another, both are.
+#[derive(Clone)]
+pub(crate) struct Keyring {
+    current: SigningKey,
+    accepted: Vec<SigningKey>,
+}
+
+impl Keyring {
+    /// `current` signs; it and `accepted` verify.
+    pub(crate) fn new(current: SigningKey, accepted: Vec<SigningKey>) -> Self {
+        Self { current, accepted }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &SigningKey> {
+        std::iter::once(&self.current).chain(&self.accepted)
+    }
+
+    /// The query of a signed URL.
+    pub(crate) fn sign(&self, verb: Verb, key: &ObjectKey, grant: Grant) -> Grant {
+        self.current.sign(verb, key, grant)
+    }
+
+    /// Checks a signed URL; the signature first, so that nothing unsigned is believed.
+    pub(crate) fn verify(
+        &self,
+        verb: Verb,
+        key: &ObjectKey,
+        grant: &Grant,
+        now: Timestamp,
+    ) -> Result<(), SignatureError> {
+        let mut answers = self.all().map(|signing| signing.verify(verb, key, grant, now));
+        answers
+            .find(|answer| *answer != Err(SignatureError::Tampered))
+            .unwrap_or(Err(SignatureError::Tampered))
+    }
+
+    /// The capability for a new job's outputs.
+    pub(crate) fn capability(&self, job: &str, organisation: &str) -> String {
+        self.current.capability(job, organisation)
+    }
+
+    /// The capability that was given out before and of which this hash was kept; `None` where its secret is no
+    /// longer listed.
+    pub(crate) fn capability_given(&self, job: &str, organisation: &str, hash: &str) -> Option<String> {
+        let mut capabilities = self.all().map(|signing| signing.capability(job, organisation));
+        capabilities.find(|capability| capability_hash(capability) == hash)
+    }
+}
+
 /// What is stored of a capability.
 pub(crate) fn capability_hash(capability: &str) -> String {
     hex::encode(Sha256::digest(capability.as_bytes()))
@@ -190,6 +239,38 @@ mod tests {
         let at = |seconds| key.verify(Verb::Get, &object, &good, NOW.plus(Duration::from_secs(seconds)));
         assert_eq!(at(59), Ok(()));
         assert_eq!(at(60), Err(SignatureError::Expired));
+    }
+
+    #[test]
+    fn while_secrets_are_exchanged_both_are_good_and_then_only_the_new_one() {
+        let signing = |secret: &str| SigningKey::from_secret(secret.as_bytes());
+        let before = Keyring::new(signing("old"), vec![signing("new")]);
+        let between = Keyring::new(signing("new"), vec![signing("old")]);
+        let after = Keyring::new(signing("new"), Vec::new());
+        let (_, object, grant) = signed(Verb::Put);
+        let old = before.sign(Verb::Put, &object, grant.clone());
+        let new = between.sign(Verb::Put, &object, grant);
+        assert_ne!(old, new);
+        let check = |ring: &Keyring, grant: &Grant| ring.verify(Verb::Put, &object, grant, NOW);
+        for (ring, grant, good) in [
+            (&before, &old, true),
+            (&before, &new, true),
+            (&between, &old, true),
+            (&between, &new, true),
+            (&after, &new, true),
+            (&after, &old, false),
+        ] {
+            let expected = if good { Ok(()) } else { Err(SignatureError::Tampered) };
+            assert_eq!(check(ring, grant), expected);
+        }
+        let late = NOW.plus(Duration::from_secs(60));
+        assert_eq!(between.verify(Verb::Put, &object, &old, late), Err(SignatureError::Expired));
+
+        let given = before.capability("j", "o");
+        let hash = capability_hash(&given);
+        assert_ne!(given, between.capability("j", "o"));
+        assert_eq!(between.capability_given("j", "o", &hash), Some(given));
+        assert_eq!(after.capability_given("j", "o", &hash), None);
     }
 
     #[test]

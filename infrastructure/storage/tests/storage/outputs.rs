@@ -160,6 +160,38 @@ async fn asking_for_an_issuer_again_gives_the_same_capability() {
 }
 
 #[tokio::test]
+async fn a_job_keeps_its_capability_while_the_secret_is_exchanged_and_gets_another_afterwards() {
+    for mut world in worlds().await {
+        let (first, second) = (open_job(&world).await, open_job(&world).await);
+        let picture = png(4, 4);
+        let old = world.config.signing_secret.clone();
+        world
+            .restart(|config| {
+                config.signing_secret = "another secret".to_owned();
+                config.signing_secrets_accepted = vec![old];
+            })
+            .await;
+        // Whoever asks again must hear what the job that it may have sent already carries.
+        let ask = |world: &World, id: &str| {
+            let (mut rpc, terms) = (world.rpc(), terms(world, id, 3, 1 << 20));
+            async move { rpc.create_issuer(terms).await.unwrap().into_inner().capability }
+        };
+        assert_eq!(ask(&world, &first.id).await, first.capability);
+        write(&world, &first, "1", 0, &picture).await;
+
+        world.restart(|config| config.signing_secrets_accepted.clear()).await;
+        for job in [&first, &second] {
+            assert_eq!(announce(&world, job, "2", 0, &picture).await.code(), "capability_invalid");
+        }
+        let capability = ask(&world, &second.id).await;
+        assert_ne!(capability, second.capability);
+        let renewed = Job { id: second.id.clone(), capability };
+        write(&world, &renewed, "2", 0, &picture).await;
+        assert_eq!(announce(&world, &second, "2", 1, &picture).await.code(), "capability_invalid");
+    }
+}
+
+#[tokio::test]
 async fn an_output_is_written_once_within_its_limits() {
     for world in worlds().await {
         let picture = png(20, 20);

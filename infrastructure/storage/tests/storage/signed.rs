@@ -216,3 +216,53 @@ async fn where_there_may_be_replicas_none_signs_with_a_key_of_its_own() {
         assert!(replica(&world, "what all replicas share").await.is_ok());
     }
 }
+
+/// What an address answers at the process that runs now; only the port is another after a restart.
+async fn put_now(world: &World, target: &serde_json::Value, bytes: &[u8]) -> String {
+    let url = target["url"].as_str().unwrap();
+    let path = url.find("/v1/").map(|at| &url[at..]).unwrap();
+    let answer = world.http.put(format!("{}{path}", world.base)).body(bytes.to_vec()).send().await.unwrap();
+    let answer = read(answer).await;
+    if answer.status.is_success() { "written".to_owned() } else { answer.code().to_owned() }
+}
+
+#[tokio::test]
+async fn a_secret_is_exchanged_without_breaking_an_address_and_then_is_worth_nothing() {
+    let mut world = folder_world().await;
+    let picture = png(8, 8);
+    let (old, new) = (world.config.signing_secret.clone(), "what all replicas share from now on".to_owned());
+    let size = picture.len();
+    let one = world.begin("a.png", "image/png", size).await.ok();
+    let two = world.begin("b.png", "image/png", size).await.ok();
+
+    // First every replica learns the new one, then every replica signs with it.
+    world.restart(|config| config.signing_secrets_accepted = vec![new.clone()]).await;
+    let three = world.begin("c.png", "image/png", size).await.ok();
+    world
+        .restart(|config| {
+            config.signing_secret = new.clone();
+            config.signing_secrets_accepted = vec![old.clone()];
+        })
+        .await;
+    assert_eq!(put_now(&world, &one["upload"], &picture).await, "written");
+    assert_eq!(put_now(&world, &three["upload"], &picture).await, "written");
+    let four = world.begin("d.png", "image/png", size).await.ok();
+
+    world.restart(|config| config.signing_secrets_accepted.clear()).await;
+    assert_eq!(put_now(&world, &two["upload"], &picture).await, "signed_url_invalid");
+    assert_eq!(put_now(&world, &four["upload"], &picture).await, "written");
+}
+
+#[tokio::test]
+async fn an_accepted_secret_that_anybody_could_use_ends_the_start() {
+    let world = folder_world().await;
+    for (wrong, why) in
+        [(vec!["x".to_owned(), " ".to_owned()], "number 2 is empty"), (vec!["x".to_owned(); 9], "at most 8")]
+    {
+        let config = Config { signing_secrets_accepted: wrong, ..world.config.clone() };
+        let refusal =
+            Service::new(world.test_db.db.clone(), world.clock.clone(), config).await.err().unwrap();
+        let refusal = refusal.to_string();
+        assert!(refusal.contains("signing_secrets_accepted") && refusal.contains(why), "{refusal}");
+    }
+}

@@ -103,6 +103,18 @@ pub(crate) async fn folder_world() -> World {
     World::start(TestDb::sqlite("infrastructure").await, StoreConfig::Folder, |_| ()).await
 }
 
+async fn serve(service: &Service, trust: &Trust) -> (String, JoinHandle<()>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    service.set_public_base_url(&base);
+    let (router, _) = service.http().split_for_parts();
+    let verifier = trust.verifier.clone();
+    let authenticate =
+        axum::middleware::from_fn_with_state(verifier, backlot_foundation_rpc::http::authenticate);
+    let router = router.layer(authenticate);
+    (base, tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }))
+}
+
 fn s3() -> Option<StoreConfig> {
     let place = TestS3::from_environment()?;
     Some(StoreConfig::S3(S3Config {
@@ -138,19 +150,19 @@ impl World {
         let clock = ManualClock::at(SystemClock.now());
         let service = Service::new(db.clone(), clock.clone(), config.clone()).await.unwrap();
         let trust = Trust::new("edge", audience::INFRASTRUCTURE);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        service.set_public_base_url(&base);
-        let (router, _) = service.http().split_for_parts();
-        let authenticate = axum::middleware::from_fn_with_state(
-            trust.verifier.clone(),
-            backlot_foundation_rpc::http::authenticate,
-        );
-        let router = router.layer(authenticate);
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let (base, server) = serve(&service, &trust).await;
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let alice = Person::new();
         Self { service, clock, trust, base, http, alice, config, test_db, folder, name, server }
+    }
+
+    /// The process ends, and another one starts with other settings: on the same database and folder.
+    pub(crate) async fn restart(&mut self, adjust: impl FnOnce(&mut Config)) {
+        self.server.abort();
+        adjust(&mut self.config);
+        let db = self.test_db.db.clone();
+        self.service = Service::new(db, self.clock.clone(), self.config.clone()).await.unwrap();
+        (self.base, self.server) = serve(&self.service, &self.trust).await;
     }
 
     pub(crate) fn token(&self, person: &Person) -> String {
