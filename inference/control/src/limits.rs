@@ -61,8 +61,12 @@ pub const PRICE_MICRO_PER_HOUR_MAX: i64 = 10_000_000_000;
 pub const PROVIDER_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Machines that one list may name.
 pub const LISTED_MAX: usize = 10_000;
-/// Characters of what is kept of a failed call.
+/// Characters of the end of what a provider's program or a machine's agent wrote.
 pub const MACHINE_MESSAGE_CHARS_MAX: usize = 500;
+/// Bytes of the end of an agent's log that are looked at: secrets are hidden before the rest is cut.
+pub const MACHINE_LOG_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of the shortest value that is taken for a secret; a shorter one would hide half of the words.
+pub const SECRET_BYTES_MIN: usize = 8;
 /// Calls of providers that run at once, lists not counted.
 pub const PROVIDER_CALLS_MAX: usize = 8;
 /// Pause after a first failed call, milliseconds; it doubles with each further one.

@@ -1,6 +1,18 @@
 //! A machine of a pool: what its row says, and what follows from that alone.
 
 use backlot_foundation_time::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+use crate::pools::pause_ms;
+
+/// Why machines go, as it stands in their rows.
+pub(crate) mod reason {
+    pub(crate) const NOT_NEEDED: &str = "not needed any more";
+    pub(crate) const DID_NOT_COME: &str = "did not come";
+    pub(crate) const NOT_THERE: &str = "it is not there any more";
+    pub(crate) const TAKEN_AWAY: &str = "it is taken away";
+    pub(crate) const UNKNOWN: &str = "nobody here ordered it";
+}
 
 /// Where a machine stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,16 +95,17 @@ impl Machine {
         i64::try_from(held_us * i128::from(self.price_micro_per_hour) / HOUR_US).unwrap_or(i64::MAX)
     }
 
+    /// When it was lost before its agent had joined; nothing where it was not, or went because it was not needed.
+    pub(crate) fn lost_at(&self) -> Option<Timestamp> {
+        let lost =
+            [reason::DID_NOT_COME, reason::NOT_THERE, reason::TAKEN_AWAY].contains(&self.reason.as_str());
+        self.leaving_at.filter(|_| lost && self.joined_at.is_none())
+    }
+
     /// Why its pool has one machine less than it should, for people.
     pub(crate) fn has_not_joined(&self, what: &str) -> String {
-        if self.message.is_empty() {
-            format!("{what}; its agent must reach inference.control.join_url")
-        } else {
-            format!(
-                "{what}; its agent must reach inference.control.join_url, and wrote last: {}",
-                self.message
-            )
-        }
+        let said = if self.message.is_empty() { "" } else { "; " };
+        format!("{what}; its agent must reach inference.control.join_url{said}{}", self.message)
     }
 
     /// It goes, for this reason; what is already on its way stays so.
@@ -105,15 +118,39 @@ impl Machine {
     }
 }
 
+/// Machines of a pool that were lost one after another, none having joined since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Losses<'a> {
+    /// The last of them.
+    pub(crate) last: &'a Machine,
+    /// Nothing is ordered before then.
+    pub(crate) until: Timestamp,
+}
+
+/// What a pool's rows say of machines that did not join: by rows alone, so that a restart changes nothing.
+pub(crate) fn losses<'a>(of_pool: impl Iterator<Item = &'a Machine> + Clone) -> Option<Losses<'a>> {
+    let joined_at = of_pool.clone().filter_map(|one| one.joined_at).max();
+    let since = of_pool.filter_map(|one| Some((one.lost_at()?, one)));
+    let since = since.filter(|(at, _)| joined_at.is_none_or(|joined_at| joined_at < *at));
+    let count = since.clone().count();
+    let (at, last) = since.max_by_key(|(at, one)| (*at, &one.id))?;
+    let pause_ms = pause_ms(u32::try_from(count).unwrap_or(u32::MAX));
+    Some(Losses { last, until: at.plus(std::time::Duration::from_millis(jittered_ms(pause_ms, &last.id))) })
+}
+
+/// Three quarters of a pause to all of it, by whose pause it is: what failed together is not ordered together again.
+fn jittered_ms(pause_ms: u64, id: &str) -> u64 {
+    let share = u64::from(Sha256::digest(id)[0]);
+    pause_ms - pause_ms * share / 1_024
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_machine_costs_from_its_making_to_its_end() {
-        let at = |hours: i64| Timestamp::from_micros(hours * 3_600_000_000);
-        let mut machine = Machine {
-            id: "m".to_owned(),
+    fn machine(id: &str) -> Machine {
+        Machine {
+            id: id.to_owned(),
             pool: "gpu".to_owned(),
             agent: String::new(),
             state: MachineState::Ordered,
@@ -122,12 +159,50 @@ mod tests {
             epoch: 1,
             workers: 1,
             price_micro_per_hour: 1_200_000,
-            ordered_at: at(0),
+            ordered_at: Timestamp::from_micros(0),
             created_at: None,
             joined_at: None,
             leaving_at: None,
             gone_at: None,
+        }
+    }
+
+    #[test]
+    fn pauses_grow_with_what_was_lost_in_a_row_up_to_a_minute() {
+        let at = |second: i64| Timestamp::from_micros(second * 1_000_000);
+        let lost = |second: i64, why: &str| {
+            let mut one = machine(&format!("m{second}"));
+            one.leave(at(second), MachineState::Deleting, why);
+            one
         };
+        let pause_ms = |rows: &[Machine]| {
+            losses(rows.iter()).map(|found| found.until.since(found.last.leaving_at.unwrap()).as_millis())
+        };
+        let mut rows = vec![machine("in time"), lost(5, reason::NOT_NEEDED), lost(6, reason::UNKNOWN)];
+        assert_eq!(pause_ms(&rows), None, "what was not needed is no loss");
+        for (n, most_ms) in
+            [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000].into_iter().enumerate()
+        {
+            rows.push(lost(100 + n as i64, [reason::DID_NOT_COME, reason::NOT_THERE][n % 2]));
+            let pause_ms = pause_ms(&rows).unwrap();
+            assert!((most_ms * 3 / 4..=most_ms).contains(&pause_ms), "{n}: {pause_ms}");
+        }
+        assert_eq!(losses(rows.iter()).unwrap().last.id, "m107");
+        let pauses: std::collections::BTreeSet<u64> =
+            (0..9).map(|n| jittered_ms(60_000, &n.to_string())).collect();
+        assert!(pauses.len() > 4, "not all at once: {pauses:?}");
+
+        rows.push(Machine { joined_at: Some(at(106)), ..machine("joined") });
+        let pause_ms = pause_ms(&rows).unwrap();
+        assert!(pause_ms <= 1_000, "only what was lost since one joined counts: {pause_ms}");
+        rows.push(Machine { joined_at: Some(at(200)), ..machine("joined later") });
+        assert_eq!(losses(rows.iter()), None);
+    }
+
+    #[test]
+    fn a_machine_costs_from_its_making_to_its_end() {
+        let at = |hours: i64| Timestamp::from_micros(hours * 3_600_000_000);
+        let mut machine = machine("m");
         assert_eq!(machine.cost_micro(at(0), at(10)), 0, "what nobody made costs nothing");
         machine.created_at = Some(at(1));
         assert_eq!(machine.cost_micro(at(0), at(3)), 2_400_000);

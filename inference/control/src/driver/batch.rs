@@ -341,6 +341,7 @@ impl Batch {
         self.snapshot = other.snapshot.or(self.snapshot.take());
         self.spent.extend(other.spent);
         self.machines.extend(other.machines);
+        self.errands |= other.errands;
         self.renew |= other.renew;
         self.after.extend(other.after);
     }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::{Driver, agents::Hello, batch::Batch, plus_ms};
 use crate::{
     limits,
-    machine::{Machine, MachineState as State},
+    machine::{Losses, Machine, MachineState as State, losses, reason},
     overflow::OverflowConfig,
     pools::{Errand, Errands, PoolConfig, ProviderKind},
     store::Spent,
@@ -33,16 +33,12 @@ pub(super) struct Machines {
     pub(super) unknown: BTreeMap<String, usize>,
     /// Why a provider could not be asked, or could not do what it was told last.
     pub(super) troubles: BTreeMap<String, String>,
-    /// Why the last machine that should have joined a pool did not.
-    pub(super) unjoined: BTreeMap<String, String>,
     /// Local machines that are gone and of which a folder is left, with their pools.
     pub(super) leftovers: BTreeMap<String, String>,
     /// How many lists in a row missed a machine.
     pub(super) missing: BTreeMap<String, u32>,
     /// Local machines that were there before this driver.
     pub(super) adopting: BTreeSet<String>,
-    /// Pools whose machines ended before they joined: how many in a row, and until when nothing is ordered again.
-    pub(super) losing: BTreeMap<String, (u32, Timestamp)>,
     since: Timestamp,
     errands: watch::Sender<Errands>,
 }
@@ -64,11 +60,9 @@ impl Machines {
             wanted: BTreeMap::new(),
             unknown: BTreeMap::new(),
             troubles: BTreeMap::new(),
-            unjoined: BTreeMap::new(),
             leftovers: BTreeMap::new(),
             missing: BTreeMap::new(),
             adopting,
-            losing: BTreeMap::new(),
             since: now,
             errands: watch::Sender::new(Arc::default()),
         };
@@ -96,8 +90,21 @@ impl Machines {
 
     /// Machines that a pool has or has ordered.
     pub(super) fn count(&self, pool: &str) -> u32 {
-        let own = self.rows.values().filter(|one| one.pool == pool && one.state.counts());
+        u32::try_from(self.of_pool(pool).filter(|one| one.state.counts()).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Machines that never joined and that their provider may still have, although they are not wanted.
+    fn not_returned(&self, pool: &str) -> u32 {
+        let own = self.of_pool(pool).filter(|one| one.state == State::Deleting && one.joined_at.is_none());
         u32::try_from(own.count()).unwrap_or(u32::MAX)
+    }
+
+    fn of_pool(&self, pool: &str) -> impl Iterator<Item = &Machine> + Clone {
+        self.rows.values().filter(move |one| one.pool == pool)
+    }
+
+    fn losses(&self, pool: &str) -> Option<Losses<'_>> {
+        losses(self.of_pool(pool))
     }
 
     /// What is wrong with a pool: what its provider could not do, else why its machines do not join.
@@ -105,12 +112,16 @@ impl Machines {
         let most_ms = config.boot_ms.saturating_mul(2);
         let waited_for = |one: &&Machine| {
             let overdue = plus_ms(one.ordered_at, most_ms) < now;
-            one.pool == pool && overdue && matches!(one.state, State::Ordered | State::Booting)
+            overdue && matches!(one.state, State::Ordered | State::Booting)
         };
-        let overdue = || self.rows.values().filter(waited_for).min_by_key(|one| one.ordered_at);
+        let overdue = || self.of_pool(pool).filter(waited_for).min_by_key(|one| one.ordered_at);
         let late = |one: &Machine| one.has_not_joined("a machine that was ordered has not joined");
+        let lost = |Losses { last, .. }: Losses<'_>| match last.reason.as_str() {
+            reason::DID_NOT_COME => last.has_not_joined("a machine that was ordered did not join"),
+            _ => last.has_not_joined("a machine was gone before its agent joined"),
+        };
         let troubles = self.troubles.get(pool).cloned().or_else(|| overdue().map(late));
-        troubles.or_else(|| self.unjoined.get(pool).cloned())
+        troubles.or_else(|| self.losses(pool).map(lost))
     }
 
     fn of_agent(&self, agent: &AgentKey) -> Option<&str> {
@@ -181,41 +192,26 @@ impl Driver {
         self.reconcile(now, name, workers, batch);
     }
 
+    /// Orders what is missing and sends orders away that are too many. What a pool always has is the operator's word: where
+    /// the scheduler has given its orders up and leaves the pool alone, the driver goes on for that much, after a pause.
     fn reconcile(&mut self, now: Timestamp, name: &str, workers: u32, batch: &mut Batch) {
         let Some(config) = self.machines.pools.get(name) else { return };
         let (per_machine, price) = (config.workers.max(1), config.price_micro_per_hour);
-        let wanted = workers.div_ceil(per_machine).min(config.max);
+        let most_ms = config.boot_ms.saturating_mul(2);
+        let asked = workers.div_ceil(per_machine).min(config.max);
+        let wanted = asked.max(config.min);
         let held = self.machines.count(name);
-        let pauses = self.machines.losing.get(name).is_some_and(|(_, until)| now < *until);
-        for _ in held..if pauses { held } else { wanted } {
-            let id = format!("m{}", Uuid::now_v7().simple());
-            tracing::info!(machine = id, pool = name, "a machine is ordered");
-            let machine = Machine {
-                id: id.clone(),
-                pool: name.to_owned(),
-                agent: String::new(),
-                state: State::Ordered,
-                reason: String::new(),
-                message: String::new(),
-                epoch: self.epoch,
-                workers: per_machine,
-                price_micro_per_hour: price,
-                ordered_at: now,
-                created_at: None,
-                joined_at: None,
-                leaving_at: None,
-                gone_at: None,
-            };
-            self.machines.rows.insert(id.clone(), machine);
-            batch.machine(&id);
+        let pauses = self.machines.losses(name).is_some_and(|losses| now < losses.until);
+        // What does not come and cannot be given back may be running all the same: never more than the pool may have.
+        let room = config.max.saturating_sub(self.machines.not_returned(name));
+        for _ in held..if pauses { held } else { wanted.min(room) } {
+            self.order(now, name, per_machine, price, batch);
         }
         // What has joined goes by name only. Of the orders, those that are longest overdue go first, then the newest.
-        let most_ms = config.boot_ms.saturating_mul(2);
         let mut orders: Vec<(bool, i64, String)> = self
             .machines
-            .rows
-            .values()
-            .filter(|one| one.pool == name && matches!(one.state, State::Ordered | State::Booting))
+            .of_pool(name)
+            .filter(|one| matches!(one.state, State::Ordered | State::Booting))
             .map(|one| {
                 let overdue = plus_ms(one.ordered_at, most_ms) < now;
                 let age_us = now.micros().saturating_sub(one.ordered_at.micros());
@@ -223,20 +219,49 @@ impl Driver {
             })
             .collect();
         orders.sort_unstable();
-        for (in_time, _, id) in orders.into_iter().take(held.saturating_sub(wanted) as usize) {
-            let reason = if in_time { "not needed any more" } else { "did not come" };
-            if let Some(machine) = self.machines.rows.get(&id).filter(|_| !in_time) {
-                let trouble = machine.has_not_joined("a machine that was ordered did not join");
-                self.machines.unjoined.insert(name.to_owned(), trouble);
+        for (nth, (in_time, _, id)) in orders.into_iter().enumerate() {
+            let (keep, why) =
+                if in_time { (wanted, reason::NOT_NEEDED) } else { (asked, reason::DID_NOT_COME) };
+            if nth < held.saturating_sub(keep) as usize {
+                self.send_off(now, &id, State::Deleting, why, batch);
             }
-            self.send_off(now, &id, State::Deleting, reason, batch);
         }
+    }
+
+    fn order(
+        &mut self,
+        now: Timestamp,
+        pool: &str,
+        workers: u32,
+        price_micro_per_hour: i64,
+        batch: &mut Batch,
+    ) {
+        let id = format!("m{}", Uuid::now_v7().simple());
+        tracing::info!(machine = id, pool, "a machine is ordered");
+        let machine = Machine {
+            id: id.clone(),
+            pool: pool.to_owned(),
+            agent: String::new(),
+            state: State::Ordered,
+            reason: String::new(),
+            message: String::new(),
+            epoch: self.epoch,
+            workers,
+            price_micro_per_hour,
+            ordered_at: now,
+            created_at: None,
+            joined_at: None,
+            leaving_at: None,
+            gone_at: None,
+        };
+        self.machines.rows.insert(id.clone(), machine);
+        batch.machine(&id);
     }
 
     /// The scheduler lets a machine go: it finishes what it runs.
     pub(super) fn retired(&mut self, now: Timestamp, agent: &AgentKey, batch: &mut Batch) {
         if let Some(id) = self.machines.of_agent(agent).map(str::to_owned) {
-            self.send_off(now, &id, State::Draining, "not needed any more", batch);
+            self.send_off(now, &id, State::Draining, reason::NOT_NEEDED, batch);
         }
     }
 
@@ -245,7 +270,7 @@ impl Driver {
         let machines = &self.machines;
         let id = machines.of_agent(agent).filter(|id| machines.rows[*id].state.counts()).map(str::to_owned);
         if let Some(id) = id {
-            self.send_off(now, &id, State::Draining, "it is taken away", batch);
+            self.send_off(now, &id, State::Draining, reason::TAKEN_AWAY, batch);
         }
     }
 
@@ -295,8 +320,6 @@ impl Driver {
                 machine.joined_at = Some(now);
                 machine.message.clear();
                 machine.state = State::Joined;
-                self.machines.losing.remove(&hello.pool);
-                self.machines.unjoined.remove(&hello.pool);
                 batch.machine(&hello.machine);
             }
             return Some(PoolKey::from(hello.pool.as_str()));

@@ -8,8 +8,8 @@ use backlot_inference_scheduler::{AgentKey, Event};
 use super::{Driver, batch::Batch, plus_ms};
 use crate::{
     limits,
-    machine::{Machine, MachineState as State},
-    pools::{Found, News, PoolConfig, ProviderKind, pause_ms},
+    machine::{Machine, MachineState as State, reason},
+    pools::{Found, News, PoolConfig, ProviderKind},
 };
 
 impl Driver {
@@ -19,10 +19,12 @@ impl Driver {
             return;
         }
         match news {
-            News::Created(id) => {
+            News::Created(id, words) => {
                 self.machines.adopting.remove(&id);
                 let Some(machine) = self.machines.rows.get_mut(&id) else { return };
-                machine.message.clear();
+                if machine.joined_at.is_none() {
+                    machine.message = words;
+                }
                 self.machines.troubles.remove(&machine.pool);
                 self.exists(now, &id, batch);
                 // Not at once: other machines that this turn orders have no rows yet.
@@ -75,22 +77,12 @@ impl Driver {
         if machine.state == State::Gone {
             return;
         }
-        let (agent, pool) = (machine.agent.clone(), machine.pool.clone());
-        let lost = matches!(machine.state, State::Ordered | State::Booting);
-        if lost {
-            let trouble = machine.has_not_joined("a machine was gone before its agent joined");
-            self.machines.unjoined.insert(pool.clone(), trouble);
-        }
+        let agent = machine.agent.clone();
         machine.leave(now, State::Gone, reason);
         machine.gone_at = Some(now);
         tracing::info!(machine = id, pool = machine.pool, reason = machine.reason, "a machine is gone");
         self.machines.missing.remove(id);
         self.machines.adopting.remove(id);
-        if lost {
-            let row = self.machines.losing.entry(pool).or_insert((0, now));
-            row.0 = row.0.saturating_add(1);
-            row.1 = plus_ms(now, i64::try_from(pause_ms(row.0)).unwrap_or(i64::MAX));
-        }
         batch.machine(id);
         if !agent.is_empty() {
             // Its place is free at once, not when its agent is forgotten.
@@ -111,7 +103,9 @@ impl Driver {
         self.heard_words(&found, batch);
         self.find_leftovers(pool, &found, batch);
         let named = |one: &Found| {
-            !one.ended && !one.machine.is_empty() && one.machine.len() <= limits::NAME_CHARS_MAX
+            let fits = !one.machine.is_empty() && one.machine.len() <= limits::NAME_CHARS_MAX;
+            // A list is a stranger's word: not every name is one that a row can hold.
+            !one.ended && fits && !one.machine.contains(char::is_control)
         };
         let found: BTreeMap<String, bool> = found
             .into_iter()
@@ -139,7 +133,7 @@ impl Driver {
                 }
                 Some((State::Ordered, _, _)) => self.exists(now, id, batch),
                 Some((state, agent, _)) if *notice && state.counts() => {
-                    self.send_off(now, id, State::Draining, "it is taken away", batch);
+                    self.send_off(now, id, State::Draining, reason::TAKEN_AWAY, batch);
                     if !agent.is_empty() {
                         let agent = AgentKey::from(agent.as_str());
                         self.apply(now, Event::AgentDraining { agent }, None, batch);
@@ -164,7 +158,7 @@ impl Driver {
             let count = self.machines.missing.entry(id.clone()).or_default();
             *count += 1;
             if *count >= limits::MISSING_LISTS {
-                self.gone(now, &id, "it is not there any more", batch);
+                self.gone(now, &id, reason::NOT_THERE, batch);
             }
         }
     }
@@ -212,7 +206,7 @@ impl Driver {
             pool: pool.to_owned(),
             agent: String::new(),
             state: State::Deleting,
-            reason: "nobody here ordered it".to_owned(),
+            reason: reason::UNKNOWN.to_owned(),
             message: String::new(),
             epoch: self.epoch,
             workers: config.workers,

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    Launch, PoolConfig, Provider, environment,
+    Launch, PoolConfig, Provider, Secrets, environment,
     provider::{Listed, Order, ProviderError},
 };
 use crate::{driver::Command, limits};
@@ -43,8 +43,8 @@ pub(crate) type Found = Listed;
 /// What a provider said or did.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// The machine was made.
-    Created(String),
+    /// The machine was made; with what there is to know of that where its agent does not join.
+    Created(String, String),
     /// It was taken away.
     Deleted(String),
     /// A call for it failed.
@@ -55,7 +55,7 @@ pub(crate) enum News {
 
 /// A call that is over.
 enum Done {
-    Machine(String, Errand, Result<(), ProviderError>),
+    Machine(String, Errand, Result<String, ProviderError>),
     List(String, Timestamp, Result<Vec<Found>, ProviderError>),
 }
 
@@ -104,8 +104,12 @@ impl Carrier {
         errands: watch::Receiver<Errands>,
         driver: mpsc::Sender<Command>,
     ) -> Self {
+        let variables = std::env::vars_os();
+        let variables =
+            variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let secrets = Secrets::of(&config.join_token, variables);
         let pool = |(name, config): (&String, &PoolConfig)| {
-            let provider = Arc::new(Provider::new(name, config, launch));
+            let provider = Arc::new(Provider::new(name, config, launch, &secrets));
             let pool = Pool {
                 config: config.clone(),
                 provider,
@@ -203,7 +207,7 @@ impl Carrier {
             self.calls.spawn(async move {
                 let called = match errand {
                     Errand::Create | Errand::Adopt => provider.create(&order).await,
-                    Errand::Delete => provider.delete(&order).await,
+                    Errand::Delete => provider.delete(&order).await.map(|()| String::new()),
                 };
                 Done::Machine(order.machine, errand, called)
             });
@@ -249,15 +253,15 @@ impl Carrier {
         }
     }
 
-    fn called(&mut self, machine: String, errand: Errand, called: Result<(), ProviderError>) -> News {
+    fn called(&mut self, machine: String, errand: Errand, called: Result<String, ProviderError>) -> News {
         self.busy.remove(&machine);
         match (called, errand) {
-            (Ok(()), Errand::Create | Errand::Adopt) => {
+            (Ok(words), Errand::Create | Errand::Adopt) => {
                 self.pauses.remove(&machine);
                 self.done.insert(machine.clone(), errand);
-                News::Created(machine)
+                News::Created(machine, words)
             }
-            (Ok(()), Errand::Delete) => {
+            (Ok(_), Errand::Delete) => {
                 self.pauses.remove(&machine);
                 self.done.insert(machine.clone(), errand);
                 News::Deleted(machine)

@@ -25,6 +25,7 @@ use tokio::{process::Child, sync::Mutex};
 use super::{
     Launch,
     provider::{Listed, Order, ProviderError},
+    words::Secrets,
 };
 use crate::limits;
 
@@ -44,6 +45,7 @@ pub(crate) struct Local {
     folder: PathBuf,
     /// Children of this process, which must be waited for when they end.
     children: Mutex<BTreeMap<String, Child>>,
+    secrets: Secrets,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,8 +83,8 @@ fn started(pid: i32) -> Option<u64> {
 }
 
 impl Local {
-    pub(crate) fn new(pool: &str, launch: Launch) -> Self {
-        Self { folder: launch.folder.join(pool), launch, children: Mutex::default() }
+    pub(crate) fn new(pool: &str, launch: Launch, secrets: Secrets) -> Self {
+        Self { folder: launch.folder.join(pool), launch, children: Mutex::default(), secrets }
     }
 
     /// Starts the agent, unless it runs as it should already.
@@ -110,7 +112,7 @@ impl Local {
         let pid = child.id().and_then(|id| i32::try_from(id).ok());
         let process = pid.and_then(|pid| Some(Process { pid, started: started(pid)?, digest }));
         children.insert(order.machine.clone(), child);
-        let ended = || ProviderError::Failed { status: "it ended at once".to_owned(), said: tail(&folder) };
+        let ended = || ProviderError::Ended(self.secrets.end_of(&tail(&folder)));
         write(&folder, &process.ok_or_else(ended)?).map_err(ProviderError::Folder)
     }
 
@@ -156,8 +158,9 @@ impl Local {
             entries.filter_map(Result::ok).filter_map(|entry| entry.file_name().into_string().ok());
         let listed = |machine: String| {
             let folder = self.folder.join(&machine);
-            let (ended, words) = (running(&folder).is_none(), tail(&folder));
-            Listed { machine, notice: false, ended, words }
+            let words = self.secrets.end_of(&tail(&folder));
+            let words = if words.is_empty() { words } else { format!("it wrote last: {words}") };
+            Listed { machine, notice: false, ended: running(&folder).is_none(), words }
         };
         Ok(machines.map(listed).collect())
     }
@@ -244,14 +247,14 @@ fn write(folder: &Path, process: &Process) -> std::io::Result<()> {
 }
 
 /// The end of an agent's log, however long that is.
-fn tail(folder: &Path) -> String {
+fn tail(folder: &Path) -> Vec<u8> {
     let read = || {
         let mut log = std::fs::File::open(folder.join(LOG_FILE))?;
-        let from = log.metadata()?.len().saturating_sub(limits::MACHINE_MESSAGE_CHARS_MAX as u64);
+        let from = log.metadata()?.len().saturating_sub(limits::MACHINE_LOG_BYTES_MAX as u64);
         log.seek(std::io::SeekFrom::Start(from))?;
         let mut end = Vec::new();
-        log.take(limits::MACHINE_MESSAGE_CHARS_MAX as u64).read_to_end(&mut end)?;
-        Ok::<_, std::io::Error>(String::from_utf8_lossy(&end).trim().to_owned())
+        log.take(limits::MACHINE_LOG_BYTES_MAX as u64).read_to_end(&mut end)?;
+        Ok::<_, std::io::Error>(end)
     };
     read().unwrap_or_default()
 }

@@ -8,6 +8,7 @@ mod carrier;
 mod command;
 mod local;
 mod provider;
+mod words;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use carrier::{Carrier, Errand, Errands, Found, News, pause_ms};
 pub(crate) use provider::Provider;
+pub(crate) use words::Secrets;
 
 use crate::limits;
 

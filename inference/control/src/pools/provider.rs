@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Launch, PoolConfig, ProviderKind, command::Command, local::Local};
+use super::{Launch, PoolConfig, ProviderKind, command::Command, local::Local, words::Secrets};
 
 /// A call that did not succeed. Whether it did anything is not known.
 #[derive(Debug, thiserror::Error)]
@@ -14,14 +14,18 @@ pub(crate) enum ProviderError {
     Start(#[source] std::io::Error),
     #[error("its folder cannot be used: {0}")]
     Folder(#[source] std::io::Error),
-    #[error("it did not answer within {0} ms and was stopped")]
-    Late(u64),
-    #[error("it answered more than {0} bytes")]
-    Long(usize),
-    #[error("it failed ({status}): {said}")]
-    Failed { status: String, said: String },
-    #[error("its answer cannot be read: {0}")]
-    Answer(#[source] serde_json::Error),
+    #[error("{verb} did not end within {call_ms} ms, was stopped{said}")]
+    Late { verb: &'static str, call_ms: u64, said: String },
+    #[error("{verb} answered more than {bytes_max} bytes{said}")]
+    Long { verb: &'static str, bytes_max: usize, said: String },
+    #[error("{verb} failed ({status}){said}")]
+    Failed { verb: &'static str, status: String, said: String },
+    #[error("its agent ended at once; it wrote last: {0}")]
+    Ended(String),
+    #[error("list answered what cannot be read: {source}{said}")]
+    Answer { source: serde_json::Error, said: String },
+    #[error("the order cannot be written: {0}")]
+    Order(#[source] serde_json::Error),
     #[error("it cannot be stopped: {0}")]
     Stop(#[source] std::io::Error),
     #[error("the machine did not end although it was killed")]
@@ -29,7 +33,7 @@ pub(crate) enum ProviderError {
 }
 
 /// A machine to be made or taken away.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Order {
     /// Its id, and the key that makes the call idempotent.
     pub(crate) machine: String,
@@ -53,11 +57,11 @@ pub(crate) struct Listed {
     /// Whether the market has announced that it will be taken away.
     #[serde(default)]
     pub(crate) notice: bool,
-    /// Whether its agent has ended. Only of local machines, as the next.
+    /// Whether its agent has ended. Only of local machines.
     #[serde(skip)]
     pub(crate) ended: bool,
-    /// The end of what its agent wrote.
-    #[serde(skip)]
+    /// The end of what it wrote: its agent's log, or what a cloud shows of its console.
+    #[serde(default, rename = "says")]
     pub(crate) words: String,
 }
 
@@ -69,17 +73,17 @@ pub(crate) enum Provider {
 }
 
 impl Provider {
-    pub(crate) fn new(pool: &str, config: &PoolConfig, launch: &Launch) -> Self {
+    pub(crate) fn new(pool: &str, config: &PoolConfig, launch: &Launch, secrets: &Secrets) -> Self {
         match config.provider {
-            ProviderKind::Local => Self::Local(Local::new(pool, launch.clone())),
-            ProviderKind::Command => Self::Command(Command::new(pool, config)),
+            ProviderKind::Local => Self::Local(Local::new(pool, launch.clone(), secrets.clone())),
+            ProviderKind::Command => Self::Command(Command::new(pool, config, secrets.clone())),
         }
     }
 
-    /// Makes the machine, or finds that it is there.
-    pub(crate) async fn create(&self, order: &Order) -> Result<(), ProviderError> {
+    /// Makes the machine, or finds that it is there; what there is to know of that where its agent does not join.
+    pub(crate) async fn create(&self, order: &Order) -> Result<String, ProviderError> {
         match self {
-            Self::Local(local) => local.create(order).await,
+            Self::Local(local) => local.create(order).await.map(|()| String::new()),
             Self::Command(command) => command.create(order).await,
         }
     }

@@ -22,12 +22,14 @@ case "$2" in
 create) touch "machines/$machine"
   printf %s "$input" > order
   if [ -e lose ]; then rm lose; echo 'the line broke' >&2; exit 1; fi
-  if [ -e hang ]; then rm hang; sleep 1000; fi ;;
-delete) rm -f "machines/$machine" ;;
+  if [ -e hang ]; then rm hang; sleep 1000; fi
+  if [ -e full ]; then rm "machines/$machine"; fi
+  printf 'made with %s\n' "$(printf %s "$input" | sed -n 's/.*JOIN_TOKEN":"\\"\([^\\]*\).*/\1/p')" ;;
+delete) [ -e stuck ] && exit 1; rm -f "machines/$machine" ;;
 list) notice=false; [ -e notice ] && notice=true
   printf '{"machines":['; first=
   for one in machines/*; do [ -e "$one" ] || continue
-    printf '%s{"machine":"%s","notice":%s}' "$first" "${one#machines/}" "$notice"; first=,
+    printf '%s{"machine":"%s","notice":%s,"says":"%s"}' "$first" "${one#machines/}" "$notice" "$(cat says 2>/dev/null)"; first=,
   done; printf ']}' ;;
 esac
 "#;
@@ -214,18 +216,84 @@ fn a_pool_whose_machines_do_not_join_says_so_and_is_wanted_all_the_same() {
         let cloud = Cloud::new();
         let process = cloud.start(world, |pool| pool.boot_ms = 1_000);
         until(&process, "it is made", |_| state(&process, "booting") == 1);
+        process.wait_ms(10_000);
         let pool = until(&process, "it says what is wrong", |pool| !pool.trouble.is_empty());
-        assert!(pool.trouble.contains("has not joined") && pool.trouble.contains("join_url"), "{pool:?}");
+        let expected = "a machine that was ordered has not joined; its agent must reach inference.control.join_url; \
+                        create ended well (exit status: 0) and printed last: made with [hidden]";
+        assert_eq!(pool.trouble, expected);
+        // What a cloud shows of the machine's console says more, whatever bytes it is made of.
+        std::fs::write(cloud.path("says"), r"panic\u0000 at boot").unwrap();
+        let says = "it wrote last: panic\\u{0} at boot";
+        until(&process, "it says what the machine said", |pool| pool.trouble.ends_with(says));
         process.wait_ms(40_000);
         let pool = until(&process, "it is given up", |_| state(&process, "gone") == 1);
-        assert_eq!((pool.wanted, pool.booting, pool.running), (1, 0, 0));
-        assert!(pool.trouble.contains("did not join"), "{pool:?}");
-        // The scheduler leaves the pool alone for a while, and tries again.
-        process.wait_ms(400_000);
+        assert_eq!((pool.wanted, pool.running), (1, 0));
+        assert!(pool.trouble.contains("did not join") && pool.trouble.ends_with(says), "{pool:?}");
+        // The scheduler leaves the pool alone for minutes; what it always has is tried again in seconds.
+        process.wait_ms(1_000);
         until(&process, "another one", |_| state(&process, "booting") == 1);
         let (_agent, _) = process.join(member(&cloud.machines()[0]));
         let pool = until(&process, "it joins", |pool| pool.running == 1);
         assert_eq!((pool.wanted, pool.trouble.as_str()), (1, ""));
+    });
+}
+
+/// Lets time pass until so many machines were ordered in all; how long that took.
+fn until_ordered(process: &Process, count: i64) -> u64 {
+    let mut waited_ms = 0;
+    while process.count("SELECT count(*) FROM machines") < count {
+        assert!(waited_ms < 3_600_000, "none is ordered");
+        process.wait_ms(500);
+        waited_ms += 500;
+    }
+    waited_ms
+}
+
+#[test]
+fn what_is_lost_again_and_again_is_ordered_with_growing_pauses_also_over_a_kill() {
+    on_every_database(|world| {
+        let cloud = Cloud::new();
+        cloud.set("full");
+        let mut process = cloud.start(world, |_| ());
+        let mut pauses = Vec::new();
+        for lost in 1..=6 {
+            until(&process, "it is gone at once", |_| state(&process, "gone") == lost);
+            if lost == 4 {
+                drop(process);
+                process = cloud.start(world, |_| ());
+                let pool = pool(&process);
+                assert!(pool.trouble.contains("gone before its agent joined"), "{pool:?}");
+            }
+            pauses.push(until_ordered(&process, lost + 1));
+        }
+        // From a second, twice as long each time; `until` itself lets a little pass.
+        assert!(pauses[5] >= 12_000 && pauses[5] <= 60_000, "{pauses:?}");
+        assert!(pauses[0] <= 1_500 && pauses[3] >= 2_000 && pauses[5] > pauses[3], "{pauses:?}");
+        assert!((6..=7).contains(&cloud.calls("create")), "one call for each that was ordered");
+    });
+}
+
+#[test]
+fn what_does_not_join_and_cannot_be_given_back_is_not_ordered_beside() {
+    on_every_database(|world| {
+        let cloud = Cloud::new();
+        cloud.set("stuck");
+        let process = cloud.start(world, |pool| pool.boot_ms = 1_000);
+        until(&process, "it is made", |_| state(&process, "booting") == 1);
+        process.wait_ms(50_000);
+        until(&process, "it is to go", |_| state(&process, "deleting") == 1);
+        process.wait_ms(900_000);
+        until(&process, "that fails", |pool| pool.trouble.contains("delete failed (exit status: 1)"));
+        assert_eq!(
+            process.count("SELECT count(*) FROM machines"),
+            1,
+            "it may run: another one would be paid beside"
+        );
+        std::fs::remove_file(cloud.path("stuck")).unwrap();
+        until(&process, "then it goes, and another one comes", |_| {
+            state(&process, "gone") == 1 && state(&process, "booting") == 1
+        });
+        assert_eq!(cloud.machines().len(), 1);
     });
 }
 
