@@ -168,7 +168,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Take back what is unused of a grant. For platform staff. The organisation's audit log tells who took, and why. */
+        /** Take back what is unused of a grant, and whatever comes back to it later. For platform staff. The organisation's audit log tells who took, and why. */
         post: operations["revoke_grant"];
         delete?: never;
         options?: never;
@@ -2469,6 +2469,7 @@ export interface components {
             kind: string;
             reason: string;
             returned_until?: components["schemas"]["Timestamp"] | null;
+            revoked_at?: components["schemas"]["Timestamp"] | null;
             /** Format: int64 */
             revoked_micro: number;
             /** @description `sign_up`, `invoice` or `staff`. */
@@ -2476,7 +2477,7 @@ export interface components {
             /** Format: int64 */
             spent_micro: number;
         };
-        /** @description What was taken back. */
+        /** @description What was unused and is taken back now. */
         GrantRevoked: {
             /** Format: int64 */
             revoked_micro: number;

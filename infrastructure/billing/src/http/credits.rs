@@ -44,6 +44,8 @@ pub(super) struct GrantJson {
     expires_at: Option<Timestamp>,
     /// What runs brought back after `expires_at` may be used until then; null: nothing came back so late.
     returned_until: Option<Timestamp>,
+    /// When it was taken back; what runs or refunds bring back to it from then on is taken back, too.
+    revoked_at: Option<Timestamp>,
     created_at: Timestamp,
 }
 
@@ -78,6 +80,7 @@ impl From<GrantView> for GrantJson {
             effective_at: grant.effective_at,
             expires_at: grant.expires_at,
             returned_until: grant.returned_until,
+            revoked_at: grant.revoked_at,
             created_at: grant.created_at,
         }
     }
@@ -395,13 +398,13 @@ pub(super) struct RevokeGrantBody {
     reason: String,
 }
 
-/// What was taken back.
+/// What was unused and is taken back now.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct GrantRevoked {
     revoked_micro: i64,
 }
 
-/// Take back what is unused of a grant. For platform staff. The organisation's audit log tells who took, and why.
+/// Take back what is unused of a grant, and whatever comes back to it later. For platform staff. The organisation's audit log tells who took, and why.
 #[utoipa::path(post, path = "/v1/billing/grants/{id}/revoke", tag = "billing",
     params(("id" = GrantId, Path)), request_body = RevokeGrantBody,
     responses((status = 200, body = GrantRevoked), (status = "default", body = Problem)))]

@@ -16,9 +16,10 @@ pub fn ends_at(expires_at: Option<Timestamp>, returned_until: Option<Timestamp>)
 /// Until when credits may be used that come back `now`, which a run took at `held_at`; none: as long as the grant's
 /// others, because those have not run out.
 ///
-/// What was taken before the grant ran out gets [`RETURNED_KEPT`], counted anew from each return. What was taken within
-/// such days and comes back after them gets what was left of them then: their time stood still while the run
-/// held them, and no run makes it longer.
+/// The first return after the grant ran out begins [`RETURNED_KEPT`], and what comes back within those days shares what
+/// is left of them: no return makes earlier ones last longer. After them everything has lapsed, and what was taken
+/// before the grant ran out begins such days anew, for itself alone. What was taken within such days and comes back after
+/// them gets what was left of them then: their time stood still while the run held them, and no run makes it longer.
 #[must_use]
 pub fn kept_until(
     expires_at: Option<Timestamp>,
@@ -28,10 +29,11 @@ pub fn kept_until(
 ) -> Option<Timestamp> {
     let expiry = expires_at.filter(|expiry| *expiry <= now)?;
     let end = ends_at(expires_at, returned_until).unwrap_or(expiry);
-    if held_at < expiry {
-        return Some(end.max(now.plus(RETURNED_KEPT)));
+    if now < end {
+        return None;
     }
-    (end <= now).then(|| now.plus(end.since(held_at).min(RETURNED_KEPT)))
+    let kept = if held_at < expiry { RETURNED_KEPT } else { end.since(held_at).min(RETURNED_KEPT) };
+    Some(now.plus(kept))
 }
 
 #[cfg(test)]
@@ -53,12 +55,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_in_time_gets_seven_days_from_its_return() {
+    fn the_first_return_of_what_was_taken_in_time_begins_seven_days() {
         check(None, None, 1, 50, None);
         check(Some(10), None, 1, 9, None);
         check(Some(10), None, 1, 10, Some(17));
         check(Some(10), None, 9, 40, Some(47));
-        check(Some(10), Some(17), 9, 12, Some(19));
+        check(Some(10), Some(17), 9, 12, None);
+        check(Some(10), Some(17), 9, 16, None);
+        check(Some(10), Some(17), 9, 17, Some(24));
     }
 
     #[test]
@@ -71,15 +75,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_end_never_moves_back_and_lies_at_most_seven_days_ahead_of_what_comes_back(
+        fn an_end_that_lies_ahead_never_moves_and_a_new_one_lies_at_most_seven_days_ahead(
             expiry in 0_i64..40, longer in 0_i64..30, held in 0_i64..90, run in 0_i64..40,
         ) {
             let (expires_at, returned) = (Some(day(expiry)), Some(day(expiry + longer)));
             let now = day(held + run);
             if let Some(until) = kept_until(expires_at, returned, day(held), now) {
                 let end = ends_at(expires_at, returned).unwrap();
-                prop_assert!(until >= end.min(now));
-                prop_assert!(until <= end.max(now.plus(RETURNED_KEPT)));
+                prop_assert!(end <= now && now <= until);
+                prop_assert!(until <= now.plus(RETURNED_KEPT));
             }
         }
     }

@@ -4,6 +4,7 @@ mod m0001_ledger;
 mod m0002_keys;
 mod m0003_periods;
 mod m0004_returned;
+mod m0005_revoked;
 
 use sea_orm_migration::prelude::*;
 
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_keys::Keys),
             Box::new(m0003_periods::Periods),
             Box::new(m0004_returned::Returned),
+            Box::new(m0005_revoked::Revoked),
         ]
     }
 

@@ -230,6 +230,10 @@ async fn check_grants(
                 row.amount_micro
             ));
         }
+        if row.revoked_at.is_some() && used.available_micro != 0 {
+            let (id, left) = (row.id, used.available_micro);
+            report.find(format!("grant {id} was taken back, and {left} of it can be used"));
+        }
         let (held, spent) = parts.get(&row.id).copied().unwrap_or_default();
         if (held, spent) != (used.held_micro, used.spent_micro) {
             let (id, journal_held, journal_spent) = (row.id, used.held_micro, used.spent_micro);

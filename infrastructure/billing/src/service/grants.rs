@@ -84,8 +84,21 @@ pub struct GrantView {
     pub expires_at: Option<Timestamp>,
     /// Until when what came back after that may be used.
     pub returned_until: Option<Timestamp>,
+    /// When it was taken back. What open holds return to it from then on is taken back, too.
+    pub revoked_at: Option<Timestamp>,
     /// When it was given.
     pub created_at: Timestamp,
+}
+
+/// Why unused credits leave a grant.
+#[derive(Clone, Copy)]
+pub(super) enum Reduced<'a> {
+    /// They ran out.
+    Expired,
+    /// Somebody takes the grant back.
+    Revoked(&'a ByHand),
+    /// They came back to a grant that had been taken back.
+    CameBack,
 }
 
 /// What an organisation has, in micro-credits.
@@ -146,8 +159,9 @@ impl Service {
         Ok(grant)
     }
 
-    /// Takes back what is unused of a grant, wherever it lies. What is held or spent stays. The audit log tells by
-    /// whom and why.
+    /// Takes back what is unused of a grant, wherever it lies, and what comes back to it later, from holds that are
+    /// open now or by refunds. What is held or spent stays. The audit log tells by whom and why. Doing it again
+    /// changes nothing.
     ///
     /// # Errors
     /// An unknown grant, or a reason that is none.
@@ -158,7 +172,7 @@ impl Service {
         by: &ByHand,
     ) -> Result<i64, Error> {
         by.validate()?;
-        retried(|| self.reduce_once(organisation, grant, Some(by))).await
+        retried(|| self.reduce_once(organisation, grant, Reduced::Revoked(by))).await
     }
 
     /// Moves what has run out to `breakage`. It cannot be used from its expiry on anyway.
@@ -169,7 +183,7 @@ impl Service {
         let expired = store::grants::expired(self.db().read(), self.now(), limit).await?;
         let mut closed = 0;
         for (organisation, grant) in &expired {
-            match retried(|| self.reduce_once(*organisation, *grant, None)).await {
+            match retried(|| self.reduce_once(*organisation, *grant, Reduced::Expired)).await {
                 Ok(_) => closed += 1,
                 // One that cannot be closed must not keep the others: the next round tries it again.
                 Err(error) => tracing::error!(%error, %grant, "a grant that ran out could not be closed"),
@@ -183,7 +197,7 @@ impl Service {
         &self,
         organisation: OrganisationId,
         grant: GrantId,
-        by: Option<&ByHand>,
+        why: Reduced<'_>,
     ) -> Result<i64, Error> {
         let tx = self.db().begin_write().await?;
         let mut ledger = store::ledger::lock(&tx, organisation).await?;
@@ -191,11 +205,26 @@ impl Service {
         let row = store::grants::find(&*tx, grant).await?;
         let row = row.filter(|row| row.organisation == organisation).ok_or(Error::Unknown("grant"))?;
         // Something may have come back since the sweeper looked.
-        if by.is_none() && row.ends_at().is_none_or(|end| now < end) {
+        if matches!(why, Reduced::Expired) && row.ends_at().is_none_or(|end| now < end) {
             return Ok(0);
         }
-        let amount_micro = reduce_in(&tx, &mut ledger, now, &row, by).await?;
-        if amount_micro > 0 {
+        let amount_micro = reduce_in(&tx, &mut ledger, now, &row, why).await?;
+        let mut is_changed = amount_micro > 0;
+        if let Reduced::Revoked(by) = why
+            && store::grants::mark_revoked(&tx, grant, now).await?
+        {
+            is_changed = true;
+            let deed = Deed {
+                organisation,
+                staff: &by.staff,
+                action: "credits.revoked",
+                subject: grant.to_string(),
+                amount_micro,
+                reason: Some(&by.reason),
+            };
+            write_down(&tx, now, deed).await?;
+        }
+        if is_changed {
             tx.commit().await?;
         }
         Ok(amount_micro)
@@ -250,19 +279,19 @@ impl Service {
     }
 }
 
-/// Moves what is unused of a grant, wherever it lies, to where it goes: it ran out, or somebody takes it back. Inside a
-/// transaction that has locked the ledger; answers how much it was.
+/// Moves what is unused of a grant, wherever it lies, to where it goes. Inside a transaction that has locked the ledger;
+/// answers how much it was.
 pub(super) async fn reduce_in(
     tx: &WriteTx,
     ledger: &mut Ledger,
     now: Timestamp,
     row: &GrantRow,
-    by: Option<&ByHand>,
+    why: Reduced<'_>,
 ) -> Result<i64, Error> {
     let (organisation, grant) = (row.organisation, row.id);
-    let (kind, to, reason) = match by {
-        None => (EntryKind::GrantExpired, Account::Breakage, "expired"),
-        Some(_) => (EntryKind::GrantRevoked, funding(row.kind), "revoked"),
+    let (kind, to, reason) = match why {
+        Reduced::Expired => (EntryKind::GrantExpired, Account::Breakage, "expired"),
+        Reduced::Revoked(_) | Reduced::CameBack => (EntryKind::GrantRevoked, funding(row.kind), "revoked"),
     };
     let mut lines = Vec::new();
     for (account, amount_micro) in store::grants::unused(&**tx, organisation, grant).await? {
@@ -283,17 +312,6 @@ pub(super) async fn reduce_in(
         reason: reason.to_owned(),
     };
     outbox::publish(tx, meta(organisation, grant, now), &event).await?;
-    if let Some(by) = by {
-        let deed = Deed {
-            organisation,
-            staff: &by.staff,
-            action: "credits.revoked",
-            subject: grant.to_string(),
-            amount_micro,
-            reason: Some(&by.reason),
-        };
-        write_down(tx, now, deed).await?;
-    }
     Ok(amount_micro)
 }
 
@@ -343,6 +361,7 @@ async fn give_new(
         effective_at: now,
         expires_at: order.expires_at,
         returned_until: None,
+        revoked_at: None,
         created_at: now,
         reason: order.reason.clone(),
     };
@@ -434,6 +453,7 @@ fn grant_view(row: GrantRow, used: Uses) -> GrantView {
         effective_at: row.effective_at,
         expires_at: row.expires_at,
         returned_until: row.returned_until,
+        revoked_at: row.revoked_at,
         created_at: row.created_at,
     }
 }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use std::time::Duration;
 
 use super::authority::{CheckOrder, authorise, envelope_of};
-use super::returns::give_back;
+use super::returns::Returns;
 use super::{Service, check_amount, retried};
 use crate::error::Error;
 use crate::ledger::posting::{absorbed, moved};
@@ -242,17 +242,18 @@ impl Service {
         }
         let spent = settle(&hold.parts, amount_micro)
             .map_err(|_| Error::SettleExceedsHold { held_micro: hold.held_micro })?;
-        let mut lines = Vec::new();
+        let (mut lines, mut returns) = (Vec::new(), Returns::new(Account::Hold, hold.created_at));
         for (part, spent_micro) in hold.parts.iter_mut().zip(spent) {
             part.settled_micro = spent_micro;
             lines.extend(moved(Account::Hold, Account::Earnings, part.grant, spent_micro));
             let rest_micro = part.held_micro - spent_micro;
-            let held_at = hold.created_at;
-            lines.extend(give_back(&tx, &mut ledger, now, held_at, Account::Hold, part, rest_micro).await?);
+            returns.give_back(&tx, &mut ledger, now, part, rest_micro).await?;
         }
+        lines.extend(returns.take_lines());
         lines.extend(absorbed(absorbed_micro));
         let kind = if state == HoldState::Settled { EntryKind::Settle } else { EntryKind::Void };
         store::ledger::post(&tx, &mut ledger, now, &run.to_string(), &Entry::new(kind, lines)?).await?;
+        returns.close(&tx, &mut ledger, now).await?;
         store::mandates::uncount(&tx, &run.to_string(), hold.held_micro - amount_micro).await?;
         hold.state = state;
         hold.settled_micro = amount_micro;

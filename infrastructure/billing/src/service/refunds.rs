@@ -6,7 +6,7 @@ use backlot_infrastructure_api::{HoldId, OrganisationId};
 
 use super::by_hand::{ByHand, Deed, write_down};
 use super::holds::meta;
-use super::returns::give_back;
+use super::returns::Returns;
 use super::{Service, check_amount, retried, used};
 use crate::error::Error;
 use crate::ledger::{Account, Entry, EntryKind, GrantKind, PartsError, refund};
@@ -18,8 +18,8 @@ use crate::store::keys::Key;
 const REFUNDED: &str = "refund";
 
 impl Service {
-    /// Gives a part of a charge back to the grants that it came from, unwinding the recorded order. The audit log
-    /// tells by whom and why.
+    /// Gives a part of a charge back to the grants that it came from, unwinding the recorded order. What came from a
+    /// grant that was taken back since stays taken back. The audit log tells by whom and why.
     ///
     /// # Errors
     /// More than is left of the charge, a run that was not charged, or a reason that is none.
@@ -70,19 +70,17 @@ impl Service {
             PartsError::Exceeds { most_micro } => Error::RefundExceedsCharge { most_micro },
             PartsError::Negative => Error::AmountOutOfRange { pointer: "/amount_micro" },
         })?;
-        let (mut lines, mut promotional_micro) = (Vec::new(), 0);
+        let (mut returns, mut promotional_micro) = (Returns::new(Account::Earnings, hold.created_at), 0);
         for (part, back_micro) in hold.parts.iter_mut().zip(back) {
             part.refunded_micro += back_micro;
             if part.kind == GrantKind::Promotional {
                 promotional_micro += back_micro;
             }
-            let held_at = hold.created_at;
-            lines.extend(
-                give_back(&tx, &mut ledger, now, held_at, Account::Earnings, part, back_micro).await?,
-            );
+            returns.give_back(&tx, &mut ledger, now, part, back_micro).await?;
         }
-        let entry = Entry::new(EntryKind::Refund, lines)?;
+        let entry = Entry::new(EntryKind::Refund, returns.take_lines())?;
         store::ledger::post(&tx, &mut ledger, now, &run.to_string(), &entry).await?;
+        returns.close(&tx, &mut ledger, now).await?;
         store::mandates::uncount(&tx, &run.to_string(), amount_micro).await?;
         hold.refunded_micro += amount_micro;
         store::holds::update(&tx, &hold).await?;

@@ -24,6 +24,8 @@ pub(crate) struct GrantRow {
     pub(crate) expires_at: Option<Timestamp>,
     /// What came back after that may be used until then.
     pub(crate) returned_until: Option<Timestamp>,
+    /// When it was taken back; nothing that comes back to it can be used from then on.
+    pub(crate) revoked_at: Option<Timestamp>,
     pub(crate) created_at: Timestamp,
     pub(crate) reason: String,
 }
@@ -36,7 +38,7 @@ impl GrantRow {
 }
 
 const COLUMNS: &str = "id, organisation_id, kind, source, source_ref, priority, amount_micro, effective_at, \
-                       expires_at, created_at, reason, returned_until";
+                       expires_at, created_at, reason, returned_until, revoked_at";
 
 fn decode(row: &QueryResult) -> Result<GrantRow, DbErr> {
     Ok(GrantRow {
@@ -52,6 +54,7 @@ fn decode(row: &QueryResult) -> Result<GrantRow, DbErr> {
         created_at: row.try_get("", "created_at")?,
         reason: row.try_get("", "reason")?,
         returned_until: row.try_get("", "returned_until")?,
+        revoked_at: row.try_get("", "revoked_at")?,
     })
 }
 
@@ -79,9 +82,9 @@ pub(super) fn decode_lot(row: &QueryResult) -> Result<Lot, DbErr> {
 
 pub(crate) async fn insert(tx: &WriteTx, grant: &GrantRow) -> Result<(), DbErr> {
     let sql = format!(
-        "INSERT INTO billing_grants ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+        "INSERT INTO billing_grants ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
     );
-    let values: [Value; 12] = [
+    let values: [Value; 13] = [
         grant.id.into(),
         grant.organisation.into(),
         grant.kind.as_str().into(),
@@ -94,6 +97,7 @@ pub(crate) async fn insert(tx: &WriteTx, grant: &GrantRow) -> Result<(), DbErr> 
         grant.created_at.into(),
         grant.reason.clone().into(),
         grant.returned_until.into(),
+        grant.revoked_at.into(),
     ];
     execute(&**tx, &sql, values).await?;
     Ok(())
@@ -104,6 +108,12 @@ pub(crate) async fn keep_until(tx: &WriteTx, grant: GrantId, until: Timestamp) -
     let sql = "UPDATE billing_grants SET returned_until = $2 WHERE id = $1";
     execute(&**tx, sql, [grant.into(), until.into()]).await?;
     Ok(())
+}
+
+/// From now on nothing of it can be used any more. False where that was so before.
+pub(crate) async fn mark_revoked(tx: &WriteTx, grant: GrantId, now: Timestamp) -> Result<bool, DbErr> {
+    let sql = "UPDATE billing_grants SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
+    Ok(execute(&**tx, sql, [grant.into(), now.into()]).await? == 1)
 }
 
 pub(crate) async fn find(connection: &impl ConnectionTrait, id: GrantId) -> Result<Option<GrantRow>, DbErr> {

@@ -9,4 +9,5 @@ mod places;
 mod plans;
 mod proof;
 mod returned;
+mod revoked;
 mod storms;

@@ -123,6 +123,37 @@ async fn runs_within_those_days_make_them_no_longer_and_lose_nothing() {
 }
 
 #[tokio::test]
+async fn what_comes_back_first_lasts_no_longer_because_more_comes_back() {
+    for studio in studios().await {
+        let grant = soon_gone(&studio).await;
+        let mut runs = Vec::new();
+        for _ in 0..4 {
+            runs.push(studio.hold(studio.owner, 10).await.run);
+        }
+        studio.clock.advance(MINUTE);
+        void(&studio, runs[0]).await;
+        let until = view(&studio, grant).await.returned_until.unwrap();
+        for run in &runs[1..3] {
+            studio.clock.advance(DAY * 3);
+            void(&studio, *run).await;
+            assert_eq!(view(&studio, grant).await.returned_until, Some(until));
+        }
+        assert_eq!(parts(&studio, grant).await, (30, 0, 60));
+        studio.clock.advance(DAY);
+        assert_eq!(
+            studio.balance().await,
+            (500, 10),
+            "seven days after the first they are over for all three"
+        );
+        // Whoever waited longer than that gets days of their own, and nothing else does.
+        void(&studio, runs[3]).await;
+        assert_eq!(parts(&studio, grant).await, (10, 0, 90));
+        assert_eq!(view(&studio, grant).await.returned_until, Some(studio.clock.now().plus(RETURNED_KEPT)));
+        studio.assert_sound().await;
+    }
+}
+
+#[tokio::test]
 async fn an_envelope_gets_them_back_and_loses_them_after_those_days() {
     for studio in studios().await {
         let grant = soon_gone(&studio).await;

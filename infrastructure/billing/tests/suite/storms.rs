@@ -114,8 +114,8 @@ impl World {
             62..68 => self.refund(random).await,
             68..82 => self.give(random).await,
             82..84 => self.revoke(random).await,
-            84..92 => self.grant(random).await,
-            92..93 => self.revoke_grant(random).await,
+            84..91 => self.grant(random).await,
+            91..93 => self.revoke_grant(random).await,
             93..95 => self.sweep(random).await,
             95..98 => {
                 self.studio.service.seal().await.unwrap();
