@@ -10,10 +10,11 @@ use backlot_business_api::events::{
     RunCanceled, RunFailed, RunRefused, RunSettled, RunStarted, RunSubmitted, RunSucceeded,
 };
 use backlot_foundation_db::DbError;
-use backlot_foundation_errors::Kind;
+use backlot_foundation_errors::{Kind, Problem};
 use backlot_foundation_time::Timestamp;
 use tracing::Instrument as _;
 
+use crate::facts::HoldState;
 use crate::machine::{Answer, CancelReason, Outcome, Run, Stage, Step, apply, next};
 use crate::row::{Model as Row, RowError, millis_between};
 use crate::service::Service;
@@ -110,7 +111,8 @@ impl Service {
                 if !self.write(row, &change).await? && held {
                     self.store().make_refused_due(id, now).await?;
                 }
-                Ok(changed && !waits)
+                // A refused run is looked at once more, later: an earlier order may have been heard meanwhile.
+                Ok(changed && !waits && run.stage != Stage::Refused)
             }
             Ok(None) if row.due_at.is_none() => Ok(false),
             Ok(None) => {
@@ -130,15 +132,19 @@ impl Service {
         }
     }
 
-    /// Billing holds the price of a run that it had refused before: it heard an earlier order late, or another
+    /// Billing may hold the price of a run that it had refused before: it heard an earlier order late, or another
     /// driver's. The run is over, so the hold returns; it is due until billing has said so.
+    ///
+    /// Every refusal is looked after once, which finds a hold that was made before the refusal was written. One that is
+    /// made later is told by its event, which finds the refusal written and makes the run due again.
     async fn return_late_hold(&self, mut row: Row) -> Result<(), DriveError> {
         let mut change = Change::default();
-        match self.systems().void(row.id, 0, Stage::Refused.as_str()).await {
-            Ok(_) => {
+        match self.void_open(row.id).await {
+            Ok(true) => {
                 row.due_at = None;
                 change.lines.push(line(self.now(), "late hold returned", String::new()));
             }
+            Ok(false) => row.due_at = None,
             // There is none, or an operator ended it.
             Err(problem) if matches!(problem.kind, Kind::NotFound | Kind::Conflict) => row.due_at = None,
             Err(problem) => {
@@ -150,6 +156,16 @@ impl Service {
         }
         self.write(row, &change).await?;
         Ok(())
+    }
+
+    /// Returns what billing holds for this run, where it does; false where that had ended before. Nearly always there
+    /// is none, and asking costs billing less than ending one.
+    async fn void_open(&self, id: RunId) -> Result<bool, Problem> {
+        if self.systems().get_hold(id).await?.state != HoldState::Held {
+            return Ok(false);
+        }
+        self.systems().void(id, 0, Stage::Refused.as_str()).await?;
+        Ok(true)
     }
 
     async fn write(&self, mut row: Row, change: &Change) -> Result<bool, DbError> {
@@ -198,7 +214,8 @@ impl Service {
                     return true;
                 }
                 Step::Done => {
-                    row.due_at = None;
+                    let is_refused = run.stage == Stage::Refused;
+                    row.due_at = is_refused.then(|| self.now().plus(self.config().lease()));
                     return true;
                 }
                 _ => {

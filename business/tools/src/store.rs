@@ -159,7 +159,9 @@ impl Store {
     pub(crate) async fn open_runs(&self, organisation: OrganisationId) -> Result<u64, DbError> {
         let open = row::Entity::find()
             .filter(row::Column::OrganisationId.eq(organisation))
-            .filter(row::Column::DueAt.is_not_null());
+            .filter(row::Column::DueAt.is_not_null())
+            // A refused run is over, and due once more all the same.
+            .filter(row::Column::ClosedAt.is_null());
         Ok(open.count(self.db.read()).await?)
     }
 

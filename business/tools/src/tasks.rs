@@ -26,6 +26,8 @@ const REGISTER_PAUSE_MIN: Duration = Duration::from_millis(200);
 const REGISTER_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// What infrastructure says when a mandate is taken back.
 const MANDATE_REVOKED: &str = "mandates.mandate.revoked";
+/// What infrastructure says when it has taken a run's price.
+const HOLD_CREATED: &str = "billing.hold.created";
 /// What infrastructure says of a hold that is open for too long.
 const HOLD_OVERDUE: &str = "billing.hold.overdue";
 /// What inference says when something happens to a job that a run must hear of.
@@ -57,7 +59,11 @@ impl Service {
             }
         });
         let sources = [
-            ("tools-infrastructure", infrastructure_events, &[MANDATE_REVOKED, HOLD_OVERDUE][..]),
+            (
+                "tools-infrastructure",
+                infrastructure_events,
+                &[MANDATE_REVOKED, HOLD_CREATED, HOLD_OVERDUE][..],
+            ),
             ("tools-inference", inference_events, JOB_EVENTS),
         ];
         for (name, source, types) in sources {
@@ -168,9 +174,10 @@ impl Handler for Waker {
             let at = Timestamp::from_micros(event.time_us);
             let affected = Store::revoke(tx, &event.subject, at).await?;
             self.runs.lock().extend(affected);
-        } else if event.r#type == HOLD_OVERDUE {
+        } else if matches!(event.r#type.as_str(), HOLD_CREATED | HOLD_OVERDUE) {
             let Ok(id) = RunId::parse(&event.subject) else { return Ok(()) };
-            // A run that is not over drives its hold itself; one that was refused does not know that it has one.
+            // A run that is not over drives its hold itself; one that was refused does not know that it has one. A hold
+            // that was made before the refusal was written is found by the look that is due after each refusal.
             if Store::make_refused_due_in(tx, id, self.service.now()).await? {
                 self.runs.lock().push(id);
             }

@@ -190,6 +190,30 @@ async fn a_refused_hold_leaves_nothing_and_says_why() {
         assert!(stage.world.state.lock().holds.is_empty() && stage.world.state.lock().jobs.is_empty());
         assert_eq!(stage.world.state.lock().hold_calls, 1);
         assert_eq!(stage.events().await, ["refused"]);
+        // Looked after once, for an order that was heard late, and then never again.
+        let row = stage.service.runs(&stage.actor, None, 1).await.unwrap().remove(0);
+        assert!(row.due_at.is_some() && row.closed_at.is_some());
+        stage.sweep().await;
+        assert_eq!(stage.row(row.id).await.due_at, None);
+        assert!(!stage.world.state.lock().calls.contains(&"void"), "there was nothing to return");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_run_is_no_open_one() {
+    for database in databases("business").await {
+        let mut stage = Stage::over(database).await;
+        stage.config.open_runs_max = 1;
+        stage.crash().await;
+        stage.world.state.lock().available = PRICE - 1;
+        for _ in 0..3 {
+            let refused = stage.service.submit(&stage.actor, &stage.order(), None).await;
+            assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
+        }
+        stage.world.state.lock().available = CREDITS;
+        stage.submit().await;
+        let second = stage.service.submit(&stage.actor, &stage.order(), None).await;
+        assert!(second.is_err(), "this one is open, and one is all there may be");
     }
 }
 
@@ -361,40 +385,50 @@ async fn a_revoked_mandate_stops_what_waits_and_leaves_what_runs() {
     }
 }
 
-/// A run that billing refused, and whose price it holds after all: an earlier order came late.
-async fn refused_and_held(stage: &Stage) -> backlot_business_api::RunId {
+/// A run that billing refused.
+async fn refused(stage: &Stage) -> backlot_business_api::RunId {
     stage.world.state.lock().available = PRICE - 1;
     let refused = stage.service.submit(&stage.actor, &stage.order(), None).await;
     assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
-    let id = stage.service.runs(&stage.actor, None, 1).await.unwrap()[0].id;
+    stage.service.runs(&stage.actor, None, 1).await.unwrap()[0].id
+}
+
+/// Billing holds its price after all: an earlier order came late.
+fn hold_late(stage: &Stage, id: backlot_business_api::RunId) {
     let mut state = stage.world.state.lock();
     state.available = CREDITS - PRICE;
     let hold =
         Hold { run_id: id.to_string(), state: HoldState::Held.into(), held_micro: PRICE, ..Hold::default() };
     state.holds.insert(id.to_string(), hold);
-    id
 }
 
-/// Billing tells of a hold that is open for too long.
-async fn tell_overdue(stage: &Stage, id: backlot_business_api::RunId) {
+/// Billing tells of a hold: that it was made, or that it is open for too long.
+async fn tell(stage: &Stage, id: backlot_business_api::RunId, event: &str) {
     let tx = stage.infrastructure_db.begin_write().await.unwrap();
     let meta = EventMeta { subject: id.to_string(), ..EventMeta::default() };
-    outbox::publish_raw(&tx, meta, "billing.hold.overdue", 1, "{}".to_owned()).await.unwrap();
+    outbox::publish_raw(&tx, meta, event, 1, "{}".to_owned()).await.unwrap();
     tx.commit().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_hold_that_comes_after_its_refusal_returns_also_over_a_crash() {
-    for fault in [None, Some(When::Before), Some(When::After)] {
+    let faults = [None, Some(When::Before), Some(When::After)];
+    for (fault, event) in
+        faults.into_iter().zip(["billing.hold.created"; 3]).chain([(None, "billing.hold.overdue")])
+    {
         for database in databases("business").await {
             let mut stage = Stage::over(database).await;
-            let id = refused_and_held(&stage).await;
+            let id = refused(&stage).await;
+            // The look that every refusal gets finds nothing: the hold is made after it.
+            stage.sweep().await;
+            assert_eq!(stage.row(id).await.due_at, None);
+            hold_late(&stage, id);
             if let Some(when) = fault {
                 stage.world.break_once("void", when, Fault::Hang);
             }
             let tasks = Tasks::new();
             stage.service.tasks(&tasks, &stage.infrastructure, &stage.inference);
-            tell_overdue(&stage, id).await;
+            tell(&stage, id, event).await;
             if fault.is_some() {
                 stage.world.reached.notified().await;
                 stage.crash().await;
@@ -410,6 +444,33 @@ async fn a_hold_that_comes_after_its_refusal_returns_also_over_a_crash() {
             stage.world.assert_books_balance();
             assert_eq!(stage.row(id).await.stage, "refused");
             tasks.shutdown(std::time::Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// The event of such a hold came when the run was not refused yet, and did nothing: nobody tells again.
+#[tokio::test]
+async fn a_hold_that_was_made_before_its_refusal_was_written_returns_also_over_a_crash() {
+    for fault in [None, Some(When::Before), Some(When::After)] {
+        for database in databases("business").await {
+            let mut stage = Stage::over(database).await;
+            let id = refused(&stage).await;
+            hold_late(&stage, id);
+            if let Some(when) = fault {
+                stage.world.break_once("void", when, Fault::Hang);
+                stage.clock.advance(std::time::Duration::from_secs(61));
+                let service = stage.service.clone();
+                let dying = tokio::spawn(async move { service.sweep().await });
+                stage.world.reached.notified().await;
+                dying.abort();
+                stage.crash().await;
+            }
+            stage.sweep().await;
+            assert_eq!(stage.world.hold(id).unwrap().state(), HoldState::Voided, "{fault:?}");
+            stage.sweep().await;
+            let row = stage.row(id).await;
+            assert_eq!((row.stage.as_str(), row.due_at), ("refused", None));
+            stage.world.assert_books_balance();
         }
     }
 }

@@ -245,7 +245,7 @@ pub(crate) struct Stage {
     pub(crate) inference: Channel,
     pub(crate) infrastructure_db: Db,
     pub(crate) inference_db: Db,
-    config: Config,
+    pub(crate) config: Config,
     _databases: Vec<TestDb>,
 }
 
