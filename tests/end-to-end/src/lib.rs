@@ -40,10 +40,14 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository's root exists")
 }
 
-/// The Python of the shipped workers, where `make test` has set it up.
+/// The Python of the shipped workers, which `make test` sets up. The system's own would run some of them and fail others
+/// later, for reasons that say nothing of this.
 #[must_use]
 pub fn workers_python() -> String {
-    std::env::var("BACKLOT_WORKERS_PYTHON").unwrap_or_else(|_| "python3".to_owned())
+    std::env::var("BACKLOT_WORKERS_PYTHON").expect(
+        "BACKLOT_WORKERS_PYTHON names the workers' Python: export \
+         BACKLOT_WORKERS_PYTHON=\"$(scripts/setup-workers | tail -n1)/bin/python\"",
+    )
 }
 
 /// One running process of the product.

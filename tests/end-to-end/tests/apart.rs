@@ -12,11 +12,14 @@ fn database(launch: Launch, system: &str, postgres: &str, world: &str) -> Launch
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_systems_an_edge_and_an_agent_run_the_demo_on_postgresql_and_s3() {
-    let (Ok(postgres), Ok(s3)) = (std::env::var("BACKLOT_TEST_POSTGRES"), std::env::var("BACKLOT_TEST_S3"))
-    else {
-        eprintln!("skipped: scripts/test-services starts the PostgreSQL and S3 that this needs");
-        return;
+    let service = |name: &str| {
+        std::env::var(name).unwrap_or_else(|_| {
+            panic!(
+                "{name} names what this needs; `scripts/test-services run COMMAND` starts it around COMMAND"
+            )
+        })
     };
+    let (postgres, s3) = (service("BACKLOT_TEST_POSTGRES"), service("BACKLOT_TEST_S3"));
     let s3 = url::Url::parse(&s3).expect("an address of S3");
     let world = uuid::Uuid::now_v7().simple().to_string();
     let folder = tempfile::tempdir().expect("a temporary folder");

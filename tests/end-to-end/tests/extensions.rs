@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use backlot_tests_end_to_end::{Account, Api, Launch, Studio, binary, eventually, root, upload_photo};
+use backlot_tests_end_to_end::{
+    Account, Api, Launch, Studio, binary, eventually, root, upload_photo, workers_python,
+};
 use serde_json::{Value, json};
 
 /// Longest from saving a file to its effect. It is well below a second on an idle machine.
@@ -110,7 +112,7 @@ impl ComfyUi {
     fn start() -> Self {
         use std::io::BufRead as _;
         let script = root().join("sdk/python/tests/standin.py");
-        let mut command = std::process::Command::new("python3");
+        let mut command = std::process::Command::new(workers_python());
         command.arg("-B").arg(script).arg("0").stdout(std::process::Stdio::piped());
         let mut child = command.spawn().expect("Python starts");
         let mut address = String::new();

@@ -16,14 +16,12 @@ use backlot_foundation_testkit::{TestDb, Trust};
 use backlot_foundation_time::SystemClock;
 use backlot_inference_agent::{Agent, Config as AgentConfig};
 use backlot_inference_control as control;
-use backlot_infrastructure_api::{AssetId, MandateId, OrganisationId, UserId};
+use backlot_infrastructure_api::{AssetId, HoldId, MandateId, OrganisationId, UserId};
 use backlot_infrastructure_billing as billing;
 use backlot_infrastructure_storage as storage;
 use sea_orm::EntityTrait as _;
 
 const JOIN: &str = "join";
-/// Names the workers' Python environment; without it the shipped workers do not run.
-const PYTHON: &str = "BACKLOT_WORKERS_PYTHON";
 /// Longest wait for anything.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
@@ -56,6 +54,7 @@ pub(crate) struct House {
     inference: Channel,
     agents: Channel,
     business_db: Db,
+    infrastructure_db: Db,
     business_tasks: Tasks,
     tasks: Tasks,
     folder: tempfile::TempDir,
@@ -99,6 +98,7 @@ impl House {
             inference,
             agents,
             business_db,
+            infrastructure_db,
             business_tasks,
             tasks,
             folder,
@@ -106,26 +106,18 @@ impl House {
         })
     }
 
-    /// Whether the workers that ship can run.
-    pub(crate) fn has_workers() -> bool {
-        std::env::var_os(PYTHON).is_some()
-    }
-
-    /// One agent with the echo, a worker that copies, and the shipped workers where they can run.
+    /// One agent with the echo, a worker that copies, and one that ships.
     pub(crate) fn start_agent(&self) {
         let workers = self.folder.path().join("workers");
         std::fs::create_dir_all(workers.join("upscale")).unwrap();
         std::fs::write(workers.join("upscale/worker.toml"), COPY_TOML).unwrap();
         std::fs::write(workers.join("upscale/run.py"), COPY).unwrap();
-        if Self::has_workers() {
-            let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../workers/animate");
-            std::os::unix::fs::symlink(shipped.canonicalize().unwrap(), workers.join("animate")).unwrap();
-        }
-        let python = std::env::var_os(PYTHON).map_or_else(|| PathBuf::from("python3"), PathBuf::from);
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../workers/animate");
+        std::os::unix::fs::symlink(shipped.canonicalize().unwrap(), workers.join("animate")).unwrap();
         let config = AgentConfig {
             join_token: JOIN.to_owned(),
             workers_dir: workers,
-            python,
+            python: python(),
             ..AgentConfig::default()
         };
         let agent = Agent::new(config, &self.folder.path().join("agent"), self.agents.clone()).unwrap();
@@ -157,6 +149,22 @@ impl House {
             Ok(run) => run,
             Err(_) => panic!("it never came: {:#?}", self.row(id).await),
         }
+    }
+
+    /// Waits until a hold has ended, whoever ends it.
+    pub(crate) async fn until_ended(&self, run: HoldId) {
+        let mut commits = self.infrastructure_db.commits();
+        let look = async {
+            loop {
+                commits.mark_unchanged();
+                let hold = self.billing.find_hold(run).await.unwrap();
+                if hold.state != billing::HoldState::Held {
+                    return;
+                }
+                commits.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(WAIT_MAX, look).await.expect("the hold ends");
     }
 
     async fn row(&self, id: RunId) -> Row {
@@ -209,6 +217,14 @@ impl House {
         self.business_tasks.shutdown(Duration::from_secs(5)).await;
         self.tasks.shutdown(Duration::from_secs(15)).await;
     }
+}
+
+/// The workers' own Python: the shipped ones need its libraries.
+pub(crate) fn python() -> PathBuf {
+    std::env::var_os("BACKLOT_WORKERS_PYTHON").map(PathBuf::from).expect(
+        "BACKLOT_WORKERS_PYTHON names the workers' Python: export \
+         BACKLOT_WORKERS_PYTHON=\"$(scripts/setup-workers | tail -n1)/bin/python\"",
+    )
 }
 
 async fn infrastructure(
