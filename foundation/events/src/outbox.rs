@@ -41,27 +41,72 @@ pub async fn publish_raw(
     version: u32,
     data_json: String,
 ) -> Result<(), DbError> {
+    let traceparent = backlot_foundation_telemetry::traceparent();
+    let one = Raw { meta: &meta, event_type, version, data_json: &data_json, traceparent };
+    publish_all(tx, std::iter::once(one)).await
+}
+
+/// An event whose type is known only at run time, and the trace that it belongs to.
+#[derive(Debug)]
+pub struct Raw<'a> {
+    /// Who, whose, when.
+    pub meta: &'a EventMeta,
+    /// Its type.
+    pub event_type: &'a str,
+    /// Version of its schema.
+    pub version: u32,
+    /// What it says.
+    pub data_json: &'a str,
+    /// W3C trace context; may be empty.
+    pub traceparent: String,
+}
+
+/// Events of one statement, the most first: few lengths, so that few statements are prepared.
+const LENGTHS: [usize; 4] = [64, 16, 4, 1];
+/// Values of an event.
+const COLUMNS: usize = 9;
+
+/// Writes events, in their order, in the transaction of their changes.
+pub async fn publish_all<'a>(
+    tx: &WriteTx,
+    events: impl ExactSizeIterator<Item = Raw<'a>>,
+) -> Result<(), DbError> {
     let txid = match tx.backend() {
         DatabaseBackend::Postgres => "CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)",
         _ => "0",
     };
-    let sql = format!(
-        "INSERT INTO outbox (txid, id, type, version, subject, organisation, actor, time_us, data, traceparent)
-         VALUES ({txid}, $1, $2, $3, $4, $5, $6, $7, $8, $9)"
-    );
-    let values: [sea_orm::Value; 9] = [
-        Uuid::now_v7().to_string().into(),
-        event_type.into(),
-        i32::try_from(version).unwrap_or(i32::MAX).into(),
-        meta.subject.into(),
-        meta.organisation.into(),
-        meta.actor.into(),
-        meta.time.into(),
-        data_json.into(),
-        backlot_foundation_telemetry::traceparent().into(),
-    ];
-    tx.execute_raw(Statement::from_sql_and_values(tx.backend(), sql, values)).await?;
+    let row = |n: usize| {
+        let places: Vec<String> = (1..=COLUMNS).map(|place| format!("${}", n * COLUMNS + place)).collect();
+        format!("({txid}, {})", places.join(", "))
+    };
+    let mut events = events;
+    for length in LENGTHS {
+        while events.len() >= length {
+            let rows: Vec<String> = (0..length).map(row).collect();
+            let sql = format!(
+                "INSERT INTO outbox (txid, id, type, version, subject, organisation, actor, time_us, data, traceparent)
+                 VALUES {}",
+                rows.join(", ")
+            );
+            let values = events.by_ref().take(length).flat_map(values);
+            tx.execute_raw(Statement::from_sql_and_values(tx.backend(), sql, values)).await?;
+        }
+    }
     Ok(())
+}
+
+fn values(event: Raw<'_>) -> [sea_orm::Value; COLUMNS] {
+    [
+        Uuid::now_v7().to_string().into(),
+        event.event_type.into(),
+        i32::try_from(event.version).unwrap_or(i32::MAX).into(),
+        event.meta.subject.as_str().into(),
+        event.meta.organisation.as_str().into(),
+        event.meta.actor.as_str().into(),
+        event.meta.time.into(),
+        event.data_json.into(),
+        event.traceparent.into(),
+    ]
 }
 
 /// A position in an outbox. Opaque to others; its text is `txid.seq`.

@@ -223,6 +223,34 @@ async fn what_is_old_goes_and_whoever_stands_before_it_is_told() {
 }
 
 #[tokio::test]
+async fn many_events_of_one_commit_keep_their_order() {
+    for test in databases("infrastructure").await {
+        test.db.migrate::<Migrator>().await.unwrap();
+        // Every length of statement, and several of the longest.
+        let metas: Vec<EventMeta> = (0..64 * 2 + 16 + 4 + 3)
+            .map(|n| EventMeta { subject: format!("{n}"), ..EventMeta::default() })
+            .collect();
+        let tx = test.db.begin_write().await.unwrap();
+        let events = metas.iter().map(|meta| outbox::Raw {
+            meta,
+            event_type: "test.thing.happened",
+            version: 1,
+            data_json: "{}",
+            traceparent: String::new(),
+        });
+        outbox::publish_all(&tx, events).await.unwrap();
+        outbox::publish_all(&tx, std::iter::empty()).await.unwrap();
+        tx.commit().await.unwrap();
+        let tasks = Tasks::new();
+        let mut seen = consume(&test.db, serve(&test.db), &tasks);
+        for meta in &metas {
+            assert_eq!(seen.recv().await.unwrap(), meta.subject);
+        }
+        tasks.shutdown(Duration::from_secs(10)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_consumer_whose_events_do_not_come_moves_on_with_the_heartbeats() {
     for test in databases("infrastructure").await {
         test.db.migrate::<Migrator>().await.unwrap();

@@ -1,7 +1,8 @@
 //! How long a job that does nothing takes, from submission to success, on a fresh database.
 //!
-//! `cargo run -p backlot-inference-control --example noop_latency -- [JOBS] [IN_FLIGHT]`. `BACKLOT_TEST_POSTGRES` names
-//! a PostgreSQL to measure instead of SQLite. The agent answers at once over the in-process channel; it stands for
+//! `cargo run -p backlot-inference-control --example noop_latency -- [JOBS] [IN_FLIGHT] [KEPT]`: so many jobs, so many of
+//! them at once, on a database that keeps so many that have ended. `BACKLOT_TEST_POSTGRES` names a PostgreSQL to measure
+//! instead of SQLite. The agent answers at once over the in-process channel; it stands for
 //! one that is near. Prints one JSON object.
 
 use std::{
@@ -9,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use backlot_foundation_db::Db;
 use backlot_foundation_rpc::{Channel, Server};
 use backlot_foundation_runtime::Tasks;
 use backlot_foundation_testkit::{TestDb, Trust};
@@ -19,6 +21,7 @@ use backlot_inference_api::v1::{
 };
 use backlot_inference_control::{Config, Service};
 use futures::StreamExt as _;
+use sea_orm::ConnectionTrait as _;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -29,11 +32,13 @@ async fn main() {
     let mut arguments = std::env::args().skip(1).filter_map(|text| text.parse::<usize>().ok());
     let jobs = arguments.next().unwrap_or(500);
     let in_flight = arguments.next().unwrap_or(1);
+    let kept = arguments.next().unwrap_or(0);
     let test = match TestDb::postgres("inference").await {
         Some(postgres) => postgres,
         None => TestDb::sqlite("inference").await,
     };
     Service::migrate(&test.db).await.expect("migrations");
+    keep(&test.db, kept).await;
     let config = Config { join_token: TOKEN.to_owned(), ..Config::default() };
     let service = Service::new(test.db.clone(), SystemClock::shared(), config);
     let tasks = Tasks::new();
@@ -71,7 +76,7 @@ async fn main() {
     took_us.sort_unstable();
     let percentile = |p: usize| took_us[(took_us.len() - 1) * p / 100] as f64 / 1000.0;
     println!(
-        "{{\"database\":\"{:?}\",\"jobs\":{jobs},\"in_flight\":{in_flight},\"p50_ms\":{:.2},\"p90_ms\":{:.2},\"p99_ms\":{:.2},\"jobs_per_s\":{:.0}}}",
+        "{{\"database\":\"{:?}\",\"jobs\":{jobs},\"in_flight\":{in_flight},\"kept\":{kept},\"p50_ms\":{:.2},\"p90_ms\":{:.2},\"p99_ms\":{:.2},\"jobs_per_s\":{:.0}}}",
         test.db.backend(),
         percentile(50),
         percentile(90),
@@ -79,6 +84,28 @@ async fn main() {
         jobs as f64 / seconds
     );
     tasks.shutdown(Duration::from_secs(2)).await;
+}
+
+/// Jobs that ended, with their attempts and keys.
+async fn keep(db: &Db, count: usize) {
+    let numbers = format!(
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})"
+    );
+    let jobs = "INSERT INTO jobs (id, namespace, tenant, model, model_version, tier, state, input, target, ttl_ms, predicted_ms,
+            regions, traceparent, fence, failure, message, outputs, log_tail, compute_ms, created_at, queued_at, ended_at)
+        SELECT 'old-' || n, 'studio', 't' || n % 100, 'backlot/echo', '1', 'standard', 'succeeded', '{}', '\"inline\"', 1, 1,
+            '[]', '', '1-' || n, '', '', '[]', '', 3, n, n, n + 1 FROM numbers";
+    let attempts = "INSERT INTO attempts (job_id, epoch, sequence, agent, worker, region, assigned_at, ended_at, outcome, failure,
+            message, load_ms, compute_ms, late_outcome)
+        SELECT 'old-' || n, 1, n, 'a', 'w', 'local', n, n, 'succeeded', '', '', 0, 3, '' FROM numbers";
+    let keys = "INSERT INTO idempotency_keys (namespace, key_hash, body_hash, job_id, outcome, created_at)
+        SELECT 'studio', 'hash-' || n, 'body', 'old-' || n, 'accepted', n FROM numbers";
+    for insert in [jobs, attempts, keys].into_iter().filter(|_| count > 0) {
+        let (head, select) = insert.split_once("SELECT").expect("a select");
+        let tx = db.begin_write().await.expect("begun");
+        tx.execute_unprepared(&format!("{head} {numbers} SELECT {select}")).await.expect("inserted");
+        tx.commit().await.expect("committed");
+    }
 }
 
 /// Submits a job and waits until it has succeeded; microseconds.

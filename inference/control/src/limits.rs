@@ -90,6 +90,8 @@ pub const LOCAL_KILL_MS: u64 = 5_000;
 pub const COMMANDS_WAITING_MAX: usize = 1_024;
 /// Commands that one commit carries.
 pub const COMMANDS_PER_COMMIT_MAX: usize = 256;
+/// Inputs that one query reads, each of at most [`INPUT_BYTES_MAX`].
+pub(crate) const INPUTS_PER_READ_MAX: usize = 64;
 /// Milliseconds for which a write that nobody waits for may be put off, to join another's commit.
 pub const DEFERRED_WRITE_MS: i64 = 100;
 /// Messages that wait for one agent; one that reads slower is cut off and comes back with a clear picture.

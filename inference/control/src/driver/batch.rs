@@ -2,14 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backlot_foundation_events::{EventMeta, EventType, outbox};
+use backlot_foundation_events::{
+    EventMeta, EventType,
+    outbox::{self, Raw},
+};
 use backlot_foundation_time::Timestamp;
 use backlot_inference_api::{JobId, v1};
 use backlot_inference_scheduler::{AgentKey, Assignment, Fence, JobKey};
-use tracing::Instrument as _;
 
 use super::{Driver, Failed};
-use crate::{limits, model::Model, model::Tenant, store, store::UsedKey};
+use crate::{
+    limits,
+    model::{Attempt, Model, Tenant},
+    store::{self, UsedKey},
+};
 
 /// An event to be published with the change that it tells of.
 pub(crate) struct Pending {
@@ -18,6 +24,16 @@ pub(crate) struct Pending {
     version: u32,
     data_json: String,
     traceparent: String,
+}
+
+impl Pending {
+    fn in_its_trace(&self) -> Raw<'_> {
+        let span = tracing::info_span!("publish", event = self.event_type);
+        backlot_foundation_telemetry::continue_trace(&span, &self.traceparent);
+        let traceparent = span.in_scope(backlot_foundation_telemetry::traceparent);
+        let Self { meta, event_type, version, data_json, .. } = self;
+        Raw { meta, event_type, version: *version, data_json, traceparent }
+    }
 }
 
 /// Something to be done once the batch is durable.
@@ -209,25 +225,22 @@ impl Driver {
         for model in &batch.models {
             store::put_model(&tx, model).await?;
         }
-        for key in &batch.keys {
-            store::put_key(&tx, key, now).await?;
-        }
-        for (key, input) in &batch.new_jobs {
-            if let Some(live) = self.jobs.get(key) {
-                store::job_insert(&tx, &live.job, input).await?;
-            }
-        }
-        for key in batch.changed.iter().filter(|key| !batch.new_jobs.contains_key(key)) {
-            if let Some(live) = self.jobs.get(key) {
-                store::job_update(&tx, &live.job).await?;
-            }
-        }
-        for ((key, fence), new) in &batch.attempts {
-            let Some(live) = self.jobs.get(key) else { continue };
-            if let Some(attempt) = live.job.attempts.iter().find(|attempt| attempt.fence == *fence) {
-                store::attempt_write(&tx, live.job.id, attempt, *new).await?;
-            }
-        }
+        store::put_keys(&tx, &batch.keys, now).await?;
+        let live = |key: &JobKey| self.jobs.get(key).map(|live| &live.job);
+        let new = batch.new_jobs.iter().filter_map(|(key, input)| Some((live(key)?, &**input)));
+        store::jobs_insert(&tx, new).await?;
+        let changed = batch.changed.iter().filter(|key| !batch.new_jobs.contains_key(key));
+        store::jobs_update(&tx, changed.filter_map(live)).await?;
+        let attempts = |is_new: bool| -> Vec<(JobId, &Attempt)> {
+            let found =
+                batch.attempts.iter().filter(|(_, new)| **new == is_new).filter_map(|((key, fence), _)| {
+                    let job = live(key)?;
+                    Some((job.id, job.attempts.iter().find(|attempt| attempt.fence == *fence)?))
+                });
+            found.collect()
+        };
+        store::attempts_insert(&tx, &attempts(true)).await?;
+        store::attempts_update(&tx, &attempts(false)).await?;
         for late in &batch.late {
             store::late_report(&tx, late.job, late.fence, late.outcome, now).await?;
         }
@@ -240,12 +253,7 @@ impl Driver {
                 store::machine_write(&tx, machine).await?;
             }
         }
-        for event in &batch.events {
-            let span = tracing::info_span!("publish", event = event.event_type);
-            backlot_foundation_telemetry::continue_trace(&span, &event.traceparent);
-            let (meta, data) = (event.meta.clone(), event.data_json.clone());
-            outbox::publish_raw(&tx, meta, event.event_type, event.version, data).instrument(span).await?;
-        }
+        outbox::publish_all(&tx, batch.events.iter().map(Pending::in_its_trace)).await?;
         if let Some(snapshot) = &batch.snapshot {
             store::put_snapshot(&tx, snapshot, now).await?;
         }
@@ -260,24 +268,35 @@ impl Driver {
                 self.shared.publish(&live.job);
             }
         }
+        let inputs = self.missing_inputs(&after).await?;
         for next in after {
             match next {
                 After::Answer(answer) => answer(self),
                 After::Tell(agent, message) => self.tell(&agent, *message),
-                After::Assign(given) => self.tell_assign(&given).await?,
+                After::Assign(given) => self.tell_assign(&given, &inputs),
             }
         }
         Ok(())
     }
 
-    async fn tell_assign(&mut self, given: &[Assignment]) -> Result<(), Failed> {
-        let mut assigns = Vec::with_capacity(given.len());
-        for assignment in given {
-            assigns.extend(self.assign_message(assignment).await?);
+    /// The inputs of what is assigned now that are not in memory.
+    async fn missing_inputs(&self, after: &[After]) -> Result<BTreeMap<JobId, String>, Failed> {
+        let given = after.iter().flat_map(|next| match next {
+            After::Assign(given) => given.as_slice(),
+            After::Answer(_) | After::Tell(..) => &[],
+        });
+        let live = given.filter_map(|assignment| self.jobs.get(&assignment.job));
+        let missing: Vec<JobId> = live.filter(|live| live.input.is_none()).map(|live| live.job.id).collect();
+        let mut inputs = BTreeMap::new();
+        for some in missing.chunks(limits::INPUTS_PER_READ_MAX) {
+            inputs.extend(store::inputs_of(&self.db, some).await?);
         }
-        let Some(agent) = given.first().map(|assignment| assignment.worker.agent.clone()) else {
-            return Ok(());
-        };
+        Ok(inputs)
+    }
+
+    fn tell_assign(&mut self, given: &[Assignment], inputs: &BTreeMap<JobId, String>) {
+        let assigns = given.iter().filter_map(|assignment| self.assign_message(assignment, inputs)).collect();
+        let Some(agent) = given.first().map(|assignment| assignment.worker.agent.clone()) else { return };
         for assigns in in_messages(assigns) {
             let message = match <[v1::Assign; 1]>::try_from(assigns) {
                 Ok([assign]) => v1::control_message::Message::Assign(assign),
@@ -285,23 +304,26 @@ impl Driver {
             };
             self.tell(&agent, message);
         }
-        Ok(())
     }
 
-    async fn assign_message(&self, assignment: &Assignment) -> Result<Option<v1::Assign>, Failed> {
+    fn assign_message(
+        &self,
+        assignment: &Assignment,
+        inputs: &BTreeMap<JobId, String>,
+    ) -> Option<v1::Assign> {
         // What has ended in the same turn is not begun: its charge may have been given back.
-        let live = self.jobs.get(&assignment.job).filter(|live| live.job.fence == Some(assignment.fence));
-        let Some(live) = live else { return Ok(None) };
-        let input = match &live.input {
-            Some(input) => input.to_string(),
-            None => store::input_of(&self.db, live.job.id).await?,
+        let live = self.jobs.get(&assignment.job).filter(|live| live.job.fence == Some(assignment.fence))?;
+        let kept = live.input.as_deref().or_else(|| inputs.get(&live.job.id).map(String::as_str));
+        let Some(input) = kept.map(str::to_owned) else {
+            tracing::error!(job = %live.job.id, "a live job has no input");
+            return None;
         };
         let key = crate::model::model_key(&live.job.model, &live.job.model_version);
         let Some(entry) = self.shared.model(&key) else {
             tracing::error!(model = %key, "a job's model is not registered");
-            return Ok(None);
+            return None;
         };
-        Ok(Some(crate::convert::assign(assignment, &live.job, &entry.model.spec, input)))
+        Some(crate::convert::assign(assignment, &live.job, &entry.model.spec, input))
     }
 }
 

@@ -33,19 +33,21 @@ impl Driver {
     /// Reads what the submissions among the commands must be compared with, in one query. Nobody else writes these
     /// rows while this driver leads, and one that no longer leads cannot commit.
     pub(super) async fn read_keys(&self, commands: &[Command]) -> Result<Known, Failed> {
-        let submitted = || {
-            commands.iter().filter_map(|command| match command {
-                Command::Submit(new, _) => Some(new),
-                _ => None,
+        let submitted = commands.iter().filter_map(|command| match command {
+            Command::Submit(new, _) => Some(new),
+            _ => None,
+        });
+        let asked: Vec<(&str, &str, JobId)> = submitted
+            .map(|new| {
+                let key = new.key.as_ref().map_or("", |(hash, _)| hash.as_str());
+                (new.job.namespace.as_str(), key, new.job.id)
             })
-        };
-        let hashes: Vec<&str> = submitted().filter_map(|new| Some(new.key.as_ref()?.0.as_str())).collect();
-        if hashes.is_empty() {
+            .collect();
+        if asked.iter().all(|(_, key, _)| key.is_empty()) {
             // Without a key the id is new.
             return Ok(Known::default());
         }
-        let ids: Vec<JobId> = submitted().map(|new| new.job.id).collect();
-        let (keys, jobs) = store::used_keys(&self.db, &hashes, &ids).await?;
+        let (keys, jobs) = store::used_keys(&self.db, &asked).await?;
         let keys =
             keys.into_iter().map(|used| ((used.namespace.clone(), used.key_hash.clone()), used)).collect();
         Ok(Known { keys, jobs })

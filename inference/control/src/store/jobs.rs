@@ -8,7 +8,11 @@ use backlot_inference_api::JobId;
 use backlot_inference_scheduler::Fence;
 use sea_orm::{ConnectionTrait as _, DbErr, QueryResult, Statement, Value};
 
-use super::{broken, execute, from_json, places, rows, to_json};
+use super::{
+    broken, execute, from_json,
+    many::{execute_many, padded},
+    places, rows, to_json,
+};
 use crate::{
     error::Error,
     model::{Attempt, AttemptOutcome, Failure, Job, JobState, Output, Phase, Target, Tier},
@@ -31,10 +35,18 @@ fn kept_fence(job: &Job) -> String {
     if job.state == JobState::Succeeded { job.winning_fence.clone() } else { fence_text(job.fence) }
 }
 
-/// Writes a job that was accepted, as it stands at the end of the commit's commands.
-pub(crate) async fn job_insert(tx: &WriteTx, job: &Job, input: &str) -> Result<(), Error> {
-    let sql = format!("INSERT INTO jobs ({JOB_COLUMNS}, input) VALUES ({})", places(1, 26));
-    let values: Vec<Value> = vec![
+/// Writes jobs that were accepted, as they stand at the end of the commit's commands, with their inputs.
+pub(crate) async fn jobs_insert<'a>(
+    tx: &WriteTx,
+    jobs: impl Iterator<Item = (&'a Job, &'a str)>,
+) -> Result<(), Error> {
+    let rows = jobs.map(|(job, input)| insert_row(job, input)).collect::<Result<Vec<_>, _>>()?;
+    let sql = |tuples: &str| format!("INSERT INTO jobs ({JOB_COLUMNS}, input) VALUES {tuples}");
+    Ok(execute_many(tx, rows, sql).await?)
+}
+
+fn insert_row(job: &Job, input: &str) -> Result<Vec<Value>, DbErr> {
+    Ok(vec![
         job.id.into(),
         job.namespace.as_str().into(),
         job.tenant.as_str().into(),
@@ -62,46 +74,46 @@ pub(crate) async fn job_insert(tx: &WriteTx, job: &Job, input: &str) -> Result<(
         job.cancel_requested_at.into(),
         job.ended_at.into(),
         input.into(),
-    ];
-    execute(tx, &sql, values).await?;
-    Ok(())
+    ])
 }
 
-/// Writes what changes in a job's life.
-pub(crate) async fn job_update(tx: &WriteTx, job: &Job) -> Result<(), Error> {
-    let sql = "UPDATE jobs SET state = $2, fence = $3, failure = $4, message = $5, outputs = $6, log_tail = $7,
-                   compute_ms = $8, queued_at = $9, started_at = $10, cancel_requested_at = $11, ended_at = $12
-               WHERE id = $1";
-    let values: Vec<Value> = vec![
-        job.id.into(),
-        job.state.as_str().into(),
-        kept_fence(job).into(),
-        text_of(job.failure).into(),
-        job.message.as_str().into(),
-        to_json(&job.outputs)?.into(),
-        job.log_tail.as_str().into(),
-        job.compute_ms.into(),
-        job.queued_at.into(),
-        job.started_at.into(),
-        job.cancel_requested_at.into(),
-        job.ended_at.into(),
-    ];
-    execute(tx, sql, values).await?;
-    Ok(())
+/// Writes what changes in jobs' lives. Both engines name the columns of VALUES alike.
+pub(crate) async fn jobs_update<'a>(tx: &WriteTx, jobs: impl Iterator<Item = &'a Job>) -> Result<(), Error> {
+    let row = |job: &Job| -> Result<Vec<Value>, DbErr> {
+        Ok(vec![
+            job.id.into(),
+            job.state.as_str().into(),
+            kept_fence(job).into(),
+            text_of(job.failure).into(),
+            job.message.as_str().into(),
+            to_json(&job.outputs)?.into(),
+            job.log_tail.as_str().into(),
+            job.compute_ms.into(),
+            job.queued_at.into(),
+            job.started_at.into(),
+            job.cancel_requested_at.into(),
+            job.ended_at.into(),
+        ])
+    };
+    let rows = jobs.map(row).collect::<Result<Vec<_>, _>>()?;
+    let sql = |tuples: &str| {
+        format!(
+            "UPDATE jobs SET state = v.column2, fence = v.column3, failure = v.column4, message = v.column5,
+                 outputs = v.column6, log_tail = v.column7, compute_ms = v.column8, queued_at = v.column9,
+                 started_at = v.column10, cancel_requested_at = v.column11, ended_at = v.column12
+             FROM (VALUES {tuples}) AS v WHERE jobs.id = v.column1"
+        )
+    };
+    Ok(execute_many(tx, rows, sql).await?)
 }
 
 fn number(value: u64) -> Value {
     i64::try_from(value).unwrap_or(i64::MAX).into()
 }
 
-/// Writes an attempt, new or changed.
-pub(crate) async fn attempt_write(
-    tx: &WriteTx,
-    job: JobId,
-    attempt: &Attempt,
-    new: bool,
-) -> Result<(), Error> {
-    let changing: Vec<Value> = vec![
+/// What changes of an attempt, after what names it.
+fn changing(job: JobId, attempt: &Attempt) -> Vec<Value> {
+    vec![
         job.into(),
         number(attempt.fence.epoch),
         number(attempt.fence.sequence),
@@ -114,29 +126,48 @@ pub(crate) async fn attempt_write(
         attempt.compute_ms.into(),
         attempt.held_ms.into(),
         i64::from(attempt.batched).into(),
-    ];
-    if !new {
-        let sql =
-            "UPDATE attempts SET started_at = $4, ended_at = $5, outcome = $6, failure = $7, message = $8,
-                       load_ms = $9, compute_ms = $10, held_ms = $11, batched = $12
-                   WHERE job_id = $1 AND epoch = $2 AND sequence = $3";
-        execute(tx, sql, changing).await?;
-        return Ok(());
-    }
-    let sql = "INSERT INTO attempts (job_id, epoch, sequence, started_at, ended_at, outcome, failure, message, load_ms,
-                   compute_ms, held_ms, batched, agent, worker, region, assigned_at, charge, batch, late_outcome, late_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, '', NULL)";
-    let charge = attempt.charge.as_ref().map(to_json).transpose()?.unwrap_or_default();
-    let fixed: [Value; 6] = [
-        attempt.agent.as_str().into(),
-        attempt.worker.as_str().into(),
-        attempt.region.as_str().into(),
-        attempt.assigned_at.into(),
-        charge.into(),
-        attempt.batch.as_str().into(),
-    ];
-    execute(tx, sql, changing.into_iter().chain(fixed).collect()).await?;
-    Ok(())
+    ]
+}
+
+/// Writes new attempts.
+pub(crate) async fn attempts_insert(tx: &WriteTx, attempts: &[(JobId, &Attempt)]) -> Result<(), Error> {
+    let row = |(job, attempt): &(JobId, &Attempt)| -> Result<Vec<Value>, DbErr> {
+        let charge = attempt.charge.as_ref().map(to_json).transpose()?.unwrap_or_default();
+        let fixed: [Value; 7] = [
+            attempt.agent.as_str().into(),
+            attempt.worker.as_str().into(),
+            attempt.region.as_str().into(),
+            attempt.assigned_at.into(),
+            charge.into(),
+            attempt.batch.as_str().into(),
+            "".into(),
+        ];
+        Ok(changing(*job, attempt).into_iter().chain(fixed).collect())
+    };
+    let rows = attempts.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+    let sql = |tuples: &str| {
+        format!(
+            "INSERT INTO attempts (job_id, epoch, sequence, started_at, ended_at, outcome, failure, message, load_ms,
+                 compute_ms, held_ms, batched, agent, worker, region, assigned_at, charge, batch, late_outcome)
+             VALUES {tuples}"
+        )
+    };
+    Ok(execute_many(tx, rows, sql).await?)
+}
+
+/// Writes what changed of attempts.
+pub(crate) async fn attempts_update(tx: &WriteTx, attempts: &[(JobId, &Attempt)]) -> Result<(), Error> {
+    let rows = attempts.iter().map(|(job, attempt)| changing(*job, attempt)).collect();
+    let sql = |tuples: &str| {
+        format!(
+            "UPDATE attempts SET started_at = v.column4, ended_at = v.column5, outcome = v.column6, failure = v.column7,
+                 message = v.column8, load_ms = v.column9, compute_ms = v.column10, held_ms = v.column11,
+                 batched = v.column12
+             FROM (VALUES {tuples}) AS v
+             WHERE attempts.job_id = v.column1 AND attempts.epoch = v.column2 AND attempts.sequence = v.column3"
+        )
+    };
+    Ok(execute_many(tx, rows, sql).await?)
 }
 
 /// Records that an attempt reported after its lease was gone. The first such report stays.
@@ -216,10 +247,13 @@ pub(crate) async fn live_jobs(db: &Db) -> Result<Vec<Job>, Error> {
     Ok(jobs.iter().filter_map(|job| by_id.remove(&job.id)).collect())
 }
 
-/// The input of a job.
-pub(crate) async fn input_of(db: &Db, id: JobId) -> Result<String, Error> {
-    let row = rows(db, "SELECT input FROM jobs WHERE id = $1", vec![id.into()]).await?.pop();
-    Ok(row.ok_or_else(|| broken("a live job without a row"))?.try_get("", "input")?)
+/// Inputs of jobs.
+pub(crate) async fn inputs_of(db: &Db, jobs: &[JobId]) -> Result<BTreeMap<JobId, String>, Error> {
+    let asked = jobs.iter().map(|job| vec![Value::from(*job)]).collect();
+    let Some((tuples, values)) = padded(asked) else { return Ok(BTreeMap::new()) };
+    let sql = format!("SELECT id, input FROM jobs WHERE id IN (VALUES {tuples})");
+    let decode = |row: &QueryResult| Ok::<_, DbErr>((row.try_get("", "id")?, row.try_get("", "input")?));
+    Ok(rows(db, &sql, values).await?.iter().map(decode).collect::<Result<_, _>>()?)
 }
 
 /// Empties the inputs of jobs that ended before `before`, at most `limit` of them.

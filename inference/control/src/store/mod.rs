@@ -2,6 +2,7 @@
 
 mod jobs;
 mod machines;
+mod many;
 mod spent;
 
 use std::collections::BTreeSet;
@@ -12,8 +13,8 @@ use backlot_inference_api::JobId;
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement, Value};
 
 pub(crate) use jobs::{
-    JobFilter, attempt_write, clear_inputs, delete_jobs, input_of, job_by_id, job_insert, job_update,
-    jobs_by_filter, late_report, live_jobs,
+    JobFilter, attempts_insert, attempts_update, clear_inputs, delete_jobs, inputs_of, job_by_id,
+    jobs_by_filter, jobs_insert, jobs_update, late_report, live_jobs,
 };
 
 pub(crate) use machines::{delete_machines, machine_write, machines};
@@ -182,22 +183,27 @@ pub(crate) struct UsedKey {
     pub(crate) job: JobId,
 }
 
-/// Which of these keys were used, and which of these jobs exist.
+/// The question of [`used_keys`], for rows of namespace, key and job. Both parts go by a primary key: keys are kept for
+/// months, and every submission asks this.
+fn used_keys_sql(tuples: &str) -> String {
+    format!(
+        "WITH asked (namespace, key_hash, job_id) AS (VALUES {tuples})
+         SELECT k.namespace, k.key_hash, k.body_hash, k.job_id FROM asked
+             JOIN idempotency_keys k ON k.namespace = asked.namespace AND k.key_hash = asked.key_hash
+         UNION ALL SELECT '', '', '', j.id FROM asked JOIN jobs j ON j.id = asked.job_id"
+    )
+}
+
+/// Which of these keys were used, and which of these jobs exist. A job without a key has an empty one.
 pub(crate) async fn used_keys(
     db: &Db,
-    key_hashes: &[&str],
-    jobs: &[JobId],
+    asked: &[(&str, &str, JobId)],
 ) -> Result<(Vec<UsedKey>, BTreeSet<JobId>), Error> {
-    let sql = format!(
-        "SELECT namespace, key_hash, body_hash, job_id FROM idempotency_keys WHERE key_hash IN ({})
-         UNION ALL SELECT '', '', '', id FROM jobs WHERE id IN ({})",
-        places(1, key_hashes.len()),
-        places(1 + key_hashes.len(), jobs.len())
-    );
     let values =
-        key_hashes.iter().map(|hash| Value::from(*hash)).chain(jobs.iter().map(|job| Value::from(*job)));
+        asked.iter().map(|(namespace, key, job)| vec![(*namespace).into(), (*key).into(), (*job).into()]);
     let (mut used, mut existing) = (Vec::new(), BTreeSet::new());
-    for row in rows(db, &sql, values.collect()).await? {
+    let Some((tuples, values)) = many::padded(values.collect()) else { return Ok((used, existing)) };
+    for row in rows(db, &used_keys_sql(&tuples), values).await? {
         let (key_hash, job): (String, JobId) = (row.try_get("", "key_hash")?, row.try_get("", "job_id")?);
         if key_hash.is_empty() {
             existing.insert(job);
@@ -209,19 +215,24 @@ pub(crate) async fn used_keys(
     Ok((used, existing))
 }
 
-/// Remembers a key.
-pub(crate) async fn put_key(tx: &WriteTx, key: &UsedKey, now: Timestamp) -> Result<(), Error> {
-    let sql = "INSERT INTO idempotency_keys (namespace, key_hash, body_hash, job_id, outcome, created_at)
-               VALUES ($1, $2, $3, $4, 'accepted', $5)";
-    let values = vec![
-        key.namespace.as_str().into(),
-        key.key_hash.as_str().into(),
-        key.body_hash.as_str().into(),
-        key.job.into(),
-        now.into(),
-    ];
-    execute(tx, sql, values).await?;
-    Ok(())
+/// Remembers keys.
+pub(crate) async fn put_keys(tx: &WriteTx, keys: &[UsedKey], now: Timestamp) -> Result<(), Error> {
+    let row = |key: &UsedKey| -> Vec<Value> {
+        vec![
+            key.namespace.as_str().into(),
+            key.key_hash.as_str().into(),
+            key.body_hash.as_str().into(),
+            key.job.into(),
+            "accepted".into(),
+            now.into(),
+        ]
+    };
+    let sql = |tuples: &str| {
+        format!(
+            "INSERT INTO idempotency_keys (namespace, key_hash, body_hash, job_id, outcome, created_at) VALUES {tuples}"
+        )
+    };
+    Ok(many::execute_many(tx, keys.iter().map(row).collect(), sql).await?)
 }
 
 /// Forgets keys that are older than `before` and whose jobs were deleted, at most `limit` of them.
@@ -247,4 +258,33 @@ pub(crate) async fn put_snapshot(tx: &WriteTx, body: &str, now: Timestamp) -> Re
                ON CONFLICT (id) DO UPDATE SET body = excluded.body, written_at = excluded.written_at";
     execute(tx, sql, vec![body.into(), now.into()]).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use backlot_foundation_testkit::TestDb;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_every_submission_asks_goes_by_an_index_however_many_keys_are_kept() {
+        let test = TestDb::sqlite("inference").await;
+        crate::Service::migrate(&test.db).await.unwrap();
+        let asked = vec![vec!["studio".into(), "key".into(), "job".into()]];
+        let (tuples, values) = many::padded(asked).unwrap();
+        let sql = format!("EXPLAIN QUERY PLAN {}", used_keys_sql(&tuples));
+        let steps: Vec<String> = rows(&test.db, &sql, values)
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| row.try_get("", "detail").unwrap())
+            .collect();
+        let searches =
+            steps.iter().filter(|step| step.starts_with("SEARCH k ") || step.starts_with("SEARCH j "));
+        assert_eq!(searches.count(), 2, "{steps:?}");
+        assert!(
+            !steps.iter().any(|step| step.starts_with("SCAN k") || step.starts_with("SCAN j")),
+            "{steps:?}"
+        );
+    }
 }

@@ -33,6 +33,63 @@ fn a_job_is_leased_at_once_and_its_result_counts() {
 }
 
 #[test]
+fn what_many_ask_at_once_is_written_for_each() {
+    // More than one statement takes, with a rest of every length; inputs that stay in memory and inputs that do not.
+    const JOBS: usize = 64 + 16 + 4 + 3;
+    on_every_database(|world| {
+        let mut process = world.start();
+        echo(&process);
+        let input = |n: usize| {
+            let text = format!("{n} {}", "x".repeat(if n.is_multiple_of(3) { 5_000 } else { 5 }));
+            serde_json::json!({ "text": text }).to_string()
+        };
+        let one = |n: usize| v1::SubmitRequest { input_json: input(n), ..submission(&format!("k{n}")) };
+        let submit = |process: &crate::lab::Process| {
+            let control = process.control();
+            let one = |n: usize| {
+                let mut control = control.clone();
+                async move { control.submit(one(n)).await.unwrap().into_inner().id }
+            };
+            process.run(futures::future::join_all((0..JOBS).map(one)))
+        };
+        let ids = submit(&process);
+        assert_eq!(submit(&process), ids, "the same keys are the same jobs");
+        drop(process);
+        process = world.start();
+        assert_eq!(submit(&process), ids, "also after a kill");
+
+        let mut hello = hello("a");
+        hello.workers[0].concurrency = i32::try_from(JOBS).unwrap();
+        let (mut agent, _) = process.join(hello);
+        let assigns: Vec<v1::Assign> = (0..JOBS).map(|_| process.assigned(&mut agent)).collect();
+        for assign in &assigns {
+            let n = ids.iter().position(|id| *id == assign.job_id).unwrap();
+            assert_eq!(assign.input_json, input(n));
+        }
+        process.run(async {
+            for assign in &assigns {
+                agent.say(computing(assign, 0.5)).await;
+            }
+            for assign in &assigns {
+                agent.say(v1::agent_message::Message::Finished(succeeded(assign))).await;
+            }
+        });
+        for assign in &assigns {
+            process.acknowledged(&mut agent, &assign.fence);
+        }
+        for sql in [
+            "SELECT count(*) FROM jobs WHERE state = 'succeeded' AND ended_at IS NOT NULL AND started_at IS NOT NULL",
+            "SELECT count(*) FROM attempts WHERE outcome = 'succeeded' AND compute_ms = 3 AND started_at IS NOT NULL",
+            "SELECT count(DISTINCT job_id) FROM idempotency_keys",
+        ] {
+            assert_eq!(process.count(sql), i64::try_from(JOBS).unwrap(), "{sql}");
+        }
+        let expected = ["inference.job.submitted", "inference.job.started", "inference.job.succeeded"];
+        assert!(ids.iter().all(|id| process.events(id) == expected));
+    });
+}
+
+#[test]
 fn watching_shows_progress_and_ends_with_the_job() {
     on_every_database(|world| {
         let process = world.start();
