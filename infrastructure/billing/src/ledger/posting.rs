@@ -5,7 +5,7 @@ use std::fmt;
 
 use backlot_infrastructure_api::{GrantId, MandateId};
 
-/// Most postings of one entry.
+/// Most postings of one entry; even, so that a pair is never cut.
 pub const POSTINGS_MAX: usize = 4_096;
 
 /// An account of an organisation's ledger.
@@ -179,6 +179,14 @@ impl Entry {
         }
     }
 
+    /// The same in as many entries as it takes: what an organisation can make many of, such as envelopes, must not add
+    /// up to something that can never be posted. The lines come in pairs that sum to zero, as [`moved`] and [`absorbed`]
+    /// give them.
+    pub fn several(kind: EntryKind, mut postings: Vec<Posting>) -> Result<Vec<Self>, Unbalanced> {
+        postings.retain(|posting| posting.amount_micro != 0);
+        postings.chunks(POSTINGS_MAX).map(|lines| Self::new(kind, lines.to_vec())).collect()
+    }
+
     /// Why it is made.
     #[must_use]
     pub const fn kind(&self) -> EntryKind {
@@ -250,6 +258,23 @@ mod tests {
         assert!(Entry::new(EntryKind::Hold, crossed).is_err());
         let straight = moved(Account::Grant(one), Account::Hold, one, 5).to_vec();
         assert!(Entry::new(EntryKind::Hold, straight).is_ok());
+    }
+
+    #[test]
+    fn more_lines_than_one_entry_takes_become_several_that_balance() {
+        let grant = GrantId::generate();
+        let lines: Vec<Posting> = (0..5_000_i64)
+            .flat_map(|n| {
+                moved(Account::Envelope(MandateId::generate()), Account::Grant(grant), grant, n % 7)
+            })
+            .collect();
+        let total: i64 = lines.iter().map(|line| line.amount_micro.max(0)).sum();
+        assert!(Entry::new(EntryKind::TransferReturned, lines.clone()).is_err());
+        let entries = Entry::several(EntryKind::TransferReturned, lines).unwrap();
+        assert_eq!(entries.len(), 3);
+        let moved = entries.iter().flat_map(Entry::postings).map(|line| line.amount_micro.max(0));
+        assert_eq!(moved.sum::<i64>(), total);
+        assert!(Entry::several(EntryKind::Void, Vec::new()).unwrap().is_empty());
     }
 
     #[test]

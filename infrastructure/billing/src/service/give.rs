@@ -15,7 +15,7 @@ use super::authority::envelope_of;
 use super::{Service, check_amount, retried, used};
 use crate::error::Error;
 use crate::ledger::posting::moved;
-use crate::ledger::{Account, Entry, EntryKind, take};
+use crate::ledger::{Account, EntryKind, take};
 use crate::store;
 use crate::store::keys::Key;
 use crate::store::ledger::Ledger;
@@ -299,8 +299,7 @@ pub(crate) async fn give_in(
     }
     let parent = store::mandates::find(&**tx, organisation, parent).await?;
     let parent = parent.ok_or(Error::Unknown("mandate"))?;
-    let siblings = store::mandates::children(&**tx, organisation, parent.mandate.id).await?;
-    let shared_bps = siblings.iter().fold(0_u32, |sum, row| sum.saturating_add(row.mandate.share_bps));
+    let shared_bps = store::mandates::shared_bps(&**tx, organisation, parent.mandate.id).await?;
     let chain = store::mandates::chain(&**tx, parent.mandate, now).await?;
     let needed_micro = proposal.envelope.limit_micro().unwrap_or(0);
     let given = give(now, &chain, giver, shared_bps, proposal).map_err(|refusal| match refusal {
@@ -348,8 +347,8 @@ async fn set_aside(
         let from = source.unwrap_or(Account::Grant(taken.grant));
         moved(from, Account::Envelope(mandate.id), taken.grant, taken.amount_micro)
     });
-    let entry = Entry::new(EntryKind::Transfer, lines.collect())?;
-    store::ledger::post(tx, ledger, now, &mandate.id.to_string(), &entry).await
+    let (subject, lines) = (mandate.id.to_string(), lines.collect());
+    store::ledger::post_lines(tx, ledger, now, &subject, EntryKind::Transfer, lines).await
 }
 
 pub(crate) async fn publish_given(tx: &WriteTx, mandate: &Mandate, now: Timestamp) -> Result<(), Error> {

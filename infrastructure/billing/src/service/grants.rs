@@ -12,7 +12,7 @@ use super::by_hand::{ByHand, Deed, write_down};
 use super::{Service, check_amount, retried};
 use crate::error::Error;
 use crate::ledger::posting::moved;
-use crate::ledger::{Account, Entry, EntryKind, GrantKind, Lot, burn};
+use crate::ledger::{Account, EntryKind, GrantKind, Lot, burn};
 use crate::store;
 use crate::store::grants::{GrantRow, Uses};
 use crate::store::ledger::{Ledger, TransactionRow};
@@ -302,8 +302,7 @@ pub(super) async fn reduce_in(
     if amount_micro == 0 {
         return Ok(0);
     }
-    let entry = Entry::new(kind, lines)?;
-    store::ledger::post(tx, ledger, now, &grant.to_string(), &entry).await?;
+    store::ledger::post_lines(tx, ledger, now, &grant.to_string(), kind, lines).await?;
     let event = events::GrantReduced {
         grant_id: grant,
         organisation_id: organisation,
@@ -367,8 +366,7 @@ async fn give_new(
     };
     store::grants::insert(tx, &row).await?;
     let lines = moved(funding(row.kind), Account::Grant(row.id), row.id, row.amount_micro).to_vec();
-    let entry = Entry::new(EntryKind::Grant, lines)?;
-    store::ledger::post(tx, ledger, now, &row.id.to_string(), &entry).await?;
+    store::ledger::post_lines(tx, ledger, now, &row.id.to_string(), EntryKind::Grant, lines).await?;
     let event = events::GrantCreated {
         grant_id: row.id,
         organisation_id: organisation,

@@ -14,7 +14,7 @@ use super::returns::Returns;
 use super::{Service, check_amount, retried};
 use crate::error::Error;
 use crate::ledger::posting::{absorbed, moved};
-use crate::ledger::{Account, Entry, EntryKind, GrantKind, Part};
+use crate::ledger::{Account, EntryKind, GrantKind, Part};
 use crate::ledger::{settle, take};
 use crate::store;
 use crate::store::holds::{Hold, HoldState};
@@ -160,8 +160,8 @@ impl Service {
         let hold = self.new_hold(order, body_hash, &chain, parts, now);
         let lines =
             hold.parts.iter().flat_map(|part| moved(part.source, Account::Hold, part.grant, part.held_micro));
-        let entry = Entry::new(EntryKind::Hold, lines.collect())?;
-        store::ledger::post(&tx, &mut ledger, now, &hold.run.to_string(), &entry).await?;
+        let (subject, lines) = (hold.run.to_string(), lines.collect());
+        store::ledger::post_lines(&tx, &mut ledger, now, &subject, EntryKind::Hold, lines).await?;
         for link in chain.links().iter().filter(|link| allowance.charge.caps.contains(&link.mandate.id)) {
             let cause = hold.run.to_string();
             store::mandates::count(&tx, &cause, &link.mandate, order.amount_micro, now).await?;
@@ -252,7 +252,7 @@ impl Service {
         lines.extend(returns.take_lines());
         lines.extend(absorbed(absorbed_micro));
         let kind = if state == HoldState::Settled { EntryKind::Settle } else { EntryKind::Void };
-        store::ledger::post(&tx, &mut ledger, now, &run.to_string(), &Entry::new(kind, lines)?).await?;
+        store::ledger::post_lines(&tx, &mut ledger, now, &run.to_string(), kind, lines).await?;
         returns.close(&tx, &mut ledger, now).await?;
         store::mandates::uncount(&tx, &run.to_string(), hold.held_micro - amount_micro).await?;
         hold.state = state;

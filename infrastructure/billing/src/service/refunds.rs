@@ -9,7 +9,7 @@ use super::holds::meta;
 use super::returns::Returns;
 use super::{Service, check_amount, retried, used};
 use crate::error::Error;
-use crate::ledger::{Account, Entry, EntryKind, GrantKind, PartsError, refund};
+use crate::ledger::{Account, EntryKind, GrantKind, PartsError, refund};
 use crate::store;
 use crate::store::holds::Hold;
 use crate::store::keys::Key;
@@ -78,8 +78,8 @@ impl Service {
             }
             returns.give_back(&tx, &mut ledger, now, part, back_micro).await?;
         }
-        let entry = Entry::new(EntryKind::Refund, returns.take_lines())?;
-        store::ledger::post(&tx, &mut ledger, now, &run.to_string(), &entry).await?;
+        let (subject, lines) = (run.to_string(), returns.take_lines());
+        store::ledger::post_lines(&tx, &mut ledger, now, &subject, EntryKind::Refund, lines).await?;
         returns.close(&tx, &mut ledger, now).await?;
         store::mandates::uncount(&tx, &run.to_string(), amount_micro).await?;
         hold.refunded_micro += amount_micro;

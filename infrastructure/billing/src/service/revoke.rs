@@ -12,7 +12,7 @@ use backlot_infrastructure_mandates::{CHAIN_LINKS_MAX, Envelope, State, may_revo
 use super::{Service, retried};
 use crate::error::Error;
 use crate::ledger::posting::moved;
-use crate::ledger::{Account, Entry, EntryKind};
+use crate::ledger::{Account, EntryKind};
 use crate::store;
 use crate::store::ledger::Ledger;
 use crate::store::mandates::MandateRow;
@@ -119,8 +119,7 @@ pub(crate) async fn end(
         }
     }
     let returned_micro = lines.iter().map(|line| line.amount_micro.max(0)).sum();
-    let entry = Entry::new(EntryKind::TransferReturned, lines)?;
-    store::ledger::post(tx, ledger, now, &id.to_string(), &entry).await?;
+    store::ledger::post_lines(tx, ledger, now, &id.to_string(), EntryKind::TransferReturned, lines).await?;
     store::ledger::raise_mandate_version(tx, organisation).await?;
     let event = events::MandateRevoked {
         mandate_id: id,

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Value};
 
 use super::{all, execute, insert_many, one, unreadable};
 use crate::error::Error;
-use crate::ledger::{Account, Entry, Lot};
+use crate::ledger::{Account, Entry, EntryKind, Lot, Posting};
 
 /// An organisation's ledger, locked for this transaction.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(crate) async fn exists(
 }
 
 /// Appends an entry and moves the snapshot with it. An entry without lines leaves no trace.
-pub(crate) async fn post(
+async fn post(
     tx: &WriteTx,
     ledger: &mut Ledger,
     now: Timestamp,
@@ -79,6 +79,21 @@ pub(crate) async fn post(
         "INSERT INTO billing_postings (organisation_id, number, ordinal, account, grant_id, amount_micro)";
     insert_many(&**tx, head, lines.collect(), "", |_| Ok(())).await?;
     move_snapshot(tx, organisation, entry).await
+}
+
+/// Appends the lines in as many entries as they take.
+pub(crate) async fn post_lines(
+    tx: &WriteTx,
+    ledger: &mut Ledger,
+    now: Timestamp,
+    subject: &str,
+    kind: EntryKind,
+    lines: Vec<Posting>,
+) -> Result<(), Error> {
+    for entry in Entry::several(kind, lines)? {
+        post(tx, ledger, now, subject, &entry).await?;
+    }
+    Ok(())
 }
 
 /// Adds the entry's changes to the balances; refuses the transaction where an account that holds credits

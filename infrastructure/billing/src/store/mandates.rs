@@ -234,6 +234,19 @@ pub(crate) async fn children(
     all(connection, &sql, [organisation.into(), parent.into()], decode).await
 }
 
+/// The parts of a mandate's benefit that active mandates below it have, added up.
+pub(crate) async fn shared_bps(
+    connection: &impl ConnectionTrait,
+    organisation: OrganisationId,
+    parent: MandateId,
+) -> Result<u32, DbErr> {
+    let sql = "SELECT CAST(COALESCE(SUM(share_bps), 0) AS BIGINT) AS total FROM mandates
+               WHERE organisation_id = $1 AND parent_id = $2 AND state = 'active'";
+    let total: Option<i64> =
+        one(connection, sql, [organisation.into(), parent.into()], |row| row.try_get("", "total")).await?;
+    Ok(u32::try_from(total.unwrap_or(0)).unwrap_or(u32::MAX))
+}
+
 /// How many live mandates an organisation has.
 pub(crate) async fn count_active(
     connection: &impl ConnectionTrait,
@@ -353,14 +366,35 @@ pub(crate) async fn count(
     Ok(())
 }
 
+/// By the keys of the few counters that counted it: asked the other way round, SQLite reads every counter of every
+/// organisation for it, at each end of a run.
+const UNCOUNT: &str = "UPDATE mandate_counters SET used_micro = used_micro - $2
+     WHERE (mandate_id, period_start) IN
+         (SELECT mandate_id, period_start FROM mandate_charges WHERE cause_id = $1)";
+
 /// Counts less on every cap that counted this cause, in the period in which it was counted.
 pub(crate) async fn uncount(tx: &WriteTx, cause: &str, amount_micro: i64) -> Result<(), DbErr> {
-    let sql = "UPDATE mandate_counters SET used_micro = used_micro - $2
-               WHERE EXISTS (SELECT 1 FROM mandate_charges c WHERE c.cause_id = $1
-                             AND c.mandate_id = mandate_counters.mandate_id
-                             AND c.period_start = mandate_counters.period_start)";
-    execute(&**tx, sql, [cause.into(), amount_micro.into()]).await?;
+    execute(&**tx, UNCOUNT, [cause.into(), amount_micro.into()]).await?;
     let sql = "UPDATE mandate_charges SET amount_micro = amount_micro - $2 WHERE cause_id = $1";
     execute(&**tx, sql, [cause.into(), amount_micro.into()]).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use backlot_foundation_testkit::TestDb;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn counting_less_reads_no_other_counters() {
+        let test_db = TestDb::sqlite("infrastructure").await;
+        test_db.db.migrate::<crate::Migrator>().await.unwrap();
+        let explain = format!("EXPLAIN QUERY PLAN {UNCOUNT}");
+        let values: [Value; 2] = ["cause".into(), 1_i64.into()];
+        let plan: Vec<String> =
+            all(test_db.db.read(), &explain, values, |row| row.try_get("", "detail")).await.unwrap();
+        assert!(plan.iter().any(|step| step.starts_with("SEARCH mandate_counters")), "{plan:?}");
+        assert!(!plan.iter().any(|step| step.starts_with("SCAN")), "{plan:?}");
+    }
 }

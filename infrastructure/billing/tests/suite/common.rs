@@ -37,7 +37,7 @@ pub(crate) async fn studios() -> Vec<Studio> {
 }
 
 impl Studio {
-    async fn new(test_db: TestDb) -> Self {
+    pub(crate) async fn new(test_db: TestDb) -> Self {
         let db = test_db.db.clone();
         db.migrate::<backlot_foundation_events::Migrator>().await.unwrap();
         // The audit log is identity's.

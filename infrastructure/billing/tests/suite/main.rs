@@ -5,6 +5,7 @@ mod common;
 mod doors;
 mod holds;
 mod mandates;
+mod many;
 mod places;
 mod plans;
 mod proof;
