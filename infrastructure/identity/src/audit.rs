@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DbErr};
 
 use crate::store;
-pub use crate::store::audit::Entry;
+pub use crate::store::audit::{Entry, Wanted};
 
 /// Writes one row: it stands as soon as the change does, and not without it.
 ///

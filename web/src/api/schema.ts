@@ -6698,6 +6698,10 @@ export interface operations {
                 limit?: number | null;
                 /** @description The `next` of the page before. */
                 before?: string | null;
+                /** @description Only actions of this kind, the word before the dot: `api_key`, `membership`, `session`. */
+                kind?: string | null;
+                /** @description Only what this user or `service:NAME` did. */
+                actor?: string | null;
             };
             header?: never;
             path?: never;

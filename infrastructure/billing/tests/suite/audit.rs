@@ -5,6 +5,7 @@ use std::sync::Arc;
 use backlot_foundation_tokens::Claims;
 use backlot_infrastructure_api::{HoldId, OrganisationId, UserId};
 use backlot_infrastructure_billing::{Error, HoldOrder};
+use backlot_infrastructure_identity::audit::Wanted;
 use backlot_infrastructure_identity::{self as identity, Actor, AuditRow, Credential, PasswordCost};
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
@@ -49,7 +50,7 @@ async fn charged(studio: &Studio, actor: &Actor) -> HoldId {
 }
 
 async fn deeds(identity: &identity::Service, actor: &Actor) -> Vec<AuditRow> {
-    let rows = identity.audit(actor, None, 200).await.unwrap();
+    let rows = identity.audit(actor, Wanted { limit: 200, ..Wanted::default() }).await.unwrap();
     rows.into_iter().rev().filter(|row| row.detail["staff"] == json!(true)).collect()
 }
 

@@ -106,8 +106,13 @@ struct PageQuery {
 
 impl PageQuery {
     fn limit(&self) -> u64 {
-        self.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX)
+        page_limit(self.limit)
     }
+}
+
+/// How many rows a page has, where so many are asked for.
+fn page_limit(asked: Option<u64>) -> u64 {
+    asked.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX)
 }
 
 /// From where the request came, as the edge says.

@@ -8,9 +8,10 @@ use backlot_infrastructure_api::{InvitationId, ProjectId, UserId};
 use garde::Validate;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Page, PageQuery, Person, nothing};
+use super::{Page, PageQuery, Person, nothing, page_limit};
+use crate::audit::Wanted;
 use crate::roles::Role;
 use crate::service::{AuditRow, Invitation, MeOrganisation, Member, Project, Service};
 
@@ -181,14 +182,34 @@ pub(super) async fn revoke_invitation(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Which part of the audit log.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct AuditQuery {
+    /// Most rows, 1 to 200; 50 where it is left out.
+    limit: Option<u64>,
+    /// The `next` of the page before.
+    before: Option<String>,
+    /// Only actions of this kind, the word before the dot: `api_key`, `membership`, `session`.
+    kind: Option<String>,
+    /// Only what this user or `service:NAME` did.
+    actor: Option<String>,
+}
+
 /// Who changed what, newest first; for owners and admins.
-#[utoipa::path(get, path = "/v1/identity/audit", tag = "identity", params(PageQuery),
+#[utoipa::path(get, path = "/v1/identity/audit", tag = "identity", params(AuditQuery),
     responses((status = 200, body = Page<AuditRow>), (status = "default", body = Problem)))]
 pub(super) async fn audit(
     State(service): State<Service>,
     Person(actor): Person,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<AuditQuery>,
 ) -> Result<Json<Page<AuditRow>>, Problem> {
-    let rows = service.audit(&actor, query.before.as_deref(), query.limit() + 1).await?;
-    Ok(Json(Page::of(rows, query.limit(), |row| row.id.clone())))
+    let limit = page_limit(query.limit);
+    let wanted = Wanted {
+        before: query.before.as_deref(),
+        kind: query.kind.as_deref(),
+        actor: query.actor.as_deref(),
+        limit: limit + 1,
+    };
+    let rows = service.audit(&actor, wanted).await?;
+    Ok(Json(Page::of(rows, limit, |row| row.id.clone())))
 }

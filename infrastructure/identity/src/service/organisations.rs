@@ -13,6 +13,7 @@ use crate::entities::{audit, project};
 use crate::error::Error;
 use crate::roles::Role;
 use crate::store;
+use crate::store::audit::Wanted;
 
 /// Projects of one organisation.
 const PROJECTS_MAX: u64 = 1_000;
@@ -256,24 +257,18 @@ impl Service {
         change.record(told.user, &event).await
     }
 
-    /// Up to `limit` rows of the organisation's audit log, newest first, those before `before`. For those
-    /// who manage people.
+    /// The wanted rows of the organisation's audit log, newest first. For those who manage people.
     ///
     /// # Errors
     /// Where the actor's role is too weak.
-    pub async fn audit(
-        &self,
-        actor: &Actor,
-        before: Option<&str>,
-        limit: u64,
-    ) -> Result<Vec<AuditRow>, Error> {
+    pub async fn audit(&self, actor: &Actor, wanted: Wanted<'_>) -> Result<Vec<AuditRow>, Error> {
         let (c, organisation) = (self.db().read(), actor.organisation()?);
         let row = store::organisations::membership(c, organisation, actor.user).await?;
         let role = stored_role(&row.ok_or(Error::NotFound("organisation"))?.role)?;
         if !role.manages_people() {
             return Err(Error::NotHeld("Only owners and admins read the audit log."));
         }
-        let rows = store::audit::of_organisation(c, organisation, before, limit).await?;
+        let rows = store::audit::of_organisation(c, organisation, wanted).await?;
         Ok(rows.into_iter().map(AuditRow::from).collect())
     }
 }

@@ -41,18 +41,36 @@ pub(crate) async fn write<C: ConnectionTrait>(c: &C, entry: Entry<'_>) -> Result
     Ok(())
 }
 
-/// An organisation's rows, newest first, those before `before`.
+/// Which part of an organisation's log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    /// Only rows before this one.
+    pub before: Option<&'a str>,
+    /// Only what begins with this word: `api_key` is all that happened to keys.
+    pub kind: Option<&'a str>,
+    /// Only what this actor did.
+    pub actor: Option<&'a str>,
+    /// Most rows.
+    pub limit: u64,
+}
+
+/// An organisation's rows, newest first.
 pub(crate) async fn of_organisation<C: ConnectionTrait>(
     c: &C,
     organisation: OrganisationId,
-    before: Option<&str>,
-    limit: u64,
+    wanted: Wanted<'_>,
 ) -> Result<Vec<audit::Model>, DbErr> {
     let mut query = audit::Entity::find().filter(audit::Column::OrganisationId.eq(organisation));
-    if let Some(before) = before {
+    if let Some(before) = wanted.before {
         query = query.filter(audit::Column::Id.lt(before));
     }
-    query.order_by(audit::Column::Id, Order::Desc).limit(limit).all(c).await
+    if let Some(kind) = wanted.kind {
+        query = query.filter(audit::Column::Action.starts_with(format!("{kind}.")));
+    }
+    if let Some(actor) = wanted.actor {
+        query = query.filter(audit::Column::Actor.eq(actor));
+    }
+    query.order_by(audit::Column::Id, Order::Desc).limit(wanted.limit).all(c).await
 }
 
 /// What one actor did, newest first.

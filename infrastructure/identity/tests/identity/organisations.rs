@@ -2,6 +2,7 @@
 
 use crate::common::{Person, World, actor, code, config, worlds};
 use backlot_infrastructure_api::{ApiKeyId, InvitationId, OrganisationId, ProjectId, UserId};
+use backlot_infrastructure_identity::audit::Wanted;
 use backlot_infrastructure_identity::{INVITATION_LIFE, Role, actions};
 
 #[tokio::test]
@@ -74,7 +75,7 @@ async fn nobody_gives_or_takes_what_they_do_not_hold() {
         assert_eq!(code(s.remove_member(&admin.actor, owner.user()).await), refused);
         assert_eq!(code(s.remove_member(&viewer.actor, member.user()).await), refused);
         assert_eq!(code(s.create_project(&member.actor, "P").await), refused);
-        assert_eq!(code(s.audit(&member.actor, None, 10).await), refused);
+        assert_eq!(code(s.audit(&member.actor, Wanted::default()).await), refused);
         assert_eq!(code(s.invitations(&viewer.actor).await), refused);
         assert_eq!(code(s.invite(&admin.actor, "x@example.com", Role::Admin).await), "ok");
         assert_eq!(code(s.change_role(&admin.actor, viewer.user(), Role::Member).await), "ok");
@@ -231,7 +232,7 @@ async fn another_tenants_ids_are_not_found() {
         assert_eq!(code(s.create_project(&forged, "P").await), "not_found");
         assert_eq!(code(s.create_key(&forged, "K", vec![], None).await), "not_found");
         assert_eq!(code(s.keys(&forged).await), "not_found");
-        assert_eq!(code(s.audit(&forged, None, 10).await), "not_found");
+        assert_eq!(code(s.audit(&forged, Wanted::default()).await), "not_found");
         forged.organisation = Some(OrganisationId::generate());
         assert_eq!(code(s.create_project(&forged, "P").await), "not_found");
     }
@@ -258,7 +259,7 @@ async fn every_change_is_in_the_audit_log() {
         made_by(&world, &owner).await;
         s.change_role(&owner.actor, ada.user(), Role::Admin).await.unwrap();
         s.remove_member(&owner.actor, ada.user()).await.unwrap();
-        let rows = s.audit(&owner.actor, None, 200).await.unwrap();
+        let rows = s.audit(&owner.actor, Wanted { limit: 200, ..Wanted::default() }).await.unwrap();
         let actions: Vec<&str> = rows.iter().rev().map(|row| row.action.as_str()).collect();
         let expected = [
             "user.created",
@@ -279,7 +280,35 @@ async fn every_change_is_in_the_audit_log() {
         // The session of a removed member is pointed elsewhere in the same organisation's log.
         let without: Vec<&str> = actions[..actions.len() - 2].to_vec();
         assert_eq!(without, expected[..without.len()]);
-        let page = s.audit(&owner.actor, Some(&rows[0].id), 3).await.unwrap();
+        let wanted = Wanted { before: Some(&rows[0].id), limit: 3, ..Wanted::default() };
+        let page = s.audit(&owner.actor, wanted).await.unwrap();
         assert_eq!(page, rows[1..4]);
+    }
+}
+
+#[tokio::test]
+async fn the_audit_log_is_read_by_kind_and_by_person() {
+    for world in worlds(config()).await {
+        let owner = world.person("owner@example.com").await;
+        let ada = world.member(&owner, "ada@example.com", Role::Admin).await;
+        let s = &world.service;
+        made_by(&world, &owner).await;
+        made_by(&world, &ada).await;
+        let all = Wanted { limit: 200, ..Wanted::default() };
+        let by_ada = ada.user().to_string();
+        let read = async |wanted| s.audit(&owner.actor, wanted).await.unwrap();
+        let keys = read(Wanted { kind: Some("api_key"), ..all }).await;
+        assert_eq!(keys.len(), 2);
+        assert!(keys.iter().all(|row| row.action == "api_key.created"));
+        let hers = read(Wanted { actor: Some(&by_ada), ..all }).await;
+        assert!(!hers.is_empty() && hers.iter().all(|row| row.actor == by_ada));
+        let both = Wanted { kind: Some("api_key"), actor: Some(&by_ada), ..all };
+        assert_eq!(read(both).await, keys[..1]);
+        let first = read(Wanted { limit: 1, kind: Some("api_key"), ..all }).await;
+        let next = Wanted { before: Some(&first[0].id), kind: Some("api_key"), ..all };
+        assert_eq!(read(next).await, keys[1..]);
+        for nothing in ["api", "api_key.created", "nothing", ""] {
+            assert_eq!(read(Wanted { kind: Some(nothing), ..all }).await, [], "{nothing}");
+        }
     }
 }
