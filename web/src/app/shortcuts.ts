@@ -22,14 +22,23 @@ export function useShortcuts(bindings: Bindings): void {
   current.current = bindings;
   useEffect(() => {
     let first: { key: string; at: number } | null = null;
+    const isOurs = (event: KeyboardEvent, key: string) =>
+      !event.defaultPrevented &&
+      (key.startsWith("mod+") || (!typesText(event.target) && !document.querySelector('[role="dialog"]')));
+    // On the way down, before any single key: the "r" of "g r" must not also be the page's own "r".
+    const onSequence = (event: KeyboardEvent) => {
+      const key = keyName(event);
+      if (!isOurs(event, key)) return;
+      const act =
+        first && event.timeStamp - first.at < SEQUENCE_MS ? current.current[`${first.key} ${key}`] : undefined;
+      first = act ? null : { key, at: event.timeStamp };
+      if (!act) return;
+      event.preventDefault();
+      act();
+    };
     const onKey = (event: KeyboardEvent) => {
       const key = keyName(event);
-      const modified = key.startsWith("mod+");
-      if (event.defaultPrevented || (!modified && typesText(event.target))) return;
-      if (!modified && document.querySelector('[role="dialog"]')) return;
-      const sequence = first && event.timeStamp - first.at < SEQUENCE_MS ? `${first.key} ${key}` : null;
-      first = { key, at: event.timeStamp };
-      const act = (sequence && current.current[sequence]) || current.current[key];
+      const act = isOurs(event, key) ? current.current[key] : undefined;
       if (!act) return;
       // A space on what it would press belongs to that.
       if (key === " " && event.target instanceof HTMLElement && event.target.closest("button, a, summary, input"))
@@ -40,7 +49,11 @@ export function useShortcuts(bindings: Bindings): void {
       first = null;
       act();
     };
+    addEventListener("keydown", onSequence, { capture: true });
     addEventListener("keydown", onKey);
-    return () => removeEventListener("keydown", onKey);
+    return () => {
+      removeEventListener("keydown", onSequence, { capture: true });
+      removeEventListener("keydown", onKey);
+    };
   }, []);
 }
