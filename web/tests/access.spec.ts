@@ -7,7 +7,7 @@ const PAGES = [
   ...["/studio", "/studio?tool=narrate", "/library", "/library?publish=1", "/runs", "/tools", "/tools/upscale"],
   ...["/community", "/community?q=nothinghasthisname", "/community?feed=following", "/people/nobody_here", "/profile"],
   ...["/community/01935f2e-7c1a-7c3b-9b7e-2f6f0c9b51aa", "/notifications", "/account", "/moderation", "/tools/import"],
-  ...["/team", "/keys", "/keys?new=1", "/billing", "/fleet", "/numbers", "/nowhere"],
+  ...["/team", "/keys", "/keys?new=1", "/billing", "/audit", "/audit?kind=invoice", "/fleet", "/numbers", "/nowhere"],
 ];
 /** What only who runs the studio sees. */
 const OPERATION = [
@@ -17,6 +17,7 @@ const OPERATION = [
   "/numbers/dau?days=90",
   "/moderation",
   "/moderation?of=reviews",
+  "/moderation?of=decided",
 ];
 const WIDTHS = [
   { width: 390, height: 844 },
@@ -132,6 +133,16 @@ test("everything can be reached by keys", async ({ page }) => {
   await expect(page.getByRole("dialog", { name: "Keyboard" })).toBeVisible();
   await page.keyboard.press("Escape");
   await expect(page.getByRole("dialog")).toHaveCount(0);
+
+  // The second key of a way to a page is not also what that key does here: "r" remixes.
+  const post = await publish(page, await bring(page), `Gantry ${word()}`);
+  await page.goto(`/community/${post.id}`);
+  await expect(page.getByRole("button", { name: "Remix", exact: true })).toBeVisible();
+  await page.keyboard.press("g");
+  await page.keyboard.press("r");
+  await expect(page).toHaveURL(/\/runs$/);
+  await expect(page.getByRole("heading", { name: "Nothing has run yet" })).toBeVisible();
+  expect(((await (await page.request.get("/v1/boards")).json()) as { items: unknown[] }).items).toEqual([]);
 
   await page.goto("/studio");
   await expect(page.getByRole("button", { name: /Choose a photograph/ })).toBeVisible();

@@ -9,7 +9,7 @@ const LOAD_MS_MAX = 1_000;
 const TRIES_MAX = 5;
 const PAGES = [
   ...["/studio", "/boards", "/community?feed=new", "/library", "/runs", "/tools", "/tools/upscale", "/tools/import"],
-  ...["/notifications", "/profile", "/account", "/moderation", "/team", "/keys", "/billing"],
+  ...["/notifications", "/profile", "/account", "/moderation", "/team", "/keys", "/billing", "/audit"],
 ];
 /** What only who runs the studio sees. */
 const OPERATION = ["/fleet", "/numbers", "/numbers/dau", "/moderation", "/moderation?of=reviews"];

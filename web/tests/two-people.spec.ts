@@ -244,6 +244,11 @@ test("two people: one makes a film, the other finds it, remixes it, and what may
     await expect(ada.getByText(`“${title}” was taken down by moderation`)).toBeVisible();
     await expect(ada.getByText("Show where the launch is from.")).toBeVisible();
   });
+  await test.step("the decision stands in the log of the staff", async () => {
+    await staff.getByRole("link", { name: "Decided" }).click();
+    const line = staff.getByRole("listitem").filter({ hasText: "Show where the launch is from." });
+    await expect(line.first()).toContainText(/took a post down after 1 report/);
+  });
   await ada.goto(own);
   const address = await ada
     .getByRole("link", { name: new RegExp(`^${LI}|@`) })

@@ -81,6 +81,7 @@ const routes: RouteObject[] = [
                   { path: "/team", ...page(() => import("../pages/team/Team")) },
                   { path: "/keys", ...page(() => import("../pages/keys/Keys")) },
                   { path: "/billing", ...page(() => import("../pages/billing/Billing")) },
+                  { path: "/audit", ...page(() => import("../pages/audit/Audit")) },
                   { path: "/numbers", ...page(() => import("../pages/numbers/Numbers")) },
                   { path: "/numbers/:name", ...page(() => import("../pages/numbers/NumberPage")) },
                   { path: "/fleet", ...page(() => import("../pages/fleet/FleetPage")) },

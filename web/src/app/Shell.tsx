@@ -8,7 +8,7 @@ import { myProfileQuery } from "../api/social";
 import { credits } from "../lib/format";
 import { Bar, Dialog, Icon, Kbd, Tip, uiCss } from "../ui";
 import { Bell } from "../pages/notifications/Bell";
-import { CONSOLE, OPERATION, WORK, type Place } from "./nav";
+import { CONSOLE, OPERATION, placesOf, WORK, type Place } from "./nav";
 import { useSession, useSignOut, useSwitchOrganisation } from "./session";
 import css from "./Shell.module.css";
 import { keepTyped } from "../lib/early";
@@ -23,12 +23,12 @@ const FULL_FRAME = /^\/boards\/[^/]+$/;
 
 /** The frame of every signed-in page: the rail (tabs on a phone), the palette, the keys. */
 export function Shell() {
-  const { staff } = useSession();
+  const session = useSession();
   const navigate = useNavigate();
   const { pathname } = useLocation();
   const [palette, setPalette] = useState(false);
   const [help, setHelp] = useState(false);
-  const places = [...WORK, ...CONSOLE, ...OPERATION].filter((place) => staff || !place.staff);
+  const places = placesOf([...WORK, ...CONSOLE, ...OPERATION], session);
 
   useShortcuts({
     "mod+k": () => {
@@ -69,11 +69,8 @@ export function Shell() {
         </button>
         <nav>
           <RailGroup places={WORK} />
-          <RailGroup name="Organisation" places={CONSOLE} />
-          <RailGroup
-            name={staff ? "Operation" : "Machines"}
-            places={OPERATION.filter((place) => staff || !place.staff)}
-          />
+          <RailGroup name="Organisation" places={placesOf(CONSOLE, session)} />
+          <RailGroup name={session.staff ? "Operation" : "Machines"} places={placesOf(OPERATION, session)} />
         </nav>
         <div className={css.foot}>
           <BalanceChip />

@@ -1,4 +1,5 @@
 import type { IconName } from "../ui/Icon";
+import type { Session } from "./session";
 
 export interface Place {
   to: string;
@@ -6,6 +7,8 @@ export interface Place {
   icon: IconName;
   keys: string;
   staff?: boolean;
+  /** Only for those who manage the organisation's people. */
+  managers?: boolean;
   /** Has a tab of its own on a phone. */
   tab?: boolean;
 }
@@ -22,9 +25,20 @@ export const CONSOLE: readonly Place[] = [
   { to: "/team", label: "Team", icon: "team", keys: "g t" },
   { to: "/keys", label: "API keys", icon: "key", keys: "g k" },
   { to: "/billing", label: "Billing", icon: "billing", keys: "g b" },
+  { to: "/audit", label: "Audit log", icon: "ledger", keys: "g a", managers: true },
 ];
 export const OPERATION: readonly Place[] = [
   { to: "/moderation", label: "Moderation", icon: "shield", keys: "g m", staff: true },
   { to: "/numbers", label: "Numbers", icon: "numbers", keys: "g n", staff: true },
   { to: "/fleet", label: "Fleet", icon: "fleet", keys: "g f" },
 ];
+
+/** Whether the server lets them read what everybody in the organisation did. */
+export function manages({ organisation }: Pick<Session, "organisation">): boolean {
+  return organisation.role === "owner" || organisation.role === "admin";
+}
+
+/** The places among these that this person has. */
+export function placesOf(places: readonly Place[], session: Pick<Session, "staff" | "organisation">): Place[] {
+  return places.filter((place) => (session.staff || !place.staff) && (manages(session) || !place.managers));
+}

@@ -9,7 +9,7 @@ import type { Entry, EntryGroup } from "../lib/palette";
 import { stateWord } from "../lib/phases";
 import { takeLabel } from "../lib/schema";
 import type { IconName } from "../ui";
-import { CONSOLE, OPERATION, WORK } from "./nav";
+import { CONSOLE, OPERATION, placesOf, WORK } from "./nav";
 import { useSession, useSignOut, useSwitchOrganisation } from "./session";
 import { setTheme, useTheme } from "./theme";
 
@@ -42,11 +42,15 @@ export function usePaletteGroups(typed: string, onHelp: () => void): Group[] {
 type Go = (to: string) => () => void;
 
 function usePlaces(go: Go): Group {
-  const { staff } = useSession();
   const me = useQuery(myProfileQuery).data;
-  const places = [...WORK, ...CONSOLE, ...OPERATION]
-    .filter((place) => staff || !place.staff)
-    .map(({ to, label, icon, keys }) => ({ id: to, name: label, label, icon, keys, run: go(to) }));
+  const places = placesOf([...WORK, ...CONSOLE, ...OPERATION], useSession()).map(({ to, label, icon, keys }) => ({
+    id: to,
+    name: label,
+    label,
+    icon,
+    keys,
+    run: go(to),
+  }));
   return {
     heading: "Go to",
     entries: [

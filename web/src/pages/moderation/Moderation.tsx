@@ -5,14 +5,17 @@ import { Page } from "../../app/Page";
 import { useSession } from "../../app/session";
 import { ButtonLink, Empty, Kbd } from "../../ui";
 import css from "./moderation.module.css";
+import { Decided } from "./Decided";
 import { Queue } from "./Queue";
 import { Reviews } from "./Reviews";
+
+const OF = ["reports", "reviews", "decided"] as const;
 
 /** Where staff decide: what people reported, and what the safety model withheld. */
 export default function Moderation() {
   const { staff } = useSession();
   const [search] = useSearchParams();
-  const reviews = search.get("of") === "reviews";
+  const of = OF.find((one) => one === search.get("of")) ?? "reports";
   if (!staff) {
     return (
       <Page title="Moderation">
@@ -25,6 +28,13 @@ export default function Moderation() {
       </Page>
     );
   }
+  if (of === "decided") {
+    return (
+      <Page title="Moderation" wide lead="What was decided about reports, by whom and why." actions={<Tabs of={of} />}>
+        <Decided />
+      </Page>
+    );
+  }
   return (
     <Page
       title="Moderation"
@@ -33,7 +43,7 @@ export default function Moderation() {
         <>
           <span className={css.byKeys}>
             <Kbd>j</Kbd> <Kbd>k</Kbd> go through it
-            {reviews ? (
+            {of === "reviews" ? (
               <>
                 , <Kbd>a</Kbd> lets pass, <Kbd>x</Kbd> keeps refused
               </>
@@ -47,23 +57,26 @@ export default function Moderation() {
           Each can be undone for six seconds.
         </>
       }
-      actions={<Tabs reviews={reviews} />}
+      actions={<Tabs of={of} />}
     >
-      {reviews ? <Reviews /> : <Queue />}
+      {of === "reviews" ? <Reviews /> : <Queue />}
     </Page>
   );
 }
 
-function Tabs({ reviews }: { reviews: boolean }) {
+function Tabs({ of }: { of: (typeof OF)[number] }) {
   const reported = useInfiniteQuery(queueQuery).data?.pages.flatMap((page) => page.items).length;
   const withheld = useInfiniteQuery(reviewsQuery).data?.pages.flatMap((page) => page.items).length;
   return (
     <nav className={css.tabs} aria-label="Queues">
-      <Link to="/moderation" aria-current={reviews ? undefined : "page"}>
+      <Link to="/moderation" aria-current={of === "reports" ? "page" : undefined}>
         Reports {reported !== undefined && <small>{reported}</small>}
       </Link>
-      <Link to="/moderation?of=reviews" aria-current={reviews ? "page" : undefined}>
+      <Link to="/moderation?of=reviews" aria-current={of === "reviews" ? "page" : undefined}>
         Withheld by the model {withheld !== undefined && <small>{withheld}</small>}
+      </Link>
+      <Link to="/moderation?of=decided" aria-current={of === "decided" ? "page" : undefined}>
+        Decided
       </Link>
     </nav>
   );
