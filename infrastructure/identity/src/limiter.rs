@@ -6,8 +6,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Keys that are remembered at once. Above it, full buckets are dropped first, then everything.
+use crate::secrets::sha256_hex;
+
+/// Keys that are remembered at once. Above it, full buckets are dropped first, then those from which least was taken:
+/// whoever makes up keys must not make us forget the ones that are being guessed at.
 const KEYS_MAX: usize = 100_000;
+/// Keys that are left then.
+const KEYS_KEPT: usize = KEYS_MAX / 2;
 
 /// How fast a bucket fills and how much it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -55,7 +60,23 @@ impl Limiter {
             bucket.tokens -= 1.0;
             return Ok(());
         }
-        Err(Duration::from_secs_f64((1.0 - bucket.tokens) / per_second(rate)))
+        let tokens = bucket.tokens;
+        Err(self.pause(tokens))
+    }
+
+    /// Whether `key` could take a try now; remembers nothing.
+    ///
+    /// # Errors
+    /// As [`Limiter::take`].
+    pub(crate) fn check(&self, key: &str, now_us: i64) -> Result<(), Duration> {
+        match self.buckets.get(key).map(|bucket| refilled(*bucket, self.rate, now_us)) {
+            Some(tokens) if tokens < 1.0 => Err(self.pause(tokens)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn pause(&self, tokens: f64) -> Duration {
+        Duration::from_secs_f64((1.0 - tokens) / per_second(self.rate))
     }
 
     /// Gives a try back: a right password is no guess.
@@ -71,8 +92,69 @@ impl Limiter {
         }
         let rate = self.rate;
         self.buckets.retain(|_, bucket| refilled(*bucket, rate, now_us) < f64::from(rate.burst));
-        if self.buckets.len() >= KEYS_MAX {
-            self.buckets.clear();
+        if self.buckets.len() < KEYS_MAX {
+            return;
+        }
+        let mut left: Vec<(f64, String)> =
+            self.buckets.drain().map(|(key, bucket)| (refilled(bucket, rate, now_us), key)).collect();
+        left.select_nth_unstable_by(KEYS_KEPT, |one, other| one.0.total_cmp(&other.0));
+        left.truncate(KEYS_KEPT);
+        self.buckets =
+            left.into_iter().map(|(tokens, key)| (key, Bucket { tokens, updated_us: now_us })).collect();
+    }
+}
+
+/// How often somebody may try to sign in.
+#[derive(Debug)]
+pub(crate) struct SignInLimits {
+    /// For one account from one address.
+    pub(crate) pair: Limiter,
+    /// For one account from anywhere.
+    pub(crate) account: Limiter,
+    /// From one address for any account.
+    pub(crate) address: Limiter,
+}
+
+/// The buckets that one try is taken from.
+pub(crate) struct TryKeys {
+    pair: String,
+    account: String,
+    address: Option<String>,
+}
+
+impl TryKeys {
+    pub(crate) fn new(email: &str, address: Option<&str>) -> Self {
+        // Hashed: whatever a stranger sends as an e-mail, the key stays short.
+        let account = sha256_hex(email);
+        Self {
+            pair: format!("{account} {}", address.unwrap_or_default()),
+            account,
+            address: address.map(str::to_owned),
+        }
+    }
+}
+
+impl SignInLimits {
+    /// Takes a try from each bucket.
+    ///
+    /// # Errors
+    /// With the time until the next try where one of them is empty.
+    pub(crate) fn take(&mut self, keys: &TryKeys, now_us: i64) -> Result<(), Duration> {
+        // First, and only looked at: an address that may not try leaves no trace of the names that it makes up.
+        if let Some(address) = &keys.address {
+            self.address.check(address, now_us)?;
+        }
+        self.pair.take(&keys.pair, now_us)?;
+        self.account.take(&keys.account, now_us)?;
+        keys.address.as_ref().map_or(Ok(()), |address| self.address.take(address, now_us))
+    }
+
+    /// Gives it back.
+    pub(crate) fn give_back(&mut self, keys: &TryKeys) {
+        self.pair.give_back(&keys.pair);
+        self.account.give_back(&keys.account);
+        if let Some(address) = &keys.address {
+            self.address.give_back(address);
         }
     }
 }
@@ -112,6 +194,41 @@ mod tests {
             assert!(limiter.take("a", 0).is_ok());
             limiter.give_back("a");
         }
+    }
+
+    #[test]
+    fn made_up_keys_do_not_make_it_forget_the_one_that_is_guessed_at() {
+        let mut limiter = Limiter::new(RATE);
+        for _ in 0..3 {
+            assert!(limiter.take("ada", 0).is_ok());
+        }
+        for n in 0..3 * KEYS_MAX {
+            let _ = limiter.take(&n.to_string(), 0);
+            assert!(limiter.buckets.len() <= KEYS_MAX);
+        }
+        assert_eq!(limiter.take("ada", 0), Err(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn an_address_that_may_not_try_leaves_nothing_behind() {
+        let limiter = || Limiter::new(RATE);
+        let mut limits = SignInLimits { pair: limiter(), account: limiter(), address: limiter() };
+        for n in 0..1_000 {
+            let _ = limits.take(&TryKeys::new(&format!("{n}@example.com"), Some("10.0.0.1")), 0);
+        }
+        assert_eq!((limits.pair.buckets.len(), limits.account.buckets.len()), (3, 3));
+    }
+
+    #[test]
+    fn looking_takes_nothing_and_remembers_nothing() {
+        let mut limiter = Limiter::new(RATE);
+        assert_eq!(limiter.check("a", 0), Ok(()));
+        assert!(limiter.buckets.is_empty());
+        for _ in 0..3 {
+            assert!(limiter.take("a", 0).is_ok());
+        }
+        assert_eq!(limiter.check("a", 0), Err(Duration::from_secs(60)));
+        assert_eq!(limiter.check("a", MINUTE_US), Ok(()));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use backlot_infrastructure_api::{ApiKeyId, OrganisationId, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Actor, Change, Service, checked_name, stored_role};
+use super::{Actor, Change, Credential, Service, checked_name, stored_role};
 use crate::entities::api_key;
 use crate::error::Error;
 use crate::{secrets, store};
@@ -55,7 +55,7 @@ impl Service {
     /// Makes a key for the actor in its organisation.
     ///
     /// # Errors
-    /// Where a field breaks a rule, a limit is reached, or the actor's own key covers less.
+    /// Where a field breaks a rule, a limit is reached, or the actor's own key covers less or ends sooner.
     pub async fn create_key(
         &self,
         actor: &Actor,
@@ -67,7 +67,8 @@ impl Service {
         let name = checked_name("/name", name)?;
         let scopes = checked_scopes(actor, scopes)?;
         let expires_at = self.checked_expiry(expires_in_s)?;
-        self.insert_key(actor.user, organisation, name, scopes, expires_at, actor.user.to_string()).await
+        let key = NewKey { user: actor.user, organisation, name, scopes, expires_at };
+        self.insert_key(key, Some(actor.credential), actor.user.to_string()).await
     }
 
     /// Makes a key without limits for an account, in the organisation that it joined first. For the
@@ -81,7 +82,9 @@ impl Service {
         let first =
             memberships.first().ok_or(Error::NotFound("organisation: the account is a member of none"))?;
         let name = checked_name("/name", name)?;
-        self.insert_key(user.id, first.organisation_id, name, Vec::new(), None, by.to_owned()).await
+        let organisation = first.organisation_id;
+        let key = NewKey { user: user.id, organisation, name, scopes: Vec::new(), expires_at: None };
+        self.insert_key(key, None, by.to_owned()).await
     }
 
     fn checked_expiry(&self, expires_in_s: Option<u64>) -> Result<Option<Timestamp>, Error> {
@@ -95,13 +98,11 @@ impl Service {
 
     async fn insert_key(
         &self,
-        user: UserId,
-        organisation: OrganisationId,
-        name: String,
-        scopes: Vec<String>,
-        expires_at: Option<Timestamp>,
+        key: NewKey,
+        credential: Option<Credential>,
         by: String,
     ) -> Result<NewApiKey, Error> {
+        let NewKey { user, organisation, name, scopes, expires_at } = key;
         let made = secrets::generate_api_key()?;
         let (id, now) = (ApiKeyId::generate(), self.now());
         let tx = self.db().begin_write().await?;
@@ -110,6 +111,10 @@ impl Service {
             return Err(Error::NotFound("organisation"));
         }
         self.role(&tx, organisation, user).await?;
+        if let Some(Credential::ApiKey(maker)) = credential {
+            let maker = store::credentials::by_id(&*tx, organisation, maker).await?;
+            check_maker(&maker.ok_or(Error::KeyRevoked)?, expires_at)?;
+        }
         if store::credentials::count(&*tx, organisation, user).await? >= KEYS_MAX {
             return Err(Error::Limit { limit: KEYS_MAX, things: "API keys" });
         }
@@ -183,6 +188,29 @@ impl Service {
         }
         Ok(())
     }
+}
+
+/// A key about to be made.
+struct NewKey {
+    user: UserId,
+    organisation: OrganisationId,
+    name: String,
+    scopes: Vec<String>,
+    expires_at: Option<Timestamp>,
+}
+
+/// Nobody gives what they do not hold: a key that ends makes none that lives longer, and one that was taken back none at
+/// all, also in the moment in which its token is still good.
+fn check_maker(maker: &api_key::Model, expires_at: Option<Timestamp>) -> Result<(), Error> {
+    if maker.revoked_at.is_some() {
+        return Err(Error::KeyRevoked);
+    }
+    if maker.expires_at.is_some_and(|latest| expires_at.is_none_or(|at| at > latest)) {
+        return Err(Error::NotHeld(
+            "A key that ends makes no key that lives longer: name an earlier end in \"expires_in_s\".",
+        ));
+    }
+    Ok(())
 }
 
 /// A scope is `area:read`, `area:write` or `*`. Nobody gives what they do not hold: a key with scopes

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::authority::{AuthorityCheck, OrganisationObserver};
 use crate::config::Config;
 use crate::error::Error;
-use crate::limiter::Limiter;
+use crate::limiter::{Limiter, SignInLimits};
 use crate::password::Hasher;
 use crate::roles::Role;
 use crate::store;
@@ -60,9 +60,7 @@ struct Inner {
 }
 
 struct Limits {
-    sign_in_pair: Limiter,
-    sign_in_account: Limiter,
-    sign_in_address: Limiter,
+    sign_in: SignInLimits,
     sign_up_address: Limiter,
 }
 
@@ -155,9 +153,11 @@ impl Service {
     pub fn new(db: Db, deps: Deps, config: Config, clock: SharedClock) -> Result<Self, Error> {
         let hasher = Hasher::new(config.password_cost)?;
         let limits = Mutex::new(Limits {
-            sign_in_pair: Limiter::new(config.sign_in_pair_rate),
-            sign_in_account: Limiter::new(config.sign_in_account_rate),
-            sign_in_address: Limiter::new(config.sign_in_address_rate),
+            sign_in: SignInLimits {
+                pair: Limiter::new(config.sign_in_pair_rate),
+                account: Limiter::new(config.sign_in_account_rate),
+                address: Limiter::new(config.sign_in_address_rate),
+            },
             sign_up_address: Limiter::new(config.sign_up_address_rate),
         });
         Ok(Self { inner: Arc::new(Inner { db, deps, config, clock, hasher, limits }) })

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::{Actor, Change, Credential, Service};
 use crate::entities::{session, user};
 use crate::error::Error;
+use crate::limiter::TryKeys;
 use crate::password::{self, PASSWORD_CHARS_MAX};
 use crate::{secrets, store};
 
@@ -86,23 +87,11 @@ impl Service {
     }
 
     fn take_try(&self, keys: &TryKeys) -> Result<(), Error> {
-        let now_us = self.now().micros();
-        let mut limits = self.inner.limits.lock();
-        limits.sign_in_pair.take(&keys.pair, now_us).map_err(Error::RateLimited)?;
-        limits.sign_in_account.take(&keys.account, now_us).map_err(Error::RateLimited)?;
-        if let Some(address) = &keys.address {
-            limits.sign_in_address.take(address, now_us).map_err(Error::RateLimited)?;
-        }
-        Ok(())
+        self.inner.limits.lock().sign_in.take(keys, self.now().micros()).map_err(Error::RateLimited)
     }
 
     fn give_try_back(&self, keys: &TryKeys) {
-        let mut limits = self.inner.limits.lock();
-        limits.sign_in_pair.give_back(&keys.pair);
-        limits.sign_in_account.give_back(&keys.account);
-        if let Some(address) = &keys.address {
-            limits.sign_in_address.give_back(address);
-        }
+        self.inner.limits.lock().sign_in.give_back(keys);
     }
 
     /// Asks for the password again before something that cannot be undone.
@@ -300,24 +289,5 @@ impl Service {
         let ended = Self::end_sessions(&change, row.id, None, SessionEnd::PasswordChanged).await?;
         tx.commit().await?;
         Ok((password, ended))
-    }
-}
-
-/// The buckets that one try is taken from.
-struct TryKeys {
-    pair: String,
-    account: String,
-    address: Option<String>,
-}
-
-impl TryKeys {
-    fn new(email: &str, address: Option<&str>) -> Self {
-        // Hashed: whatever a stranger sends as an e-mail, the key stays short.
-        let account = secrets::sha256_hex(email);
-        Self {
-            pair: format!("{account} {}", address.unwrap_or_default()),
-            account,
-            address: address.map(str::to_owned),
-        }
     }
 }

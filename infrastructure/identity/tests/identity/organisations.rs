@@ -173,6 +173,27 @@ async fn a_key_is_shown_once_expires_and_can_be_taken_back() {
 }
 
 #[tokio::test]
+async fn a_key_that_ends_makes_no_key_that_lives_longer_and_one_that_was_taken_back_makes_none() {
+    for world in worlds(config()).await {
+        let ada = world.person("ada@example.com").await;
+        let s = &world.service;
+        let short = s.create_key(&ada.actor, "an hour", vec![], Some(3_600)).await.unwrap();
+        let by_key = actor(&s.authenticate_key(&short.key).await.unwrap());
+        let make = async |life_s| code(s.create_key(&by_key, "x", vec![], life_s).await);
+        assert_eq!(make(None).await, "authority_not_held");
+        assert_eq!(make(Some(3_601)).await, "authority_not_held");
+        assert_eq!(make(Some(3_600)).await, "ok");
+        world.advance(60);
+        assert_eq!(make(Some(3_600)).await, "authority_not_held");
+        s.revoke_key(&ada.actor, short.listed.id).await.unwrap();
+        assert_eq!(make(Some(10)).await, "key_revoked", "its token is good for a moment longer");
+        let lasting = s.create_key(&ada.actor, "for good", vec![], None).await.unwrap();
+        let by_key = actor(&s.authenticate_key(&lasting.key).await.unwrap());
+        assert_eq!(code(s.create_key(&by_key, "x", vec![], None).await), "ok");
+    }
+}
+
+#[tokio::test]
 async fn a_key_makes_no_stronger_key() {
     for world in worlds(config()).await {
         let ada = world.person("ada@example.com").await;
