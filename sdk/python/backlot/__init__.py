@@ -27,15 +27,18 @@ import base64
 import inspect
 import io
 import json
+import math
 import mimetypes
 import os
 import pathlib
 import select
 import shutil
 import sys
+import threading
 import traceback
 import types
-import typing
+
+from .fields import Asset, Choice, Clip, Number, Parameter, Picture, Sound, Switch, Text, Whole, parameter_of
 
 __all__ = [
     "Asset", "Choice", "Clip", "InvalidInput", "Number", "Picture", "Sound", "Switch", "Text", "Tool", "Whole",
@@ -46,140 +49,13 @@ __version__ = "0.1.0"
 # Longest side of a preview and its largest size: it travels with the progress of a job.
 PREVIEW_SIDE_PX = 256
 PREVIEW_BYTES_MAX = 24_000
-PICTURES = ("image/png", "image/jpeg", "image/webp")
-CLIPS = ("video/mp4", "video/webm", "video/quicktime")
-SOUNDS = ("audio/wav", "audio/mpeg", "audio/ogg", "audio/flac", "audio/mp4")
+# Longest texts that are said: a line of the protocol has at most 64 KiB, a longer one is no message.
+NOTE_CHARS_MAX = 200
+ERROR_CHARS_MAX = 2_000
 
 
 class InvalidInput(ValueError):
     """The caller's mistake: the message is shown to them, and nothing is charged."""
-
-
-class Parameter:
-    """One field of the form."""
-
-    def __init__(self, title: str = "", help: str = ""):
-        self.title, self.help = title, help
-
-    def schema(self) -> dict:
-        raise NotImplementedError
-
-    def read(self, text: str):
-        """The value from a word of the command line."""
-        return text
-
-
-class Text(Parameter):
-    """Free text."""
-
-    def __init__(self, max: int = 2_000, min: int = 0, lines: bool = False, title: str = "", help: str = ""):
-        super().__init__(title, help)
-        self.min, self.max, self.lines = min, max, lines
-
-    def schema(self) -> dict:
-        limits = {"minLength": self.min} if self.min else {}
-        widget = "textarea" if self.lines else "text"
-        return {"type": "string", **limits, "maxLength": self.max, "x-ui": {"widget": widget}}
-
-
-class Number(Parameter):
-    """A number in a range."""
-
-    kind, convert = "number", float
-
-    def __init__(self, min=None, max=None, step=None, unit: str = "", title: str = "", help: str = ""):
-        super().__init__(title, help)
-        self.min, self.max, self.step, self.unit = min, max, step, unit
-
-    def schema(self) -> dict:
-        limits = {"minimum": self.min, "maximum": self.max, "multipleOf": self.step}
-        limits = {name: value for name, value in limits.items() if value is not None}
-        bounded = self.min is not None and self.max is not None
-        ui = {"widget": "slider" if bounded else "number", **({"unit": self.unit} if self.unit else {})}
-        return {"type": self.kind, **limits, "x-ui": ui}
-
-    def read(self, text: str):
-        return self.convert(text)
-
-
-class Whole(Number):
-    """A whole number in a range."""
-
-    kind, convert = "integer", int
-
-
-class Switch(Parameter):
-    """Yes or no."""
-
-    def schema(self) -> dict:
-        return {"type": "boolean", "x-ui": {"widget": "switch"}}
-
-    def read(self, text: str):
-        return text.lower() in ("1", "true", "yes", "on")
-
-
-class Choice(Parameter):
-    """One of several words."""
-
-    def __init__(self, *options: str, title: str = "", help: str = ""):
-        super().__init__(title, help)
-        if not options:
-            raise TypeError("a Choice has at least one option")
-        self.options = [str(option) for option in options]
-
-    def schema(self) -> dict:
-        return {"type": "string", "enum": self.options, "x-ui": {"widget": "choice"}}
-
-
-class Asset(Parameter):
-    """A file of the studio; the function gets its path."""
-
-    def __init__(self, *types: str, max_mb: int = 100, max_pixels: int | None = None, title: str = "", help: str = ""):
-        super().__init__(title, help)
-        self.types, self.max_mb, self.max_pixels = types, max_mb, max_pixels
-
-    def schema(self) -> dict:
-        limits = {"content_types": list(self.types), "max_bytes": self.max_mb * 1_000_000}
-        if self.max_pixels:
-            limits["max_pixels"] = self.max_pixels
-        return {"type": "string", "format": "asset", "x-asset": limits, "x-ui": {"widget": "asset"}}
-
-
-class Picture(Asset):
-    """A picture: PNG, JPEG or WebP."""
-
-    def __init__(self, max_mb: int = 40, max_pixels: int = 24_000_000, title: str = "", help: str = ""):
-        super().__init__(*PICTURES, max_mb=max_mb, max_pixels=max_pixels, title=title, help=help)
-
-
-class Clip(Asset):
-    """A film clip."""
-
-    def __init__(self, max_mb: int = 500, title: str = "", help: str = ""):
-        super().__init__(*CLIPS, max_mb=max_mb, title=title, help=help)
-
-
-class Sound(Asset):
-    """A sound."""
-
-    def __init__(self, max_mb: int = 100, title: str = "", help: str = ""):
-        super().__init__(*SOUNDS, max_mb=max_mb, title=title, help=help)
-
-
-PLAIN = {str: Text, float: Number, int: Whole, bool: Switch}
-
-
-def parameter_of(name: str, annotation) -> Parameter:
-    """The field of an annotation: a Parameter, its class, a plain type or a Literal."""
-    if isinstance(annotation, Parameter):
-        return annotation
-    if inspect.isclass(annotation) and issubclass(annotation, Parameter):
-        return annotation()
-    if annotation in PLAIN:
-        return PLAIN[annotation]()
-    if typing.get_origin(annotation) is typing.Literal:
-        return Choice(*typing.get_args(annotation))
-    raise TypeError(f'parameter "{name}" needs a type, such as {name}: Picture() or {name}: Number(0, 1)')
 
 
 class Tool:
@@ -190,6 +66,8 @@ class Tool:
         self.pausable = bool(facts.get("pausable"))
         self.batch = facts.get("batch")
         self.many = None
+        if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+            raise TypeError("a tool is a plain function: not async, and it returns its result")
         self.name = function.__name__.replace("_", "-")
         self.parameters: dict[str, Parameter] = {}
         self.defaults: dict[str, object] = {}
@@ -197,9 +75,16 @@ class Tool:
         for name, parameter in signature.parameters.items():
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 raise TypeError(f'parameter "{name}": a tool takes named parameters only')
-            self.parameters[name] = parameter_of(name, parameter.annotation)
+            self.parameters[name] = field = parameter_of(name, parameter.annotation)
+            try:
+                field.check()
+            except TypeError as error:
+                raise TypeError(f'parameter "{name}": {error}') from None
             if parameter.default is not parameter.empty:
                 self.defaults[name] = parameter.default
+                wrong = parameter.default is not None and field.wrong(parameter.default)
+                if wrong:
+                    raise TypeError(f'parameter "{name}": its default {parameter.default!r} {wrong}')
 
     def __call__(self, *arguments, **named):
         return self.function(*arguments, **named)
@@ -232,8 +117,9 @@ class Tool:
             schema["title"] = parameter.title or name.replace("_", " ").capitalize()
             if parameter.help:
                 schema["description"] = parameter.help
-            if name in self.defaults:
-                schema["default"] = self.defaults[name]
+            # None is how the function says that nothing was given; a form has no word for it.
+            if self.defaults.get(name) is not None:
+                schema["default"] = parameter.said(self.defaults[name])
             properties[name] = schema
         required = [name for name in self.parameters if name not in self.defaults]
         return {
@@ -265,22 +151,31 @@ class Tool:
 
     def main(self) -> None:
         """Runs it on this machine, with its parameters as options."""
-        parser = argparse.ArgumentParser(description=inspect.getdoc(self.function))
-        parser.add_argument("--out", default=".", help="folder for the result (default: here)")
-        parser.add_argument("--manifest", action="store_true", help="print the manifest and end")
+        parser = argparse.ArgumentParser(description=inspect.getdoc(self.function), conflict_handler="resolve")
+        parser.add_argument("--out", dest="_out", default=".", help="folder for the result (default: here)")
+        parser.add_argument("--manifest", dest="_manifest", action="store_true", help="print the manifest and end")
         for name, parameter in self.parameters.items():
-            parser.add_argument(f"--{name.replace('_', '-')}", dest=name, type=parameter.read, help=parameter.help or None)
+            option, help = f"--{name.replace('_', '-')}", parameter.help.replace("%", "%%") or None
+            parser.add_argument(option, dest=name, type=parameter.read, help=help)
         options = vars(parser.parse_args())
-        if options.pop("manifest"):
+        if options.pop("_manifest", False):
             print(json.dumps(self.manifest(), indent=2))
             return
-        out = pathlib.Path(options.pop("out"))
+        out = pathlib.Path(options.pop("_out", "."))
         out.mkdir(parents=True, exist_ok=True)
         given = {name: value for name, value in options.items() if value is not None}
         missing = [name for name in self.parameters if name not in given and name not in self.defaults]
         if missing:
             parser.error(f"needs {', '.join('--' + name.replace('_', '-') for name in missing)}")
-        for output in collect(self.function(**given), out, self.name):
+        for name, value in given.items():
+            wrong = self.parameters[name].wrong(value)
+            if wrong:
+                parser.error(f"--{name.replace('_', '-')} {wrong}")
+        try:
+            result = self.function(**given)
+        except InvalidInput as error:
+            parser.error(str(error))
+        for output in collect(result, out, self.name, self.facts["makes"]):
             print(output["path"])
 
 
@@ -311,12 +206,22 @@ def tool(
     time, as a share of what one takes; a first guess (0: not known), the studio learns the rest.
     """
 
+    if callable(label):
+        raise TypeError("write @tool(), with its brackets")
+    lines = [{"amount": price}] if isinstance(price, int) else price
+    amounts = [line.get("amount") if isinstance(line, dict) else None for line in lines] if isinstance(lines, list) else [None]
+    if not amounts or not all(isinstance(amount, int) and not isinstance(amount, bool) for amount in amounts):
+        raise TypeError("price is a whole number of micro-credits (20_000 is 0.02 credits), or a list of lines with an amount")
+    kinds = [makes] if isinstance(makes, str) else list(makes)
+    if not kinds or not all(isinstance(kind, str) and kind.count("/") == 1 for kind in kinds):
+        raise TypeError('makes is a media type such as "image/png", or several')
+
     def decorate(function) -> Tool:
         return Tool(
             function,
             label=label,
             price=price,
-            makes=[makes] if isinstance(makes, str) else list(makes),
+            makes=kinds,
             category=category,
             seconds=float(seconds),
             timeout=int(timeout),
@@ -336,11 +241,25 @@ def tool(
 _speaks_json = False
 
 
-def _say(message: dict) -> None:
-    print(json.dumps(message), file=_stdout, flush=True)
-
-
 _stdout = sys.stdout
+_saying = threading.Lock()
+
+
+def _say(message: dict) -> None:
+    # One line at once: a tool may have threads.
+    with _saying:
+        _stdout.write(json.dumps(message) + "\n")
+        _stdout.flush()
+
+
+def _text(words, chars_max: int) -> str:
+    """Words that every reader of JSON takes, and not too many of them."""
+    text = str(words).encode("utf-8", "replace").decode()
+    return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
+
+
+def _misused(what: str, error: BaseException) -> None:
+    print(f"backlot: {what} is left out: {type(error).__name__}: {error}", file=sys.stderr)
 
 
 class _Studio:
@@ -392,12 +311,19 @@ def progress(fraction: float, note: str = "", member: int | None = None) -> None
 
     member: which job of a call of several, counted from 0; without it, all of them.
     """
+    try:
+        done, said = float(fraction), _of(member)
+        if not math.isfinite(done):
+            raise ValueError(f"{fraction} is not from 0 to 1")
+    except (TypeError, ValueError) as error:
+        # What only shows how it goes costs nobody the result.
+        return _misused("progress", error)
     if _speaks_json:
-        _say({"progress": float(fraction), "note": str(note), **_of(member)})
+        _say({"progress": min(max(done, 0.0), 1.0), "note": _text(note, NOTE_CHARS_MAX), **said})
         if _studio is not None:
             _studio.stand_aside()
     else:
-        print(f"{float(fraction):4.0%} {note}", file=sys.stderr)
+        print(f"{done:4.0%} {note}", file=sys.stderr)
 
 
 def _of(member: int | None) -> dict:
@@ -406,9 +332,18 @@ def _of(member: int | None) -> dict:
 
 def preview(picture, member: int | None = None) -> None:
     """Shows how the picture looks so far: a Pillow picture, small enough to travel with the progress."""
-    if not _speaks_json:
-        print(f"     preview of {picture.width}x{picture.height}", file=sys.stderr)
-        return
+    try:
+        if not hasattr(picture, "convert") or not hasattr(picture, "thumbnail"):
+            raise TypeError(f"{type(picture).__name__} is no Pillow picture")
+        if _speaks_json:
+            _show(picture, _of(member))
+        else:
+            print(f"     preview of {picture.width}x{picture.height}", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001 - what only shows how it goes costs nobody the result
+        _misused("a preview", error)
+
+
+def _show(picture, of: dict) -> None:
     small = picture.convert("RGB")
     small.thumbnail((PREVIEW_SIDE_PX, PREVIEW_SIDE_PX))
     for quality in (75, 50, 25):
@@ -416,12 +351,17 @@ def preview(picture, member: int | None = None) -> None:
         small.save(buffer, format="JPEG", quality=quality)
         if buffer.tell() <= PREVIEW_BYTES_MAX:
             encoded = base64.b64encode(buffer.getvalue()).decode()
-            _say({"preview": f"data:image/jpeg;base64,{encoded}", **_of(member)})
+            _say({"preview": f"data:image/jpeg;base64,{encoded}", **of})
             return
 
 
-def collect(result, folder: pathlib.Path, name: str) -> list[dict]:
+# How a returned picture is written, by what the tool makes.
+FORMATS = {"image/png": (".png", None), "image/jpeg": (".jpg", "RGB"), "image/webp": (".webp", None)}
+
+
+def collect(result, folder: pathlib.Path, name: str, makes=()) -> list[dict]:
     """The files of a result: a Pillow picture, a path, or a list of them."""
+    ending, mode = next((FORMATS[kind] for kind in makes if kind in FORMATS), FORMATS["image/png"])
     results = list(result) if isinstance(result, (list, tuple)) else [result]
     if not results or any(one is None for one in results):
         raise TypeError("the tool returned nothing; return a picture or the path of a file")
@@ -429,8 +369,8 @@ def collect(result, folder: pathlib.Path, name: str) -> list[dict]:
     for n, one in enumerate(results):
         suffix = f"-{n + 1}" if len(results) > 1 else ""
         if hasattr(one, "save") and hasattr(one, "size"):
-            path = folder / f"{name}{suffix}.png"
-            one.save(path)
+            path = folder / f"{name}{suffix}{ending}"
+            (one.convert(mode) if mode and one.mode != mode else one).save(path)
         elif isinstance(one, (str, os.PathLike)):
             source = pathlib.Path(one)
             path = folder / f"{name}{suffix}{source.suffix}"
@@ -454,6 +394,8 @@ def load(file: str) -> Tool:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     tools = {id(value): value for value in vars(module).values() if isinstance(value, Tool)}
+    # One that it imports from another file is that file's.
+    tools = {key: value for key, value in tools.items() if value.function.__module__ == spec.name} or tools
     if len(tools) != 1:
         raise TypeError(f"{path.name} has {len(tools)} functions with @tool; it needs exactly one")
     one = next(iter(tools.values()))
@@ -469,7 +411,7 @@ def describe(file: str) -> int:
         manifest = load(file).manifest()
         text = json.dumps({"manifest": manifest})
     except BaseException as error:  # noqa: BLE001 - whatever a person's file raises is theirs to read
-        print(json.dumps({"error": words(error), "line": line_of(error, file)}), file=_stdout)
+        print(json.dumps({"error": _text(words(error), ERROR_CHARS_MAX), "line": line_of(error, file)}), file=_stdout)
         return 1
     print(text, file=_stdout)
     return 0
@@ -492,16 +434,17 @@ def line_of(error: BaseException, file: str):
 
 def _given(one: Tool, request: dict) -> dict:
     """What of a request's input the tool takes."""
-    return {name: value for name, value in (request.get("input") or {}).items() if name in one.parameters}
+    given = {name: value for name, value in (request.get("input") or {}).items() if name in one.parameters}
+    return {name: one.parameters[name].given(value) for name, value in given.items()}
 
 
 def _failure(error: BaseException, file: str) -> dict:
     if isinstance(error, InvalidInput):
-        return {"error": str(error), "class": "invalid_input"}
+        return {"error": _text(error, ERROR_CHARS_MAX) or "The tool does not take this input.", "class": "invalid_input"}
     traceback.print_exception(error)
     line = line_of(error, file)
     where = f" ({pathlib.Path(file).name}, line {line})" if line else ""
-    return {"error": words(error) + where, "class": "model_error"}
+    return {"error": _text(words(error), ERROR_CHARS_MAX) + where, "class": "model_error"}
 
 
 def _serve_together(one: Tool, requests: list, file: str) -> None:
@@ -514,7 +457,7 @@ def _serve_together(one: Tool, requests: list, file: str) -> None:
         try:
             if isinstance(result, BaseException):
                 raise result
-            said = {"output": collect(result, pathlib.Path(request["output_dir"]), one.name)}
+            said = {"output": collect(result, pathlib.Path(request["output_dir"]), one.name, one.facts["makes"])}
         except Exception as error:  # noqa: BLE001 - the job fails with what the tool gave for it
             said = _failure(error, file)
         _say({**said, "member": member})
@@ -523,20 +466,26 @@ def _serve_together(one: Tool, requests: list, file: str) -> None:
 def serve(file: str) -> int:
     """Runs one job, or several in one call, by the command protocol of a studio's workers: JSON on standard input, JSON
     lines back."""
-    global _speaks_json, _studio
+    global _speaks_json, _studio, _stdout
     _speaks_json = True
-    # What the tool prints is its log, not the protocol.
+    # What the tool prints is its log, not the protocol; so is what programs print that it starts, which know nothing of Python's
+    # streams: half a line of theirs would spoil the next line of the protocol.
+    _stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
     sys.stdout = sys.stderr
     try:
         request, rest = _request()
+        # What is said from now on is for us: a program that reads its input would take it away.
+        said = os.dup(0)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         one = load(file)
         if "batch" in request:
             _serve_together(one, request["batch"], file)
             return 0
-        _studio = _Studio(rest) if one.pausable else None
+        _studio = _Studio(rest, said) if one.pausable else None
         given = _given(one, request)
-        outputs = collect(one.function(**given), pathlib.Path(request["output_dir"]), one.name)
-    except Exception as error:  # noqa: BLE001 - the job fails with what the tool raised
+        outputs = collect(one.function(**given), pathlib.Path(request["output_dir"]), one.name, one.facts["makes"])
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the job fails with what the tool raised
         _say(_failure(error, file))
         return 1
     _say({"output": outputs})

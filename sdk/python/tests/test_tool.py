@@ -149,6 +149,98 @@ class Tools(unittest.TestCase):
             self.assertEqual(ran.returncode, 1)
             self.assertEqual(last, expected or {**last, "class": "model_error"})
 
+    def serve(self, body, given=None, head="@tool(makes='text/plain')\n"):
+        """A job of a function's body, which ends with a text: its exit status, what was said, and its log."""
+        code = HEAD + head + body + "    open('x.txt', 'w').write('made')\n    return 'x.txt'\n"
+        ran = self.python("-m", "backlot", "serve", "one.py", code=code, given={"input": given or {}, "output_dir": str(self.root)})
+        return ran.returncode, [json.loads(line) for line in ran.stdout.splitlines()], ran.stderr
+
+    def test_what_only_shows_how_it_goes_costs_nobody_the_result(self):
+        misuses = ["progress(float('nan'))", "progress('half')", "progress(None)", "progress(0.5, member='x')", "preview(None)", "preview('a.png')"]
+        for misuse in misuses:
+            status, said, log = self.serve(f"def f():\n    {misuse}\n")
+            self.assertEqual((status, len(said)), (0, 1), misuse)
+            self.assertIn("is left out", log)
+        status, said, _ = self.serve("def f():\n    progress(50, 'x' * 100_000)\n    progress(-1)\n")
+        self.assertEqual([said[0]["progress"], len(said[0]["note"]), said[1]["progress"]], [1.0, 200, 0.0])
+
+    def test_what_other_programs_print_and_read_leaves_the_protocol_alone(self):
+        body = "def f():\n    import subprocess, sys\n    subprocess.run([sys.executable, '-c', \"print('half a line', end='')\"])\n"
+        body += "    print(subprocess.run(['cat'], capture_output=True).stdout)\n    progress(0.5)\n"
+        for head in ["@tool(makes='text/plain')\n", "@tool(makes='text/plain', pausable=True)\n"]:
+            status, said, log = self.serve(body, head=head)
+            self.assertEqual((status, [list(one) for one in said]), (0, [["progress", "note"], ["output"]]))
+            self.assertIn("half a line", log)
+
+    def test_threads_say_whole_lines(self):
+        body = "def f():\n    import threading\n    say = lambda: [progress(0.5, 'n' * 50) for _ in range(200)]\n"
+        body += "    all = [threading.Thread(target=say) for _ in range(8)]\n    [one.start() for one in all]\n    [one.join() for one in all]\n"
+        status, said, _ = self.serve(body)
+        self.assertEqual((status, len(said)), (0, 1_601))
+
+    def test_a_picture_is_what_the_tool_says_that_it_makes(self):
+        code = HEAD + "class Fake:\n    size, mode = (1, 1), 'RGBA'\n    def convert(self, mode):\n        self.mode = mode\n        return self\n"
+        code += "    def save(self, path):\n        open(path, 'w').write(self.mode)\n"
+        for makes, kind, content in [("image/jpeg", "image/jpeg", "RGB"), ("image/png", "image/png", "RGBA"), ("video/mp4", "image/png", "RGBA")]:
+            tool = f"{code}@tool(makes='{makes}')\ndef f():\n    return Fake()\n"
+            ran = self.python("-m", "backlot", "serve", "one.py", code=tool, given={"input": {}, "output_dir": str(self.root)})
+            output = json.loads(ran.stdout.splitlines()[-1])["output"][0]
+            self.assertEqual((output["content_type"], pathlib.Path(output["path"]).read_text()), (kind, content))
+
+    def test_every_end_has_its_last_word(self):
+        cases = [
+            ("import sys; sys.exit('bad luck')", "SystemExit: bad luck (one.py, line 5)"),
+            ("raise ValueError('\\ud800 odd')", "ValueError: ? odd (one.py, line 5)"),
+            ("raise InvalidInput()", "The tool does not take this input."),
+        ]
+        for code, expected in cases:
+            status, said, _ = self.serve(f"def f():\n    {code}\n")
+            self.assertEqual((status, said[-1]["error"]), (1, expected))
+        _, said, _ = self.serve("def f():\n    raise ValueError('x' * 100_000)\n")
+        self.assertLess(len(said[-1]["error"]), 3_000)
+
+    def test_choices_give_what_they_name_and_what_was_not_given_is_none(self):
+        code = "import enum\nclass Mode(enum.Enum):\n    SLOW = 'slow'\n    FAST = 'fast'\n@tool(makes='text/plain')\n"
+        code += "def f(times: Literal[1, 2, 4] = 2, mode: Mode = Mode.SLOW, seed: int | None = None, text: Text() = None):\n"
+        schema = self.describe(HEAD + code + "    ...\n")["manifest"]["input"]
+        fields = schema["properties"]
+        self.assertEqual((fields["times"]["enum"], fields["times"]["default"]), (["1", "2", "4"], "2"))
+        self.assertEqual((fields["mode"]["enum"], fields["mode"]["default"]), (["slow", "fast"], "slow"))
+        self.assertEqual((schema["required"], fields["seed"]["type"]), ([], "integer"))
+        self.assertTrue("default" not in fields["seed"] and "default" not in fields["text"])
+        body = code.split(HEAD)[-1].split("@tool(makes='text/plain')\n")
+        check = "    assert (times, mode, seed, text) == (4, Mode.FAST, None, None), (times, mode)\n"
+        status, said, _ = self.serve(body[1] + check, {"times": "4", "mode": "fast"}, head=body[0] + "@tool(makes='text/plain')\n")
+        self.assertEqual(status, 0, said)
+
+    def test_a_form_that_cannot_be_is_refused_with_its_line(self):
+        cases = [
+            ("x: Number(0, 1) = 5", "its default 5 must be at most 1"), ("x: Whole(0, 5) = 2.5", "no whole number"),
+            ("x: Choice('a', 'b') = 'c'", "one of a, b"), ("x: bool = 1", "True or False"), ("x: str = 1", "is no text"),
+            ("x: Number(5, 1)", "min is not more than max"), ("x: Number('Title')", "a name is title="), ("x: Text('Name')", "whole numbers"),
+            ("x: Number(0, 1) = float('nan')", "no number"), ("x: list[str]", "needs a type"), ("x: Choice('1', 1)", "different words"),
+        ]  # fmt: skip
+        for parameter, expected in cases:
+            answer = self.describe(f"{HEAD}@tool()\ndef f({parameter}):\n    ...\n")
+            self.assertIn(expected, answer.get("error", str(answer)), parameter)
+            self.assertIn(answer["line"], (3, 4), parameter)
+        for head, expected in [("@tool", "brackets"), ("@tool(price=0.02)", "micro-credits"), ("@tool(price='1')", "micro-credits"), ("@tool(makes='png')", "media type")]:
+            self.assertIn(expected, self.describe(f"{HEAD}{head}\ndef f():\n    ...\n")["error"])
+        self.assertIn("plain function", self.describe(f"{HEAD}@tool()\nasync def f():\n    ...\n")["error"])
+
+    def test_a_tool_may_use_another_files_tool(self):
+        (self.root / "other.py").write_text(HEAD + "@tool()\ndef g():\n    ...\n")
+        self.assertEqual(self.describe(HEAD + "from other import g\n@tool()\ndef f():\n    ...\n")["manifest"]["name"], "f")
+
+    def test_the_command_line_says_what_is_wrong(self):
+        code = HEAD + "@tool(makes='text/plain')\ndef f(out: Whole(0, 9, help='in % of all') = 3):\n"
+        code += "    if out == 4:\n        raise InvalidInput('not four')\n    open('x.txt', 'w').write(str(out))\n    return 'x.txt'\nf.main()\n"
+        self.assertIn("in % of all", self.python("one.py", "--help", code=code).stdout)
+        self.assertIn("--out must be at most 9", self.python("one.py", "--out", "10", code=code).stderr)
+        ran = self.python("one.py", "--out", "4", code=code)
+        self.assertTrue("not four" in ran.stderr and "Traceback" not in ran.stderr, ran.stderr)
+        self.assertEqual(self.python("one.py", "--out", "5", code=code).returncode, 0)
+
     def test_the_same_file_runs_from_the_command_line(self):
         (self.root / "in.txt").write_text("y")
         ran = self.python("one.py", "--file", "in.txt", "--times", "2", "--out", "made")

@@ -12,6 +12,7 @@ use crate::price::{Formula, Term};
 /// The library, as every version carries it.
 pub(super) const SDK: &[(&str, &str)] = &[
     ("backlot/__init__.py", include_str!("../../../../sdk/python/backlot/__init__.py")),
+    ("backlot/fields.py", include_str!("../../../../sdk/python/backlot/fields.py")),
     ("backlot/comfyui.py", include_str!("../../../../sdk/python/backlot/comfyui.py")),
     ("backlot/__main__.py", include_str!("../../../../sdk/python/backlot/__main__.py")),
 ];

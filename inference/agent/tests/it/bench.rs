@@ -86,10 +86,12 @@ impl Bench {
     /// A control, and a place where an agent finds a tool in the Python that people write.
     pub(crate) async fn new(name: &str, code: &str, worker: &str) -> Self {
         let place = Place::new();
-        let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk/python/backlot/__init__.py");
+        let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk/python/backlot");
         let folder = place.root.path().join("workers").join(name);
         std::fs::create_dir_all(folder.join("backlot")).expect("made");
-        std::fs::copy(library, folder.join("backlot/__init__.py")).expect("copied");
+        for file in ["__init__.py", "fields.py"] {
+            std::fs::copy(library.join(file), folder.join("backlot").join(file)).expect("copied");
+        }
         for (file, text) in [("tool.py", code), ("serve.py", SERVE), ("worker.toml", worker)] {
             std::fs::write(folder.join(file), text).expect("written");
         }
