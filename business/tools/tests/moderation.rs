@@ -34,7 +34,7 @@ async fn until_outputs(stage: &Stage) -> Row {
 }
 
 async fn open(stage: &Stage, state: ReviewState) -> Vec<ReviewView> {
-    stage.service.reviews(ReviewFilter { state, before: None, limit: 10 }).await.unwrap()
+    stage.service.reviews(ReviewFilter { state, after: None, limit: 10 }).await.unwrap()
 }
 
 async fn looks(stage: &Stage) -> usize {
@@ -100,8 +100,10 @@ async fn what_is_in_doubt_waits_for_a_person() {
         let waiting = open(&stage, ReviewState::Open).await;
         assert_eq!((waiting.len(), waiting[0].score_ppm), (1, Some(DOUBTFUL)));
         assert!(waiting[0].media[0].url.is_some() && !kept(&stage, row.id));
+        let due = waiting[0].created_at.plus(Duration::from_secs(72 * 3_600));
+        assert_eq!(waiting[0].due_at, Some(due));
         let decided = stage.service.decide_review("staff", waiting[0].id, decision, "looked").await.unwrap();
-        assert_eq!(decided.decided_by.as_deref(), Some("staff"));
+        assert_eq!((decided.decided_by.as_deref(), decided.due_at), (Some("staff"), None));
         // Twice is once, and otherwise is a conflict.
         stage.service.decide_review("other", waiting[0].id, decision, "").await.unwrap();
         let other = if decision == Decision::Release { Decision::Uphold } else { Decision::Release };
@@ -111,6 +113,30 @@ async fn what_is_in_doubt_waits_for_a_person() {
         assert_eq!((row.stage.as_str(), kept(&stage, row.id)), (ends, decision == Decision::Release));
         stage.world.assert_books_balance();
     }
+}
+
+#[tokio::test]
+async fn who_waits_longest_is_looked_at_first_and_what_was_decided_last_is_read_first() {
+    let stage = stage().await;
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        let row = until_outputs(&stage).await;
+        stage.world.score_looks(DOUBTFUL);
+        stage.sweep().await;
+        runs.push(row.id);
+    }
+    let waiting = open(&stage, ReviewState::Open).await;
+    assert_eq!(waiting.iter().map(|review| review.run_id).collect::<Vec<_>>(), runs);
+    let filter = ReviewFilter { state: ReviewState::Open, after: Some(waiting[0].id), limit: 1 };
+    assert_eq!(stage.service.reviews(filter).await.unwrap()[0].id, waiting[1].id);
+    for review in &waiting {
+        stage.service.decide_review("staff", review.id, Decision::Uphold, "").await.unwrap();
+    }
+    let decided = open(&stage, ReviewState::Upheld).await;
+    runs.reverse();
+    assert_eq!(decided.iter().map(|review| review.run_id).collect::<Vec<_>>(), runs);
+    let filter = ReviewFilter { state: ReviewState::Upheld, after: Some(decided[0].id), limit: 1 };
+    assert_eq!(stage.service.reviews(filter).await.unwrap()[0].id, decided[1].id);
 }
 
 #[tokio::test]
@@ -135,7 +161,7 @@ async fn a_refused_input_is_never_run_until_a_person_releases_it() {
     assert_eq!((row.stage.as_str(), row.failure_class.as_deref()), ("voided", Some("moderated_input")));
     assert!(stage.world.job(row.id).is_none());
     let review = open(&stage, ReviewState::Open).await.remove(0);
-    assert_eq!(review.media[0].asset_id, Some(stage.image));
+    assert_eq!((review.media[0].asset_id, review.due_at), (Some(stage.image), None));
     stage.service.decide_review("staff", review.id, Decision::Release, "").await.unwrap();
     let row = stage.submit().await;
     assert_eq!((row.stage.as_str(), looks(&stage).await), ("submitted", 1), "it is not looked at again");

@@ -1719,7 +1719,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What moderation withheld or refused, newest first. For the platform's staff. */
+        /** What moderation withheld or refused. For the platform's staff. */
         get: operations["list_reviews"];
         put?: never;
         post?: never;
@@ -5044,7 +5044,7 @@ export interface components {
         ReviewId: string;
         /** @description Reviews. */
         ReviewList: {
-            /** @description Newest first. */
+            /** @description Open ones: that which waits longest first; decided ones: the newest first. */
             items: components["schemas"]["ReviewView"][];
             /** @description Where the next page begins; null: this is the last. */
             next?: string | null;
@@ -5069,6 +5069,7 @@ export interface components {
             decided_at?: components["schemas"]["Timestamp"] | null;
             /** @description A user, `score` or `clock`; null while it is open. */
             decided_by?: string | null;
+            due_at?: components["schemas"]["Timestamp"] | null;
             /** @description Its id. */
             id: components["schemas"]["ReviewId"];
             /** @description What is judged. */

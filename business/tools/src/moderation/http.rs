@@ -54,13 +54,13 @@ struct ReviewsQuery {
 /// Reviews.
 #[derive(Debug, Serialize, ToSchema)]
 struct ReviewList {
-    /// Newest first.
+    /// Open ones: that which waits longest first; decided ones: the newest first.
     items: Vec<ReviewView>,
     /// Where the next page begins; null: this is the last.
     next: Option<String>,
 }
 
-/// What moderation withheld or refused, newest first. For the platform's staff.
+/// What moderation withheld or refused. For the platform's staff.
 #[utoipa::path(get, path = "/v1/reviews", tag = "moderation", params(ReviewsQuery),
     responses((status = 200, body = ReviewList), (status = "default", body = Problem)))]
 async fn list_reviews(
@@ -69,11 +69,11 @@ async fn list_reviews(
     Query(query): Query<ReviewsQuery>,
 ) -> Result<Json<ReviewList>, Problem> {
     let limit = query.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX);
-    let before = query.before.as_deref().map(ReviewId::parse).transpose().map_err(|error| {
+    let after = query.before.as_deref().map(ReviewId::parse).transpose().map_err(|error| {
         Problem::new(&backlot_foundation_errors::codes::BAD_REQUEST, format!("\"before\": {error}"))
     })?;
     let state = query.state.unwrap_or(ReviewState::Open);
-    let mut items = service.reviews(ReviewFilter { state, before, limit: limit + 1 }).await?;
+    let mut items = service.reviews(ReviewFilter { state, after, limit: limit + 1 }).await?;
     let size = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = items.len() > size;
     items.truncate(size);

@@ -72,8 +72,8 @@ impl Decision {
 pub struct ReviewFilter {
     /// Only these.
     pub state: ReviewState,
-    /// Older than this one.
-    pub before: Option<ReviewId>,
+    /// Only those that come after this one.
+    pub after: Option<ReviewId>,
     /// At most so many.
     pub limit: u64,
 }
@@ -114,14 +114,16 @@ pub struct ReviewView {
     pub note: String,
     /// When it began.
     pub created_at: Timestamp,
+    /// When it stays refused if nobody has decided; null where it is decided, or where nothing waits for it.
+    pub due_at: Option<Timestamp>,
     /// When it was decided.
     pub decided_at: Option<Timestamp>,
 }
 
 impl Service {
-    /// Reviews, newest first.
+    /// Reviews: open ones in the order in which they wait, decided ones newest first.
     pub async fn reviews(&self, filter: ReviewFilter) -> Result<Vec<ReviewView>, Error> {
-        let rows = store::reviews(self.store().db(), filter.state, filter.before, filter.limit).await?;
+        let rows = store::reviews(self.store().db(), filter.state, filter.after, filter.limit).await?;
         let mut views = Vec::with_capacity(rows.len());
         for row in rows {
             views.push(self.review_view(row).await);
@@ -168,18 +170,22 @@ impl Service {
                 Side::Output => self.output_medium(row.run_id, &subject).await,
             });
         }
+        let state = ReviewState::parse(&row.state).unwrap_or(ReviewState::Upheld);
+        // The run of a refused input has ended: only what came out of one waits.
+        let is_awaited = state == ReviewState::Open && side == Side::Output;
         ReviewView {
             id: row.id,
             run_id: row.run_id,
             organisation_id: row.organisation_id,
             tool: row.tool,
             side,
-            state: ReviewState::parse(&row.state).unwrap_or(ReviewState::Upheld),
+            state,
             score_ppm: row.score_ppm,
             media,
             decided_by: Some(row.decided_by).filter(|by| !by.is_empty()),
             note: row.note,
             created_at: row.created_at,
+            due_at: is_awaited.then(|| row.created_at.plus(self.config().moderation.review_time())),
             decided_at: row.decided_at,
         }
     }

@@ -2,6 +2,7 @@
 
 use backlot_business_api::{ReviewId, RunId};
 use backlot_foundation_db::{Db, DbError, WriteTx};
+use backlot_foundation_ids::Uuid;
 use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::{AssetId, OrganisationId};
 use sea_orm::{ConnectionTrait as _, FromQueryResult, Statement, Value};
@@ -171,19 +172,23 @@ pub(crate) async fn review_of(db: &Db, run: RunId, side: Side) -> Result<Option<
     Ok(ReviewRow::find_by_statement(statement(db, &sql, values)).one(db.read()).await?)
 }
 
-/// Reviews in this state, newest first, older than `before`.
+/// Reviews in this state that come after `after`: of what is open that which waits longest first, because its time
+/// runs out first; of what is decided the newest.
 pub(crate) async fn reviews(
     db: &Db,
     state: ReviewState,
-    before: Option<ReviewId>,
+    after: Option<ReviewId>,
     limit: u64,
 ) -> Result<Vec<ReviewRow>, DbError> {
-    let newest = ReviewId::from_uuid(backlot_foundation_ids::Uuid::max());
+    let (beyond, order, first) = match state {
+        ReviewState::Open => (">", "ASC", Uuid::nil()),
+        ReviewState::Released | ReviewState::Upheld | ReviewState::Expired => ("<", "DESC", Uuid::max()),
+    };
     let sql = format!(
-        "SELECT {REVIEW_COLUMNS} FROM reviews WHERE state = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
+        "SELECT {REVIEW_COLUMNS} FROM reviews WHERE state = $1 AND id {beyond} $2 ORDER BY id {order} LIMIT $3"
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let values = [state.as_str().into(), before.unwrap_or(newest).into(), limit.into()];
+    let values = [state.as_str().into(), after.unwrap_or(ReviewId::from_uuid(first)).into(), limit.into()];
     Ok(ReviewRow::find_by_statement(statement(db, &sql, values)).all(db.read()).await?)
 }
 
