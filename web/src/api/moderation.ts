@@ -18,6 +18,8 @@ export type Review = Schemas["ReviewView"];
 
 export const moderationKeys = { queue: ["moderation"] as const, reviews: ["reviews"] as const };
 const PAGE_SIZE = 30;
+/** Whoever sits before the queue sees what comes; the pictures’ addresses hold for ten minutes. */
+const REFRESH_MS = 60_000;
 
 export const queueQuery = infiniteQueryOptions({
   queryKey: moderationKeys.queue,
@@ -25,6 +27,7 @@ export const queueQuery = infiniteQueryOptions({
     api.get<Page<Case>>(`/v1/moderation/queue${query({ limit: PAGE_SIZE, before: pageParam })}`, signal),
   initialPageParam: null as string | null,
   getNextPageParam: (last) => last.next ?? null,
+  refetchInterval: REFRESH_MS,
   retry: false,
 });
 
@@ -34,5 +37,6 @@ export const reviewsQuery = infiniteQueryOptions({
     api.get<Page<Review>>(`/v1/reviews${query({ limit: PAGE_SIZE, before: pageParam })}`, signal),
   initialPageParam: null as string | null,
   getNextPageParam: (last) => last.next ?? null,
+  refetchInterval: REFRESH_MS,
   retry: false,
 });

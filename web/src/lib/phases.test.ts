@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Run } from "../api/types";
-import { isOver, moneySentence, progressOf, startEstimate } from "./phases";
+import { isOver, moneySentence, progressBeside, progressOf, startEstimate, STEPS } from "./phases";
 
 const run = (change: Partial<Run>): Run => ({
   id: "r1",
@@ -54,6 +54,24 @@ test("a cancel that is not confirmed is not called canceled", () =>
 
 test("what has no phase yet waits", () => {
   expect(progressOf(run({ state: "queued", phase: null }))).toMatchObject({ word: "Queued", detail: "", step: 0 });
+});
+
+test("what came out is past every step while it is looked at; what goes in is before them", () => {
+  const started_at = "2026-11-23T10:00:01Z";
+  expect(progressOf(run({ phase: "checking", started_at })).step).toBe(STEPS.length);
+  expect(progressOf(run({ phase: "checking" })).step).toBe(-1);
+  expect(progressOf(run({ phase: "reviewing", started_at }))).toMatchObject({
+    word: "Waits for a person",
+    step: STEPS.length,
+    fraction: null,
+  });
+});
+
+test("nothing is said twice beside the state", () => {
+  expect(progressBeside(run({ phase: "checking" }))).toBe("");
+  expect(progressBeside(run({ state: "queued", phase: "queued", position: 0 }))).toBe("next");
+  expect(progressBeside(run({ phase: "loading" }))).toBe("Loading the model");
+  expect(progressBeside(run({ phase: "reviewing" }))).toMatch(/^the safety model/);
 });
 
 test("a run that is stopping is not over", () => {

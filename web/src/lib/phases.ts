@@ -7,7 +7,7 @@ export const STEPS: readonly Phase[] = ["queued", "fetching", "loading", "runnin
 const PHASE_WORD: Record<Phase, string> = {
   queued: "Queued",
   checking: "Being checked",
-  reviewing: "A person is looking at it",
+  reviewing: "Waits for a person",
   fetching: "Fetching",
   loading: "Loading the model",
   running: "Running",
@@ -42,14 +42,23 @@ export function phaseWord(phase: Phase): string {
   return PHASE_WORD[phase];
 }
 
+/** Which of the steps it is at; past all of them where what came out is looked at, before them where what goes in is. */
+function stepOf(run: Run, phase: Phase): number {
+  const isMade = phase === "reviewing" || (phase === "checking" && run.started_at !== null);
+  return isMade ? STEPS.length : STEPS.indexOf(phase === "paused" ? "running" : phase);
+}
+
+const REVIEW = "the safety model was unsure of it; nothing is charged unless it passes";
+
 export function progressOf(run: Run): Progress {
   const phase: Phase = run.phase ?? "queued";
-  const step = STEPS.indexOf(phase === "paused" ? "running" : phase);
+  const step = stepOf(run, phase);
   if (run.state === "canceling") {
     return { word: "Stopping", detail: "waiting until the worker confirms that it stopped", step, fraction: null };
   }
   const word = phaseWord(phase);
   if (phase === "queued") return { word, detail: queueDetail(run), step, fraction: null };
+  if (phase === "reviewing") return { word, detail: REVIEW, step, fraction: null };
   const fraction = (phase === "running" || phase === "paused") && run.progress ? run.progress : null;
   const percent = fraction === null ? "" : `${Math.round(fraction * 100)} %`;
   return { word, detail: [percent, run.progress_note ?? ""].filter(Boolean).join(" · "), step, fraction };
@@ -82,6 +91,17 @@ const STATE_WORD: Record<string, string> = {
 
 export function stateWord(state: string): string {
   return STATE_WORD[state] ?? state;
+}
+
+/** A run in one or two words: its state, and its phase where that says more than that something runs. */
+export function tagWord(state: string, phase?: Phase | null): string {
+  return state === "running" && phase && WAITING_PHASES.has(phase) ? phaseWord(phase) : stateWord(state);
+}
+
+/** How far it is, for beside the word that says so already. */
+export function progressBeside(run: Run): string {
+  const { word, detail } = progressOf(run);
+  return [word === tagWord(run.state, run.phase) ? "" : word, detail].filter(Boolean).join(" ");
 }
 
 /** One sentence about the money of a run. */

@@ -14,7 +14,7 @@ import { Link, type LinkProps } from "react-router";
 import { OFFLINE_CODE, toProblem } from "../api/problem";
 import { ago, clock, dateTime, shortId } from "../lib/format";
 import type { Phase } from "../api/types";
-import { phaseWord, stateWord, WAITING_PHASES } from "../lib/phases";
+import { stateWord, tagWord, WAITING_PHASES } from "../lib/phases";
 import { Icon, type IconName } from "./Icon";
 import { useToasts } from "./toasts";
 import css from "./ui.module.css";
@@ -326,7 +326,7 @@ export function StateTag({ state, phase }: { state: string; phase?: Phase | null
   if (state === "running" && phase && WAITING_PHASES.has(phase))
     return (
       <Tag tone="live">
-        <Icon name={phase === "reviewing" ? "eye" : "clock"} size={12} /> {phaseWord(phase)}
+        <Icon name={phase === "reviewing" ? "eye" : "clock"} size={12} /> {tagWord(state, phase)}
       </Tag>
     );
   if (state === "succeeded")

@@ -5,7 +5,7 @@ import { api } from "../../api/http";
 import { moderationKeys, reviewsQuery, type Review } from "../../api/moderation";
 import type { Page as ApiPage } from "../../api/types";
 import { useSession } from "../../app/session";
-import { humanise, shortId } from "../../lib/format";
+import { dateTime, humanise, shortId } from "../../lib/format";
 import { Button, Empty, Icon, Id, Loaded, When } from "../../ui";
 import { useToasts } from "../../ui/toasts";
 import css from "./moderation.module.css";
@@ -27,7 +27,11 @@ export function Reviews() {
   return (
     <Loaded of={reviews} waiting="Fetching what was withheld…">
       {() =>
-        current === null ? (
+        current === null && reviews.hasNextPage ? (
+          <Empty title="There are more" actions={<More of={reviews} />}>
+            What was listed is decided.
+          </Empty>
+        ) : current === null ? (
           <Empty title="The model withholds nothing">
             When it is unsure about what goes into a run or comes out of one, a person decides it here.
           </Empty>
@@ -51,6 +55,11 @@ export function Reviews() {
                   </button>
                 </li>
               ))}
+              {reviews.hasNextPage && (
+                <li>
+                  <More of={reviews} />
+                </li>
+              )}
             </ol>
             <section
               className={css.case}
@@ -75,6 +84,7 @@ export function Reviews() {
                   </p>
                 </div>
               </header>
+              <p className={css.text}>{stakes(current)}</p>
               {current.note && <p className={css.text}>{current.note}</p>}
               <div className={css.verdicts}>
                 <Button icon="check" onClick={() => decide(current, "release")}>
@@ -89,6 +99,31 @@ export function Reviews() {
         )
       }
     </Loaded>
+  );
+}
+
+/** What the decision does: what came out of a run waits for it, what went into one does not. */
+function stakes(item: Review): string {
+  if (item.side === "input")
+    return "The run that it was for has ended, and cost nothing. Passed, it may be used from now on.";
+  const until = item.due_at ? ` Undecided, it stays refused on ${dateTime(item.due_at)}.` : "";
+  return `Passed, it is delivered and charged; refused, it is thrown away and costs nothing.${until}`;
+}
+
+const SAID: Record<Review["side"], Record<Decision, string>> = {
+  input: { release: "It may be used from now on.", uphold: "It is run by nothing." },
+  output: { release: "It is delivered, and charged.", uphold: "It is thrown away, and costs nothing." },
+};
+
+function More({ of }: { of: { fetchNextPage: () => unknown; isFetchingNextPage: boolean } }) {
+  return (
+    <Button
+      look="quiet"
+      onClick={() => void of.fetchNextPage()}
+      because={of.isFetchingNextPage ? "They are being fetched" : null}
+    >
+      More
+    </Button>
   );
 }
 
@@ -133,7 +168,7 @@ function useDecide(): (item: Review, decision: Decision) => void {
     later(
       {
         title: decision === "release" ? "It passes" : "It stays refused",
-        text: decision === "release" ? "It is delivered, and charged." : "It is thrown away, and costs nothing.",
+        text: SAID[item.side][decision],
       },
       () =>
         void api.post(`/v1/reviews/${item.id}`, { decision }).then(

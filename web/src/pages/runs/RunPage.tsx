@@ -7,7 +7,7 @@ import type { Run, Timeline, TimelineItem } from "../../api/types";
 import { Page, Section } from "../../app/Page";
 import { capital, clock, credits, creditsExact, duration, humanise, listOf, readable } from "../../lib/format";
 import { previewUrl } from "../../lib/media";
-import { isOver, moneySentence, progressOf } from "../../lib/phases";
+import { isOver, moneySentence, progressBeside } from "../../lib/phases";
 import { assetOf, takeLabel } from "../../lib/schema";
 import { ButtonLink, Id, Loaded, StateTag } from "../../ui";
 import css from "./runs.module.css";
@@ -56,7 +56,7 @@ function Shown({
       lead={
         <>
           <StateTag state={run.state} phase={run.phase} />{" "}
-          {over ? "" : `${progressOf(run).word} ${progressOf(run).detail}`} {moneySentence(run)} · version {run.version}{" "}
+          {[over ? "" : progressBeside(run), moneySentence(run), `version ${run.version}`].filter(Boolean).join(" · ")}{" "}
           · run <Id value={run.id} />
           {run.job_id && run.job_id !== run.id && (
             <>
