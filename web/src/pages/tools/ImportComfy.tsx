@@ -49,6 +49,8 @@ export default function ImportComfy() {
   const [workflow, setWorkflow] = useState<Workflow | null>(null);
   const [fault, setFault] = useState<string | null>(null);
   const [name, setName] = useState("");
+  /** A name that a person wrote stays; one that came from a file goes with it. */
+  const [isTyped, setTyped] = useState(false);
   const propose = useMutation({
     mutationFn: (asked: { name: string; workflow: Workflow }) => api.post<Proposal>("/v1/tools/import/comfyui", asked),
   });
@@ -60,7 +62,7 @@ export default function ImportComfy() {
       .then(readWorkflow)
       .then(
         (read) => {
-          const next = name || toolName(file.name);
+          const next = isTyped && name ? name : toolName(file.name);
           setWorkflow(read);
           setName(next);
           propose.mutate({ name: next, workflow: read });
@@ -86,7 +88,15 @@ export default function ImportComfy() {
         title="Import from ComfyUI"
         lead="In ComfyUI choose “Export (API)”, and drop the file anywhere here. It is held against the studio’s own ComfyUI server before anything is published."
       >
-        <Picker onFile={take} name={name} onName={setName} chosen={workflow !== null} />
+        <Picker
+          onFile={take}
+          name={name}
+          onName={(next) => {
+            setTyped(true);
+            setName(next);
+          }}
+          chosen={workflow !== null}
+        />
         {fault && (
           <p className={css.fault} role="alert">
             <Icon name="warn" /> {fault}
