@@ -25,7 +25,11 @@ export default function Palette({ onClose, onHelp }: { onClose: () => void; onHe
         placeholder="A page, a tool, a board, a run, a picture, something to do"
         className={css.input}
         value={typed}
-        onFocus={() => setTyped((text) => text + takeTyped())}
+        onFocus={() => {
+          // Taken once, here: a state's update may be computed more than once, and the second time nothing waits.
+          const early = takeTyped();
+          setTyped((text) => text + early);
+        }}
         onValueChange={setTyped}
       />
       <Command.List className={css.list} label="Results">

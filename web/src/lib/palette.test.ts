@@ -28,4 +28,10 @@ test("what the server found stays, after what fits by name", () => {
   expect(names("cut out").at(-1)).toBe("Late light");
   expect(names("zzzz")).toEqual(["Late light"]);
 });
+test("what the server finds later moves nothing that stands there", () =>
+  expect(
+    found([...GROUPS, { heading: "Boards", entries: [{ id: "b", name: "A late light" }] }], "late light").map(
+      ({ heading }) => heading,
+    ),
+  ).toEqual(["Boards", "Community"]));
 test("the end of an id finds what it names", () => expect(names("0f3a")[0]).toBe("Late light"));

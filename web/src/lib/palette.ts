@@ -35,10 +35,12 @@ export function found<T extends Entry>(groups: EntryGroup<T>[], typed: string): 
       const fits = all
         .filter(({ fit, entry }) => fit > 0 && (fit >= least || entry.found))
         .sort((a, b) => b.fit - a.fit);
-      return { heading, entries: fits.map(({ entry }) => entry), best: fits[0]?.fit ?? 0 };
+      // What the server finds comes later: below, so that what one is about to choose stays where it is.
+      const late = Number(fits.some(({ entry }) => entry.found));
+      return { heading, entries: fits.map(({ entry }) => entry), best: fits[0]?.fit ?? 0, late };
     })
     .filter(({ best }) => best > 0)
-    .sort((a, b) => b.best - a.best)
+    .sort((a, b) => a.late - b.late || b.best - a.best)
     .map(cut);
 }
 
