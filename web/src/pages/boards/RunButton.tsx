@@ -7,7 +7,7 @@ import { balanceQuery, keys } from "../../api/queries";
 import { count, credits, creditWord, duration, readable } from "../../lib/format";
 import { Button, Icon, Kbd, ProblemView } from "../../ui";
 import { useToasts } from "../../ui/toasts";
-import { useEdges, useOpen } from "./context";
+import { useEdges, useNodes, useOpen } from "./context";
 import { runnable, type Runnable } from "./doc/plan";
 import type { useBoardData } from "./useBoardData";
 import { useBoardKeys } from "./useBoardKeys";
@@ -23,7 +23,8 @@ export function RunButton({ data }: { data: Data }) {
   const plan = data.plan.data;
   const edges = useEdges();
   const ready = useMemo(() => (plan ? runnable(plan, edges) : null), [plan, edges]);
-  const because = blocked(data, ready, run.isPending);
+  const hasTools = useNodes().some((node) => node.kind === "tool");
+  const because = blocked(data, ready, run.isPending, hasTools);
   const start = () => {
     if (because || !ready) return;
     const only = ready.some ? { nodes: ready.nodes.map((one) => one.node) } : {};
@@ -35,16 +36,19 @@ export function RunButton({ data }: { data: Data }) {
     <div className={css.split}>
       <Button look="primary" because={because} onClick={start} data-testid="run-board" className={css.run}>
         <Icon name="play" />
-        {label(plan, ready)}
+        {label(plan, ready, hasTools)}
       </Button>
       <PlanPopover data={data} plan={plan} ready={ready} error={run.error} onRun={start} because={because} />
     </div>
   );
 }
 
-function label(plan: BoardPlan | undefined, ready: Runnable | null): React.ReactNode {
+function label(plan: BoardPlan | undefined, ready: Runnable | null, hasTools: boolean): React.ReactNode {
   if (!plan || !ready) return <span>Run</span>;
-  if (ready.nodes.length === 0) return <span>{plan.problems.length ? "Cannot run yet" : "All up to date"}</span>;
+  if (ready.nodes.length === 0) {
+    const done = hasTools ? "All up to date" : "Nothing to run";
+    return <span>{plan.problems.length ? "Cannot run yet" : done}</span>;
+  }
   return (
     <>
       <span>
@@ -58,12 +62,16 @@ function label(plan: BoardPlan | undefined, ready: Runnable | null): React.React
   );
 }
 
-function blocked(data: Data, ready: Runnable | null, starting: boolean): string | null {
+function blocked(data: Data, ready: Runnable | null, starting: boolean, hasTools: boolean): string | null {
   const plan = data.plan.data;
   if (starting) return "It is being started";
   if (!plan || !ready) return data.plan.error ? "The plan could not be made" : "Asking what would run";
-  if (ready.nodes.length === 0)
-    return plan.problems.length > 0 ? problemText(plan.problems[0]) : "Every tool has a take of what it would make now";
+  if (ready.nodes.length === 0) {
+    if (plan.problems.length > 0) return problemText(plan.problems[0]);
+    return hasTools
+      ? "Every tool has a take of what it would make now"
+      : "Put a tool on the board: its price stands here";
+  }
   if (data.plan.asking) return "Asking for the price of what changed";
   return null;
 }

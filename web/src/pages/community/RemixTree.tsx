@@ -8,7 +8,7 @@ import { useWidth } from "../../lib/useSize";
 import { Dialog, Loaded } from "../../ui";
 import css from "./RemixTree.module.css";
 
-const NODE_W_PX = 168;
+const NODE_W_PX = 216;
 const NODE_H_PX = 64;
 const GAP_X_PX = 48;
 const GAP_Y_PX = 16;

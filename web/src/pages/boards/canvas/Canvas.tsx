@@ -10,6 +10,7 @@ import {
   type IsValidConnection,
 } from "@xyflow/react";
 import { useCallback, useEffect, useRef, useState } from "react";
+import { Button } from "../../../ui";
 import { useToasts } from "../../../ui/toasts";
 import { DropAnywhere } from "../../studio/DropAnywhere";
 import { useNodes, useOpen, useSelected } from "../context";
@@ -292,7 +293,9 @@ function touchOf(event: TouchEvent) {
 /** Teaches the first step, until there is something. */
 function EmptyCanvas() {
   const count = useNodes().length;
-  const { connection, canEdit } = useOpen();
+  const { bring, connection, canEdit } = useOpen();
+  const view = useReactFlow();
+  const file = useRef<HTMLInputElement>(null);
   const { arriving } = useSelected();
   const [loaded, setLoaded] = useState(connection.snapshot.loaded);
   useEffect(() => connection.subscribe(() => setLoaded(connection.snapshot.loaded)), [connection]);
@@ -307,6 +310,25 @@ function EmptyCanvas() {
               ? "Drop a photograph anywhere, or press A and choose what to add. Pull a line from a picture’s right edge to a tool."
               : "Nothing is on it yet. What others put here appears at once."}
           </p>
+          {canEdit && (
+            <>
+              <Button look="primary" icon="upload" onClick={() => file.current?.click()}>
+                Bring photographs
+              </Button>
+              <input
+                ref={file}
+                type="file"
+                hidden
+                multiple
+                accept="image/*,video/*"
+                onChange={(event) => {
+                  const box = event.target.parentElement?.getBoundingClientRect() ?? new DOMRect();
+                  const middle = { x: box.left + box.width / 2, y: box.top + box.height / 2 };
+                  bring([...(event.target.files ?? [])], view.screenToFlowPosition(middle));
+                }}
+              />
+            </>
+          )}
         </>
       ) : (
         <p role="status">Fetching the board…</p>

@@ -53,7 +53,7 @@ export default function ExportDialog({
     return <PublishDialog asset={{ ...publishing, name: title || publishing.name }} boardId={id} onClose={onClose} />;
   return (
     <Dialog open wide={Boolean(newest)} onClose={onClose} title="The film">
-      <div className={css.export}>
+      <div className={css.export} data-made={newest ? true : undefined}>
         {newest?.asset_id && <Made run={newest} title={title} onPublish={setPublishing} />}
         {failed && (
           <p className={css.faults} role="alert">
@@ -235,7 +235,7 @@ function Order({ film }: { film: Film }) {
             ? "Asking for the price"
             : null;
   return (
-    <>
+    <div className={css.order}>
       <p className={css.quiet}>
         {count} {count === 1 ? "shot" : "shots"}, {filmClock(film.ms)}. Sizes and frame rates become one, sound gets one
         loudness; the cut goes along as an OpenTimelineIO file.
@@ -273,6 +273,6 @@ function Order({ film }: { film: Film }) {
         Export the film
         {price.data !== undefined && ` · ${credits(price.data)} ${creditWord(price.data)}`}
       </Button>
-    </>
+    </div>
   );
 }
