@@ -1,7 +1,8 @@
 //! What callers read without asking the driver: registered models and live jobs, as of the last commit.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Bound,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,7 +11,7 @@ use std::{
 
 use backlot_inference_api::JobId;
 use backlot_inference_scheduler::ModelKey;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use crate::{
@@ -30,6 +31,8 @@ pub(crate) struct ModelEntry {
 pub(crate) struct Shared {
     models: RwLock<BTreeMap<ModelKey, Arc<ModelEntry>>>,
     live: RwLock<HashMap<JobId, watch::Sender<Arc<Job>>>>,
+    /// Jobs that somebody watches, or did: looked through where all that live would be too many.
+    watched: Mutex<BTreeSet<JobId>>,
     stopped: AtomicBool,
     /// Another process leads: what is known of models may be old.
     follows: AtomicBool,
@@ -80,12 +83,18 @@ impl Shared {
 
     /// The job now and all that follows, while it lives.
     pub(crate) fn watch(&self, id: JobId) -> Option<watch::Receiver<Arc<Job>>> {
-        self.live.read().get(&id).map(watch::Sender::subscribe)
+        let receiver = self.live.read().get(&id).map(watch::Sender::subscribe)?;
+        self.watched.lock().insert(id);
+        Some(receiver)
     }
 
-    /// Whether anybody watches the job.
-    pub(crate) fn is_watched(&self, id: JobId) -> bool {
-        self.live.read().get(&id).is_some_and(|sender| sender.receiver_count() > 0)
+    /// Jobs that somebody watches, in their order, those after `after` where it is given.
+    pub(crate) fn watched_after(&self, after: Option<JobId>) -> Vec<JobId> {
+        let mut watched = self.watched.lock();
+        let live = self.live.read();
+        watched.retain(|id| live.get(id).is_some_and(|sender| sender.receiver_count() > 0));
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        watched.range((after, Bound::Unbounded)).copied().collect()
     }
 
     /// Shows a job as it is now; one that has ended is shown a last time and leaves.
@@ -132,5 +141,32 @@ impl Shared {
     /// Nothing is known any more: watchers' streams end, and they ask again.
     pub(crate) fn clear_jobs(&self) {
         self.live.write().clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::door::blank;
+
+    #[test]
+    fn only_what_is_watched_now_is_looked_through() {
+        let shared = Shared::default();
+        let mut jobs: Vec<Job> = (0..4).map(|_| blank("n", "t", "owner/model", "1")).collect();
+        jobs.sort_unstable_by_key(|job| job.id);
+        let [first, second, third, fourth] = [0, 1, 2, 3].map(|n| jobs[n].id);
+        jobs.iter().for_each(|job| shared.publish(job));
+        assert!(shared.watched_after(None).is_empty(), "nobody watches");
+        let watchers: Vec<_> = [third, first, fourth].map(|id| shared.watch(id).unwrap()).into();
+        let again = shared.watch(first).unwrap();
+        assert_eq!(shared.watched_after(None), [first, third, fourth]);
+        assert_eq!(shared.watched_after(Some(second)), [third, fourth], "round and round");
+        drop(watchers);
+        assert_eq!(shared.watched_after(None), [first], "one watcher is left");
+        jobs[0].state = crate::model::JobState::Succeeded;
+        shared.publish(&jobs[0]);
+        assert!(shared.watched_after(None).is_empty(), "it has ended");
+        assert!(shared.watched.lock().is_empty() && shared.watch(first).is_none());
+        drop(again);
     }
 }

@@ -14,7 +14,7 @@ mod machines;
 mod providers;
 mod recover;
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use backlot_foundation_db::Db;
 use backlot_foundation_runtime::Stop;
@@ -32,7 +32,7 @@ pub(crate) use recover::{job_spec, stand_by};
 use crate::{
     error::Error,
     limits,
-    model::{Fleet, Job, NewJob, Tenant},
+    model::{Fleet, Job, NewJob, Tenant, job_key},
     pools::News,
     service::Scope,
     shared::{ModelEntry, Shared},
@@ -117,7 +117,7 @@ pub(crate) struct Driver {
     /// Agents that did not read what they were told: their streams are closed.
     cut_off: Vec<AgentKey>,
     /// The last watched job whose place was brought up to date, where others come after it.
-    refreshed: Option<JobKey>,
+    refreshed: Option<JobId>,
     upkeep_at: Timestamp,
     snapshot_at: Timestamp,
     committed_at: Timestamp,
@@ -229,18 +229,15 @@ impl Driver {
     }
 
     fn refresh_watched(&mut self, now: Timestamp, batch: &mut Batch) {
-        let after = self.refreshed.map_or(Bound::Unbounded, Bound::Excluded);
-        let waiting: Vec<JobKey> = self
-            .jobs
-            .range((after, Bound::Unbounded))
-            .filter(|(_, live)| live.job.fence.is_none() && self.shared.is_watched(live.job.id))
-            .map(|(key, _)| *key)
-            .take(limits::FORECASTS_PER_UPKEEP_MAX)
-            .collect();
+        let watched = self.shared.watched_after(self.refreshed);
+        let keys = watched.into_iter().map(|id| (id, job_key(id)));
+        let waits = |key: &JobKey| self.jobs.get(key).is_some_and(|live| live.job.fence.is_none());
+        let waiting: Vec<(JobId, JobKey)> =
+            keys.filter(|(_, key)| waits(key)).take(limits::FORECASTS_PER_UPKEEP_MAX).collect();
         // Round and round: who comes after the last one is next, and after the end the first.
         self.refreshed =
-            waiting.last().copied().filter(|_| waiting.len() == limits::FORECASTS_PER_UPKEEP_MAX);
-        for key in waiting {
+            waiting.last().map(|(id, _)| *id).filter(|_| waiting.len() == limits::FORECASTS_PER_UPKEEP_MAX);
+        for (_, key) in waiting {
             if self.forecast(now, key) {
                 batch.shown.insert(key);
             }
