@@ -72,6 +72,30 @@ test("a long log goes on, page by page, to its first line", async ({ page }) => 
   await expect(page.getByRole("button", { name: "Earlier lines" })).toHaveCount(0);
 });
 
+test("on a phone no part of a line covers another", async ({ page }) => {
+  await signUp(page, ADA);
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.goto("/audit");
+  const line = page.getByRole("main").getByRole("listitem").filter({ hasText: "founded the organisation" });
+  await expect(line).toBeVisible();
+  // Of the words themselves: a part that is too narrow lets its words run over the next.
+  const parts = await line.locator("> *").evaluateAll((all) =>
+    all.map((one) => {
+      const range = document.createRange();
+      range.selectNodeContents(one);
+      const { left, right, top, bottom } = (one.textContent ? range : one).getBoundingClientRect();
+      return { left, right, top, bottom };
+    }),
+  );
+  expect(parts).toHaveLength(4);
+  for (const [at, a] of parts.entries()) {
+    for (const b of parts.slice(at + 1)) {
+      const apart = a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+      expect(apart, JSON.stringify([a, b])).toBe(true);
+    }
+  }
+});
+
 test("who does not manage people is told who reads it", async ({ page }) => {
   await signUp(page, ADA);
   const li = await joined(page, "member");
