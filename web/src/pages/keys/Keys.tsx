@@ -57,7 +57,7 @@ export default function Keys() {
             </Empty>
           ) : (
             <div className={uiCss.scroll}>
-              <table className={uiCss.table}>
+              <table className={`${uiCss.table} ${css.list}`}>
                 <thead>
                   <tr>
                     <th>Name</th>
@@ -78,12 +78,14 @@ export default function Keys() {
                       <td>
                         <code>{one.prefix}…</code>
                       </td>
-                      <td className={css.may}>{scopeWords(one.scopes)}</td>
-                      <td>
+                      <td data-label="May" className={css.may}>
+                        {scopeWords(one.scopes)}
+                      </td>
+                      <td data-label="Made">
                         <When at={one.created_at} />
                       </td>
-                      <td>{one.last_used_at ? <When at={one.last_used_at} /> : "never"}</td>
-                      <td>{one.expires_at ? date(one.expires_at) : "never"}</td>
+                      <td data-label="Last used">{one.last_used_at ? <When at={one.last_used_at} /> : "never"}</td>
+                      <td data-label="Ends">{one.expires_at ? date(one.expires_at) : "never"}</td>
                       <td className={uiCss.num}>
                         <Button look="quiet" onClick={() => revoke(one)} aria-label={`Take away ${one.name}`}>
                           Take away
