@@ -307,7 +307,12 @@ test("who may only look cannot change anything, and is told what they may", asyn
   await node(ben, "a lamp").dblclick();
   await expect(ben.locator(".react-flow__node textarea")).toHaveCount(0);
   await ben.keyboard.press("Delete");
-  await expect(node(ada, "a lamp")).toBeVisible();
+  // What Ada does afterwards has arrived: so has what Ben would have done before it.
+  await ada.getByRole("button", { name: "Note", exact: true }).click();
+  await expect(ada.locator(".react-flow__node textarea:focus")).toBeVisible();
+  await ada.keyboard.type("Still burning");
+  await expect(node(ben, "Still burning")).toBeVisible();
+  for (const page of [ada, ben]) expect(await node(page, "a lamp").count()).toBe(1);
 });
 
 test("comments stand beside what they are about, and can be settled", async ({ browser }) => {

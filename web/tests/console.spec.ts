@@ -19,6 +19,7 @@ test("a key is shown once and works", async ({ page, playwright, baseURL }) => {
   await page.getByRole("button", { name: "I have it" }).click();
   await expect(page.getByRole("row", { name: /Nightly batch/ })).toBeVisible();
   await page.reload();
+  await expect(page.getByRole("row", { name: /Nightly batch/ })).toBeVisible();
   await expect(page.getByText(key)).toHaveCount(0);
 
   await page.getByRole("button", { name: "Take away Nightly batch" }).click();
