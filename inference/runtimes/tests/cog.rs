@@ -103,6 +103,31 @@ impl Case {
     }
 }
 
+#[tokio::test]
+async fn a_cancel_reaches_a_job_that_waits_for_anothers_end() {
+    let case = Case::new(PREDICTOR);
+    let at = case.bench.root.path().join("at");
+    let (first, second, loading) =
+        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let long = Duration::from_secs(60);
+    let waiting = async {
+        read(&at).await;
+        let waits = case.run(json!({"do": "text"}), &second, long);
+        let loads = case.runtime.load(&loading);
+        let cancel = async {
+            second.cancel();
+            loading.cancel();
+        };
+        let (waited, loaded, ()) = tokio::join!(waits, loads, cancel);
+        assert!(matches!(waited, Err(Failure::Canceled)), "{waited:?}");
+        assert!(matches!(loaded, Err(Failure::Canceled)), "{loaded:?}");
+        assert!(!first.is_cancelled(), "the other one computes on");
+        first.cancel();
+    };
+    let (result, ()) = tokio::join!(case.run(json!({"do": "sleep", "at": at}), &first, long), waiting);
+    assert!(matches!(result, Err(Failure::Canceled)), "{result:?}");
+}
+
 async fn read(path: &Path) -> String {
     loop {
         match std::fs::read_to_string(path) {

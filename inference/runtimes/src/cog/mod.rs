@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Environment, Failure, Manifest, Output, Program, Reporter, Runtime, Supervisor, Work, outputs};
@@ -66,6 +66,15 @@ impl CogRuntime {
         slot.as_mut().ok_or_else(|| Failure::Lost("the predictor is gone".to_owned()))
     }
 
+    /// The server's place, once nobody else computes with it: that may take as long as another's job.
+    async fn turn(&self, cancel: &CancellationToken) -> Result<MutexGuard<'_, Option<Server>>, Failure> {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(Failure::Canceled),
+            slot = self.server.lock() => Ok(slot),
+        }
+    }
+
     async fn remove(&self, slot: &mut Option<Server>) {
         if let Some(server) = slot.take() {
             server.stop().await;
@@ -77,7 +86,7 @@ impl CogRuntime {
 #[async_trait]
 impl Runtime for CogRuntime {
     async fn load(&self, cancel: &CancellationToken) -> Result<(), Failure> {
-        let mut slot = self.server.lock().await;
+        let mut slot = self.turn(cancel).await?;
         self.ready(&mut slot, cancel).await.map(|_| ())
     }
 
@@ -89,7 +98,7 @@ impl Runtime for CogRuntime {
     ) -> Result<Vec<Output>, Failure> {
         outputs::check_files(self.start.manifest.input_schema.as_ref(), &work)?;
         let output_dir = outputs::make_folder(&work)?;
-        let mut slot = self.server.lock().await;
+        let mut slot = self.turn(cancel).await?;
         let server = self.ready(&mut slot, cancel).await?;
         let Outcome { result, is_usable } = server.predict(&work, &output_dir, report, cancel).await;
         if !is_usable {
