@@ -1,5 +1,6 @@
 //! What the rest of infrastructure may ask about members and projects, inside a transaction of its own.
 
+use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::{OrganisationId, ProjectId, UserId};
 use sea_orm::{ConnectionTrait, DbErr};
 
@@ -24,6 +25,18 @@ pub async fn is_member<C: ConnectionTrait>(
 pub async fn is_closed<C: ConnectionTrait>(c: &C, organisation: OrganisationId) -> Result<bool, DbErr> {
     let row = store::organisations::organisation(c, organisation).await?;
     Ok(row.is_some_and(|row| row.closed_at.is_some()))
+}
+
+/// Organisations that have closed, and when, in the order of their ids after `after`.
+///
+/// # Errors
+/// The database's.
+pub async fn closed_organisations<C: ConnectionTrait>(
+    c: &C,
+    after: Option<OrganisationId>,
+    limit: u64,
+) -> Result<Vec<(OrganisationId, Timestamp)>, DbErr> {
+    store::organisations::closed(c, after, limit).await
 }
 
 /// Whether this project is the organisation's, as this connection sees it.

@@ -7,6 +7,7 @@
 mod addresses;
 mod assets;
 mod authority;
+mod closed;
 mod config;
 mod entities;
 mod error;
@@ -39,6 +40,7 @@ mod tasks;
 pub use addresses::{SignedUrl, UploadTarget};
 pub use assets::Usage;
 pub use authority::Authority;
+pub use closed::organisation_closed;
 pub use config::{Config, ProbeConfig, S3Config, StoreConfig};
 pub use error::{Error, Rejection};
 pub use http::AssetBody;

@@ -23,28 +23,39 @@ pub struct Removed {
     pub expired_uploads: usize,
     /// Assets and jobs whose leftover objects were removed.
     pub leftovers: usize,
+    /// Assets of organisations that have closed.
+    pub of_closed: usize,
     /// Objects that no row knows.
     pub orphans: usize,
 }
 
 impl Service {
-    /// One round over the rows: ends uploads whose time is over, removes objects that no state wants.
+    /// One round over the rows: ends uploads whose time is over, removes objects that no state wants, deletes what
+    /// closed organisations left.
     pub async fn reconcile(&self) -> Result<Removed, Error> {
         let inner = &self.inner;
         let mut removed = Removed::default();
         let now = inner.clock.now();
+        // One of them that cannot be handled must not keep the others: the next round tries it again.
         for row in store::expired_uploads(inner.db.read(), now, ROUND_MAX).await? {
-            self.expire_upload(&row).await?;
-            removed.expired_uploads += 1;
+            match self.expire_upload(&row).await {
+                Ok(()) => removed.expired_uploads += 1,
+                Err(error) => tracing::warn!(asset = %row.id, %error, "an upload could not be ended"),
+            }
         }
         for row in store::with_objects_pending(inner.db.read(), ROUND_MAX).await? {
-            self.try_remove_objects(&row).await?;
-            removed.leftovers += 1;
+            match self.try_remove_objects(&row).await {
+                Ok(()) => removed.leftovers += 1,
+                Err(error) => tracing::warn!(asset = %row.id, %error, "objects could not be removed"),
+            }
         }
         for issuer in outputs_store::issuers_with_objects_pending(inner.db.read(), ROUND_MAX).await? {
-            self.try_remove_outputs(&issuer.job_id).await?;
-            removed.leftovers += 1;
+            match self.try_remove_outputs(&issuer.job_id).await {
+                Ok(()) => removed.leftovers += 1,
+                Err(error) => tracing::warn!(job = issuer.job_id, %error, "outputs could not be removed"),
+            }
         }
+        removed.of_closed = self.clear_closed().await?;
         Ok(removed)
     }
 

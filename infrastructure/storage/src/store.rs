@@ -8,6 +8,7 @@ use sea_orm::{
     QueryFilter, QueryOrder, QuerySelect,
 };
 
+use crate::closed;
 use crate::entities::{asset, asset_input, usage};
 use crate::ingest::Verified;
 
@@ -26,9 +27,27 @@ pub(crate) mod origin {
 }
 
 pub(crate) async fn insert_asset(db: &impl ConnectionTrait, row: asset::Model) -> Result<(), DbErr> {
+    closed::asset_added(db, row.organisation_id).await?;
     let row: asset::ActiveModel = row.into();
     asset::Entity::insert(row).exec_without_returning(db).await?;
     Ok(())
+}
+
+/// Assets and uploads of an organisation that are not deleted or rejected, by id, after `after`.
+pub(crate) async fn live_assets(
+    db: &impl ConnectionTrait,
+    organisation: OrganisationId,
+    after: Option<AssetId>,
+    limit: u64,
+) -> Result<Vec<AssetId>, DbErr> {
+    let mut live = asset::Entity::find()
+        .filter(asset::Column::OrganisationId.eq(organisation))
+        .filter(asset::Column::State.is_in([state::UPLOADING, state::READY]));
+    if let Some(after) = after {
+        live = live.filter(asset::Column::Id.gt(after));
+    }
+    let rows = live.order_by_asc(asset::Column::Id).limit(limit).all(db).await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
 /// The asset, whoever's it is.

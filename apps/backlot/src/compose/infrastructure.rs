@@ -9,6 +9,7 @@ use backlot_infrastructure_api::{OrganisationId, ProjectId, UserId};
 use backlot_foundation_db::{Db, WriteTx};
 use backlot_foundation_events::EventsService;
 use backlot_foundation_rpc::Server;
+use backlot_foundation_time::Timestamp;
 use backlot_foundation_tokens::audience;
 use backlot_infrastructure_billing as billing;
 use backlot_infrastructure_identity as identity;
@@ -28,6 +29,59 @@ impl billing::SpaceGiver for PlanSpace {
         bytes: Option<i64>,
     ) -> Result<(), Problem> {
         Ok(storage::set_quota(tx, organisation, bytes).await?)
+    }
+}
+
+/// Closed organisations that are told to storage at once.
+const CLOSED_PAGE: u64 = 500;
+
+/// What follows from identity's changes: billing's part of all of them, and the media of whoever leaves for good.
+struct Followers(billing::Service);
+
+#[async_trait]
+impl identity::OrganisationObserver for Followers {
+    async fn created(
+        &self,
+        tx: &WriteTx,
+        organisation: OrganisationId,
+        owner: UserId,
+        at: Timestamp,
+    ) -> Result<(), Problem> {
+        self.0.created(tx, organisation, owner, at).await
+    }
+
+    async fn membership_changed(
+        &self,
+        tx: &WriteTx,
+        change: &identity::MembershipChange,
+    ) -> Result<(), Problem> {
+        self.0.membership_changed(tx, change).await
+    }
+
+    async fn closed(
+        &self,
+        tx: &WriteTx,
+        organisation: OrganisationId,
+        owner: UserId,
+        at: Timestamp,
+    ) -> Result<(), Problem> {
+        self.0.closed(tx, organisation, owner, at).await?;
+        Ok(storage::organisation_closed(tx, organisation, at).await?)
+    }
+}
+
+/// Tells storage of organisations that closed before it was told at once. Those it knows stay as they are.
+async fn tell_closed(db: &Db) -> anyhow::Result<()> {
+    let mut after = None;
+    loop {
+        let closed = identity::belonging::closed_organisations(db.read(), after, CLOSED_PAGE).await?;
+        let Some((last, _)) = closed.last() else { return Ok(()) };
+        after = Some(*last);
+        let tx = db.begin_write().await?;
+        for (organisation, at) in closed {
+            storage::organisation_closed(&tx, organisation, at).await?;
+        }
+        tx.commit().await?;
     }
 }
 
@@ -76,6 +130,7 @@ impl Infrastructure {
         let config = &context.config.infrastructure;
         let db = Db::connect(&config.db, audience::INFRASTRUCTURE).await?;
         migrate(&db).await?;
+        tell_closed(&db).await?;
         let clock = context.clock.clone();
         let billing = billing::Service::new(
             db.clone(),
@@ -84,8 +139,8 @@ impl Infrastructure {
             clock.clone(),
         );
         // Billing joins identity's transactions: an organisation comes with its root mandate and credits.
-        let deps =
-            identity::Deps { observer: Arc::new(billing.clone()), authority: Arc::new(billing.clone()) };
+        let followers = Arc::new(Followers(billing.clone()));
+        let deps = identity::Deps { observer: followers, authority: Arc::new(billing.clone()) };
         let mut accounts = config.identity.clone();
         // Where the studio is reached by HTTPS, a session never travels without it.
         accounts.cookie_secure |= context.public_url.starts_with("https://");
@@ -132,4 +187,33 @@ pub(super) async fn migrate(db: &Db) -> anyhow::Result<()> {
     db.migrate::<billing::Migrator>().await?;
     db.migrate::<storage::Migrator>().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use backlot_foundation_testkit::TestDb;
+    use sea_orm::{ConnectionTrait as _, Statement};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn storage_hears_once_of_organisations_that_closed_before() {
+        let test_db = TestDb::sqlite("infrastructure").await;
+        let db = &test_db.db;
+        migrate(db).await.unwrap();
+        let row = |closed_at: &str| {
+            let id = OrganisationId::generate();
+            format!("INSERT INTO identity_organisations VALUES ('{id}', 'a', 'personal', 0, 1, {closed_at})")
+        };
+        for closed_at in ["NULL", "7", "8"] {
+            db.read().execute_unprepared(&row(closed_at)).await.unwrap();
+        }
+        for _ in 0..2 {
+            tell_closed(db).await.unwrap();
+            let sql = "SELECT closed_at FROM storage_closed WHERE cleared_at IS NULL ORDER BY closed_at";
+            let rows = db.read().query_all_raw(Statement::from_string(db.backend(), sql)).await.unwrap();
+            let told: Vec<i64> = rows.iter().map(|row| row.try_get("", "closed_at").unwrap()).collect();
+            assert_eq!(told, [7, 8]);
+        }
+    }
 }

@@ -49,6 +49,20 @@ pub(crate) async fn raise_authority_version<C: ConnectionTrait>(
     Ok(raised.rows_affected > 0)
 }
 
+/// Organisations that have closed, in the order of their ids after `after`.
+pub(crate) async fn closed<C: ConnectionTrait>(
+    c: &C,
+    after: Option<OrganisationId>,
+    limit: u64,
+) -> Result<Vec<(OrganisationId, Timestamp)>, DbErr> {
+    let mut closed = organisation::Entity::find().filter(organisation::Column::ClosedAt.is_not_null());
+    if let Some(after) = after {
+        closed = closed.filter(organisation::Column::Id.gt(after));
+    }
+    let rows = closed.order_by(organisation::Column::Id, Order::Asc).limit(limit).all(c).await?;
+    Ok(rows.into_iter().filter_map(|row| Some((row.id, row.closed_at?))).collect())
+}
+
 pub(crate) async fn close_organisation<C: ConnectionTrait>(
     c: &C,
     id: OrganisationId,

@@ -11,12 +11,12 @@ use uuid::Uuid;
 
 use crate::world::{Answer, Person, World, encoded, png, read, sha256, worlds};
 
-struct Job {
+pub(crate) struct Job {
     id: String,
     capability: String,
 }
 
-async fn open_job(world: &World) -> Job {
+pub(crate) async fn open_job(world: &World) -> Job {
     open_job_with(world, 3, 1 << 20).await
 }
 
@@ -51,7 +51,7 @@ async fn announce_raw(world: &World, body: Value) -> Answer {
     read(world.http.post(format!("{}/v1/outputs", world.base)).json(&body).send().await.unwrap()).await
 }
 
-async fn write(world: &World, job: &Job, fence: &str, n: i32, bytes: &[u8]) -> v1::Output {
+pub(crate) async fn write(world: &World, job: &Job, fence: &str, n: i32, bytes: &[u8]) -> v1::Output {
     let ticket = announce(world, job, fence, n, bytes).await.ok();
     let put = world.put(&ticket, bytes).await;
     assert!(put.status.is_success(), "{put:?}");
@@ -68,7 +68,7 @@ fn named(ticket: &Value, n: i32, bytes: &[u8]) -> v1::Output {
     }
 }
 
-fn success(
+pub(crate) fn success(
     job: &Job,
     fence: &str,
     outputs: Vec<v1::Output>,
@@ -85,7 +85,10 @@ fn success(
     }
 }
 
-async fn finalize(world: &World, request: &v1::FinalizeOutputsRequest) -> Result<Vec<v1::Asset>, String> {
+pub(crate) async fn finalize(
+    world: &World,
+    request: &v1::FinalizeOutputsRequest,
+) -> Result<Vec<v1::Asset>, String> {
     match world.rpc().finalize_outputs(request.clone()).await {
         Ok(answer) => Ok(answer.into_inner().assets),
         Err(status) => Err(Problem::from(status).code),
