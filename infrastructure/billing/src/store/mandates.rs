@@ -210,14 +210,17 @@ pub(crate) async fn held_by(
     all(connection, &sql, [organisation.into(), grantee.into()], decode).await
 }
 
-/// All mandates of an organisation, oldest first, so that a parent comes before its children.
+/// The mandates of an organisation, oldest first, so that a parent comes before its children; first those that live, of
+/// which there are at most as many as `limit` should be: those that have ended only grow in number.
 pub(crate) async fn of_organisation(
     connection: &impl ConnectionTrait,
     organisation: OrganisationId,
     limit: i64,
 ) -> Result<Vec<MandateRow>, DbErr> {
-    let sql =
-        format!("SELECT {COLUMNS} FROM mandates WHERE organisation_id = $1 ORDER BY created_at, id LIMIT $2");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM mandates WHERE organisation_id = $1
+         ORDER BY CASE WHEN state = 'active' THEN 0 ELSE 1 END, created_at, id LIMIT $2"
+    );
     all(connection, &sql, [organisation.into(), limit.into()], decode).await
 }
 
@@ -385,6 +388,44 @@ mod tests {
     use backlot_foundation_testkit::TestDb;
 
     use super::*;
+
+    #[tokio::test]
+    async fn those_that_live_are_listed_however_many_have_ended() {
+        let test_db = TestDb::sqlite("infrastructure").await;
+        test_db.db.migrate::<crate::Migrator>().await.unwrap();
+        let (organisation, user) = (OrganisationId::generate(), UserId::generate());
+        let mandate = |n: i64, state: State| MandateRow {
+            mandate: Mandate {
+                id: MandateId::generate(),
+                parent: (n > 0).then(MandateId::generate),
+                grantor: user,
+                grantee: user,
+                scope: Scope { organisation, project: None },
+                actions: BTreeSet::from([ActionPattern::everything()]),
+                conditions: Conditions::default(),
+                envelope: Envelope::Unlimited,
+                depth_max: 0,
+                not_before: Timestamp::from_micros(0),
+                expires_at: None,
+                share_bps: 0,
+                state,
+                purpose: String::new(),
+            },
+            funded_by: None,
+            role: String::new(),
+            created_at: Timestamp::from_micros(n),
+            ended_at: None,
+        };
+        let tx = test_db.db.begin_write().await.unwrap();
+        for n in 0..6 {
+            let lives = n == 0 || n == 5;
+            insert(&tx, &mandate(n, if lives { State::Active } else { State::Revoked })).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let listed = of_organisation(test_db.db.read(), organisation, 3).await.unwrap();
+        let times: Vec<i64> = listed.iter().map(|row| row.created_at.micros()).collect();
+        assert_eq!(times, [0, 5, 1]);
+    }
 
     #[tokio::test]
     async fn counting_less_reads_no_other_counters() {
