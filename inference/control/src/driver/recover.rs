@@ -55,7 +55,11 @@ impl Driver {
         let mut scheduler = Scheduler::new(epoch).with_snapshot(&snapshot);
         let mut effects = Vec::new();
         for model in store::models(db).await? {
-            let schema = Schema::compile(&model.spec.input_schema)?;
+            let schema = Schema::compile(&model.spec.input_schema).or_else(|error| {
+                // What is queued goes on; nobody can submit to it before it has a new version.
+                tracing::error!(model = %model.spec.key(), %error, "a model's schema cannot be read any more");
+                Schema::compile(&serde_json::Value::Bool(false))
+            })?;
             scheduler.apply(time_us(now), Event::ModelChanged(model.spec.profile()), &mut effects);
             shared.put_model(Arc::new(ModelEntry { model, schema }));
         }

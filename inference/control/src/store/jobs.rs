@@ -231,20 +231,38 @@ pub(crate) async fn job_by_id(db: &Db, namespace: &str, id: JobId) -> Result<Opt
     Ok(with_attempts(db, jobs).await?.pop())
 }
 
-/// All jobs that have not ended, oldest first.
+/// All jobs that have not ended, oldest first. One that this version cannot read is left as it is, and told of: it must not
+/// keep all others from going on.
 pub(crate) async fn live_jobs(db: &Db) -> Result<Vec<Job>, Error> {
     let sql = format!("SELECT {JOB_COLUMNS} FROM jobs WHERE ended_at IS NULL ORDER BY created_at, id");
-    let jobs = rows(db, &sql, Vec::new()).await?.iter().map(decode_job).collect::<Result<Vec<_>, _>>()?;
-    let mut by_id: BTreeMap<JobId, Job> = jobs.iter().map(|job| (job.id, job.clone())).collect();
-    let sql = "SELECT a.* FROM attempts a JOIN jobs j ON j.id = a.job_id WHERE j.ended_at IS NULL
-               ORDER BY a.epoch, a.sequence";
-    for row in rows(db, sql, Vec::new()).await? {
-        let (id, attempt) = decode_attempt(&row)?;
-        if let Some(job) = by_id.get_mut(&id) {
-            job.attempts.push(attempt);
+    let mut broken: BTreeSet<String> = BTreeSet::new();
+    let mut leave_out = |id: String, error: DbErr| {
+        tracing::error!(job = id, %error, "a job's rows cannot be read; it is left out until they can be");
+        metrics::counter!("backlot_inference_jobs_unreadable").increment(1);
+        broken.insert(id);
+    };
+    let mut jobs = Vec::new();
+    for row in rows(db, &sql, Vec::new()).await? {
+        match decode_job(&row) {
+            Ok(job) => jobs.push(job),
+            Err(error) => leave_out(row.try_get("", "id")?, error),
         }
     }
-    Ok(jobs.iter().filter_map(|job| by_id.remove(&job.id)).collect())
+    let sql = "SELECT a.* FROM attempts a JOIN jobs j ON j.id = a.job_id WHERE j.ended_at IS NULL
+               ORDER BY a.epoch, a.sequence";
+    let mut attempts: BTreeMap<JobId, Vec<Attempt>> = BTreeMap::new();
+    for row in rows(db, sql, Vec::new()).await? {
+        match decode_attempt(&row) {
+            Ok((id, attempt)) => attempts.entry(id).or_default().push(attempt),
+            // Without it nobody knows who runs the job.
+            Err(error) => leave_out(row.try_get("", "job_id")?, error),
+        }
+    }
+    jobs.retain(|job| !broken.contains(&job.id.to_string()));
+    for job in &mut jobs {
+        job.attempts = attempts.remove(&job.id).unwrap_or_default();
+    }
+    Ok(jobs)
 }
 
 /// Inputs of jobs.

@@ -309,3 +309,33 @@ fn a_database_that_fails_loses_nothing() {
         assert!(refused.map_or(true, |first| first.id == again.id));
     });
 }
+
+#[test]
+fn a_row_that_cannot_be_read_does_not_keep_the_others_from_going_on() {
+    on_every_database(|world| {
+        let mut process = world.start();
+        echo(&process);
+        let [broken, lost, good] = ["broken", "lost", "good"].map(|key| process.submit(key).id);
+        let (mut agent, _) = process.join(hello("a"));
+        let first = process.assigned(&mut agent);
+        assert_eq!(first.job_id, broken);
+        process.finish(&mut agent, ended(&first, "failed"));
+        let second = process.assigned(&mut agent);
+        assert_eq!(second.job_id, lost);
+        // As a newer version might write, or a hand: one job, an attempt of another, and the model's schema.
+        process.execute(&format!("UPDATE jobs SET target = 'x', ended_at = NULL WHERE id = '{broken}'"));
+        process.execute(&format!("UPDATE attempts SET outcome = 'unheard of' WHERE job_id = '{lost}'"));
+        process.execute(r#"UPDATE models SET spec = replace(spec, '"required":["text"]', '"required":5')"#);
+        drop(process);
+
+        process = world.start();
+        let (mut agent, _) = process.join(hello("a"));
+        let assign = process.assigned(&mut agent);
+        assert_eq!(assign.job_id, good, "what is whole goes on");
+        process.finish(&mut agent, succeeded(&assign));
+        assert_eq!(process.job(&good).state(), v1::JobState::Succeeded);
+        let refused = process.try_submit(submission("new")).unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused:?}");
+        assert_eq!(process.count("SELECT count(*) FROM jobs WHERE ended_at IS NULL"), 2, "nothing is lost");
+    });
+}
