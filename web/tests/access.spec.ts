@@ -134,16 +134,6 @@ test("everything can be reached by keys", async ({ page }) => {
   await page.keyboard.press("Escape");
   await expect(page.getByRole("dialog")).toHaveCount(0);
 
-  // The second key of a way to a page is not also what that key does here: "r" remixes.
-  const post = await publish(page, await bring(page), `Gantry ${word()}`);
-  await page.goto(`/community/${post.id}`);
-  await expect(page.getByRole("button", { name: "Remix", exact: true })).toBeVisible();
-  await page.keyboard.press("g");
-  await page.keyboard.press("r");
-  await expect(page).toHaveURL(/\/runs$/);
-  await expect(page.getByRole("heading", { name: "Nothing has run yet" })).toBeVisible();
-  expect(((await (await page.request.get("/v1/boards")).json()) as { items: unknown[] }).items).toEqual([]);
-
   await page.goto("/studio");
   await expect(page.getByRole("button", { name: /Choose a photograph/ })).toBeVisible();
   await page.keyboard.press("Tab");

@@ -1,6 +1,7 @@
 import AxeBuilder from "@axe-core/playwright";
 import { fileURLToPath } from "node:url";
 import { expect, test, type Page } from "@playwright/test";
+import { bring, publish, word } from "./community";
 import { pricedButton, signIn, signUp, STAFF } from "./studio";
 
 /** Blurred circles, which the safety model takes for something else. */
@@ -65,4 +66,29 @@ test("what the model refuses is seen by a person, who lets it pass", async ({ pa
   // It is not refused for what goes in again. What comes out is looked at for itself.
   await (await pricedButton(page, "Upscale")).click();
   await expect.poll(() => became(page, 2), { timeout: LOOK_MS }).toMatch(/^(succeeded|moderated_output)$/);
+});
+
+test("on the way to another page no key decides anything", async ({ page, browser }) => {
+  await signUp(page);
+  const post = await publish(page, await bring(page), `Gantry ${word()}`);
+  const other = await (await browser.newContext()).newPage();
+  await signUp(other, "Li Wenzhao");
+  const report = await other.request.post("/v1/reports", { data: { post_id: post.id, reason: "spam", text: "" } });
+  expect(report.ok(), await report.text()).toBe(true);
+  await other.context().close();
+
+  const staff = await (await browser.newContext()).newPage();
+  await signIn(staff, STAFF.email, STAFF.password);
+  // Loaded as a whole, so that the queue hears of a key before the frame does.
+  await staff.goto("/moderation");
+  const listed = staff.getByRole("list", { name: "Reported" }).getByRole("button", { name: new RegExp(post.title) });
+  await listed.click();
+  // To billing; "b" alone bans.
+  await staff.keyboard.press("g");
+  await staff.keyboard.press("b");
+  await expect(staff).toHaveURL(/\/billing$/);
+  await expect(staff.getByText("Its author is banned")).toHaveCount(0);
+  await staff.goBack();
+  await expect(listed).toBeVisible();
+  await staff.context().close();
 });
