@@ -235,7 +235,8 @@ impl State {
         }
         let worker = self.fleet.workers.get(id).filter(|worker| worker.takes_load())?;
         let class = &self.fleet.classes[worker.class as usize];
-        let own_ms = self.head_late_ms(now, warm);
+        // However long the line of somebody who asks for too much, it is no more than early: else any line would press.
+        let own_ms = self.head_late_ms(now, warm).max(-limits::DEMAND_EARLY_MS);
         let mut best: Option<(f64, u32)> = None;
         let heads = self.lines.heads.iter().take(limits::HEADS_SCANNED).map(|(_, line)| *line);
         let others = heads.filter(|line| {

@@ -139,12 +139,10 @@ pub const FAIR_LEAD_MS: f64 = 100_000.0;
 pub const STEADY_PART: f64 = 0.02;
 /// Half-life of what a tenant has asked for: a shift.
 pub const STEADY_HALF_LIFE_MS: f64 = 21_600_000.0;
-/// What a tenant asks for counts as spread over at least this time: a burst of minutes earns next to nothing.
-pub const STEADY_MS: f64 = 7_200_000.0;
+/// What a tenant asks for counts as spread over at least this time: a burst of minutes earns little.
+pub const STEADY_MS: f64 = 3_600_000.0;
 /// The least time after which what all ask for together is believed.
 pub const STEADY_SEEN_MS: f64 = 600_000.0;
-/// Part of the fleet that is left for what tenants ask for where all of it is wanted: the rest loads.
-pub const STEADY_ROOM: f64 = 0.7;
 /// A tenant's weight, and what all ask for, are looked at this often, milliseconds.
 pub const STEADY_LOOK_MS: i64 = 60_000;
 /// Part of all that is remembered that a tenant must have asked for to be remembered over restarts, and while it is away: at

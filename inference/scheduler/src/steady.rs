@@ -53,8 +53,9 @@ fn span_us(elapsed_ms: f64) -> f64 {
     limits::STEADY_HALF_LIFE_MS * 1_000.0 / LN_2 * (1.0 - (-elapsed_ms / limits::STEADY_HALF_LIFE_MS).exp2())
 }
 
-/// The level of water that fills `room`: what each gets at most, where nobody gets more than it asks for.
-fn level(mut parts: Vec<f64>, mut room: f64) -> f64 {
+/// The level of water that fills the fleet: what each gets at most, where nobody gets more than it asks for.
+fn level(mut parts: Vec<f64>) -> f64 {
+    let mut room = 1.0;
     parts.sort_unstable_by(f64::total_cmp);
     let mut others = parts.len() as f64;
     for part in parts {
@@ -103,7 +104,7 @@ impl Steady {
         let elapsed_ms = now.since_ms(since) as f64;
         let so_far_us = span_us(elapsed_ms.max(limits::STEADY_SEEN_MS));
         let parts = self.asked.iter().map(|one| one.work_us * decay(one.at, now) / so_far_us / workers);
-        self.level = level(parts.filter(|part| *part > 0.0).collect(), limits::STEADY_ROOM);
+        self.level = level(parts.filter(|part| *part > 0.0).collect());
         self.span_us = span_us(elapsed_ms.max(limits::STEADY_MS));
         self.looked_at = now;
     }
@@ -177,23 +178,25 @@ mod tests {
         let mut steady = Steady::default();
         let habit = after(&mut steady, 0, 0..600, 0.3);
         assert!((0.28..0.32).contains(&(habit * limits::STEADY_PART)), "{habit}");
-        // Ten minutes of six times the fleet.
-        let burst = after(&mut steady, 1, 600..610, 6.0);
+        // Ten minutes of the whole fleet; and of six times the fleet, which earns no more than the habit leaves.
+        let burst = after(&mut steady.clone(), 1, 600..610, 1.0);
         assert!(burst < habit, "{burst} {habit}");
+        let burst = after(&mut steady, 1, 600..610, 6.0);
+        assert!(burst * limits::STEADY_PART < 0.72, "{burst}");
         assert_eq!(after(&mut Steady::default(), 2, 0..600, 0.01), 1.0, "everybody has the least part");
     }
 
     #[test]
     fn what_does_not_fit_is_divided_as_max_min_fairness_does() {
-        assert_eq!(level(vec![0.1, 0.2, 0.3], 0.7), f64::MAX);
-        assert_eq!(level(vec![0.9, 0.1, 0.9], 0.7), 0.3);
+        assert_eq!(level(vec![0.1, 0.2, 0.3]), f64::MAX);
+        assert_eq!(level(vec![0.9, 0.2, 0.9]), 0.4);
         let mut steady = Steady::default();
         for hour in 0..10 {
-            after(&mut steady, 0, hour * 60..hour * 60 + 60, 0.8);
+            after(&mut steady, 0, hour * 60..hour * 60 + 60, 1.1);
             after(&mut steady, 1, hour * 60..hour * 60 + 60, 0.2);
         }
-        let (greedy, modest) = (after(&mut steady, 0, 600..601, 0.8), after(&mut steady, 1, 600..601, 0.2));
-        assert!(greedy * limits::STEADY_PART < limits::STEADY_ROOM - 0.19, "{greedy}");
+        let (greedy, modest) = (after(&mut steady, 0, 600..601, 1.1), after(&mut steady, 1, 600..601, 0.2));
+        assert!((0.78..0.81).contains(&(greedy * limits::STEADY_PART)), "{greedy}");
         assert!((0.19..0.21).contains(&(modest * limits::STEADY_PART)), "{modest}");
     }
 

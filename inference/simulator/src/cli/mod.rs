@@ -87,6 +87,9 @@ pub struct SimulateArgs {
     /// Runs a scenario instead and prints one JSON object a row.
     #[arg(long, value_name = "NAME", value_parser = ["s1", "s2", "s3", "s4", "s5", "fair", "overflow"])]
     pub scenario: Option<String>,
+    /// Hours that the scenario fair lasts: it takes some until what tenants ask for is known.
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=168))]
+    pub hours: u32,
     /// Prices, spot availability and distances for s2: a folder with gpu_prices.csv, spot_availability.csv and
     /// region_rtt_ms.csv. Without it the market is synthetic.
     #[arg(long, value_name = "DIR")]

@@ -152,7 +152,7 @@ pub(super) fn scenario(
             "s1" => stage.burst(row)?,
             "s3" => stage.adapters(row)?,
             "s4" => stage.abuse(row)?,
-            "fair" => fairness::sweep(&args.policy, stage.seed, loads, |one| {
+            "fair" => fairness::sweep(&args.policy, args.hours, stage.seed, loads, |one| {
                 row(serde_json::to_value(one).unwrap_or_default());
             })?,
             _ => {
