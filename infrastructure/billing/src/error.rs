@@ -10,6 +10,9 @@ use sea_orm::DbErr;
 use crate::ledger::{Account, Unbalanced};
 use crate::store::holds::HoldState;
 
+/// Seconds after which to ask again for a proof that others kept waiting.
+const PROOF_BUSY_S: u32 = 5;
+
 /// What can go wrong in billing and mandates.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -109,6 +112,9 @@ pub enum Error {
     /// The invoice was canceled.
     #[error("the invoice is not open")]
     InvoiceNotOpen,
+    /// Others asked for a proof of the ledger before.
+    #[error("others asked for a proof before")]
+    ProofBusy,
     /// Another part of infrastructure, or the payment provider, refuses.
     #[error(transparent)]
     Elsewhere(#[from] Problem),
@@ -261,6 +267,11 @@ impl From<Error> for Problem {
                 &codes::INVOICE_NOT_OPEN,
                 "The invoice was canceled. Subscribe again to get a new one.",
             ),
+            Error::ProofBusy => Self::new(
+                &common::RATE_LIMITED,
+                "Other ledgers are being proved, one after the other. Ask again in a moment.",
+            )
+            .retry_after(PROOF_BUSY_S),
             Error::Elsewhere(problem) => problem,
             Error::Db(error) => error.into(),
             error @ (Error::Chain(_) | Error::Unbalanced(_) | Error::Overdrawn { .. }) => {

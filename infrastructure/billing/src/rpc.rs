@@ -95,7 +95,7 @@ impl Billing for Service {
         }
         let organisation = organisation_id(&organisation)?;
         require_organisation(&claims, organisation)?;
-        Ok(Response::new(self.check_ledger(organisation).await.map_err(problem)?.into()))
+        Ok(Response::new(self.prove_for(organisation).await.map_err(problem)?.into()))
     }
 }
 

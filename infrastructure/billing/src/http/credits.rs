@@ -338,7 +338,7 @@ pub(super) async fn ledger_check(
         member.claims.require_staff()?;
         return Ok(Json(service.check_all().await?.into()));
     }
-    Ok(Json(service.check_ledger(member.organisation).await?.into()))
+    Ok(Json(service.prove_for(member.organisation).await?.into()))
 }
 
 /// Credits to give.

@@ -1,9 +1,11 @@
 //! Proving the ledger, and sealing it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use backlot_infrastructure_api::OrganisationId;
 use sea_orm::ConnectionTrait;
+use tokio::sync::SemaphorePermit;
 
 use super::grants::uses;
 use super::{Service, retried};
@@ -21,6 +23,8 @@ const SEALS_PAGE: i64 = 100;
 const LEDGERS_PER_ROUND: i64 = 100;
 /// Ledgers that are read at once when all are checked.
 const LEDGERS_PAGE: i64 = 200;
+/// Longest that somebody who asks for a proof waits for those who asked before.
+const TURN_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Problems that a report names; more say nothing more.
 const PROBLEMS_MAX: usize = 100;
 
@@ -63,6 +67,25 @@ impl LedgerReport {
 }
 
 impl Service {
+    /// [`Service::check_ledger`] for whoever asks from outside: one at a time. It reads a whole journal, and whoever may
+    /// look at a balance may ask for it as often as they like; the connections and the processor that it takes are
+    /// everybody's.
+    ///
+    /// # Errors
+    /// Its own, and where the turn did not come in time.
+    pub async fn prove_for(&self, organisation: OrganisationId) -> Result<LedgerReport, Error> {
+        let _turn = self.turn(TURN_WAIT_MAX).await?;
+        self.check_ledger(organisation).await
+    }
+
+    async fn turn(&self, wait: Duration) -> Result<SemaphorePermit<'_>, Error> {
+        match tokio::time::timeout(wait, self.inner.proofs.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            // It is never closed.
+            Ok(Err(_)) | Err(_) => Err(Error::ProofBusy),
+        }
+    }
+
     /// Folds the whole journal of one organisation and compares it with everything that claims to follow
     /// from it; verifies the hash chain. Reads one point in time and blocks nobody.
     ///
@@ -289,5 +312,30 @@ async fn check_seals(
             report.sealed_transactions = last;
             previous_hash = found.hash;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backlot_foundation_testkit::TestDb;
+    use backlot_foundation_time::SystemClock;
+
+    use super::*;
+    use crate::Config;
+    use crate::service::Deps;
+
+    #[tokio::test]
+    async fn who_asks_for_a_proof_waits_for_those_before_and_not_for_ever() {
+        let test_db = TestDb::sqlite("infrastructure").await;
+        test_db.db.migrate::<crate::Migrator>().await.unwrap();
+        let clock = SystemClock::shared();
+        let service = Service::new(test_db.db.clone(), Deps::default(), Config::default(), clock);
+        let first = service.turn(TURN_WAIT_MAX).await.unwrap();
+        assert!(matches!(service.turn(Duration::ZERO).await, Err(Error::ProofBusy)));
+        let report = service.prove().await.unwrap();
+        assert!(report.balanced, "the daily one asks nobody");
+        let nobody = OrganisationId::generate();
+        let (waited, ()) = tokio::join!(service.prove_for(nobody), async { drop(first) });
+        assert!(matches!(waited, Err(Error::UnknownOrganisation(_))), "its turn came: {waited:?}");
     }
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use backlot_foundation_db::{Db, WriteTx};
 use backlot_foundation_time::{SharedClock, Timestamp};
 use backlot_infrastructure_api::OrganisationId;
+use tokio::sync::Semaphore;
 
 use crate::Config;
 use crate::directory::{Directory, IdentityDirectory};
@@ -53,6 +54,8 @@ struct Inner {
     deps: Deps,
     config: Config,
     clock: SharedClock,
+    /// Proofs that somebody asked for.
+    proofs: Semaphore,
 }
 
 /// Whom billing asks.
@@ -81,7 +84,7 @@ impl Service {
     /// A service over infrastructure's database.
     #[must_use]
     pub fn new(db: Db, deps: Deps, config: Config, clock: SharedClock) -> Self {
-        Self { inner: Arc::new(Inner { db, deps, config, clock }) }
+        Self { inner: Arc::new(Inner { db, deps, config, clock, proofs: Semaphore::new(1) }) }
     }
 
     pub(crate) fn db(&self) -> &Db {
