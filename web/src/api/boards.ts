@@ -1,5 +1,6 @@
 // Calls of /v1/boards. The document itself does not come this way: it is synchronised over the board's socket.
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
+import { idempotencyKey } from "../lib/keys";
 import { api, query } from "./http";
 import type { components } from "./schema";
 import type { Exactly, Page, Sent } from "./types";
@@ -117,7 +118,7 @@ export const boardMembersQuery = (id: string) =>
 
 export type FilmOrder = Schemas["ExportBody"];
 
-const once = () => ({ "idempotency-key": crypto.randomUUID() });
+const once = () => ({ "idempotency-key": idempotencyKey() });
 
 export const boardCalls = {
   create: (body: { title: string; project_id?: string; template_id?: string }) =>

@@ -5,6 +5,7 @@ import { Link } from "react-router";
 import { boardCalls, boardKeys, isOverBoardRun, type BoardPlan, type BoardRun } from "../../api/boards";
 import { balanceQuery, keys } from "../../api/queries";
 import { count, credits, creditWord, duration, readable } from "../../lib/format";
+import { idempotencyKey } from "../../lib/keys";
 import { Button, Icon, Kbd, ProblemView } from "../../ui";
 import { useToasts } from "../../ui/toasts";
 import { useEdges, useNodes, useOpen } from "./context";
@@ -85,12 +86,12 @@ export function useRunBoard() {
   const { id } = useOpen();
   const client = useQueryClient();
   const { sayProblem } = useToasts();
-  const key = useRef(crypto.randomUUID());
+  const key = useRef(idempotencyKey());
   return useMutation({
     mutationFn: (order: { nodes?: string[]; force?: boolean; max_price_micro: number }) =>
       boardCalls.run(id, order, key.current),
     onSuccess: (run) => {
-      key.current = crypto.randomUUID();
+      key.current = idempotencyKey();
       client.setQueryData<BoardRun[]>(boardKeys.runs(id), (old) => [
         run,
         ...(old ?? []).filter((one) => one.id !== run.id),
@@ -98,7 +99,7 @@ export function useRunBoard() {
       void client.invalidateQueries({ queryKey: keys.balance });
     },
     onError: (error) => {
-      key.current = crypto.randomUUID();
+      key.current = idempotencyKey();
       void client.invalidateQueries({ queryKey: boardKeys.plan(id) });
       sayProblem(error);
     },

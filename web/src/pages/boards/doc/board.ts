@@ -1,4 +1,5 @@
 import * as Y from "yjs";
+import { randomId } from "../../../lib/keys";
 import { keyAt } from "./order";
 import { readEdge, readNode, readTrack, type Shared } from "./read";
 import { editBetween } from "./text";
@@ -360,5 +361,5 @@ function sharedValue(name: string, value: unknown): unknown {
 }
 
 function newId(): string {
-  return crypto.randomUUID();
+  return randomId();
 }

@@ -6,6 +6,7 @@ import { toProblem } from "../../../api/problem";
 import { assetQuery, keys, runQuery } from "../../../api/queries";
 import type { Asset } from "../../../api/types";
 import { ago, credits, creditWord } from "../../../lib/format";
+import { idempotencyKey } from "../../../lib/keys";
 import { isOver, progressOf } from "../../../lib/phases";
 import { Button, ButtonAnchor, ButtonLink, Dialog, Icon, ProblemView, SelectField, useNow } from "../../../ui";
 import { Player } from "../../../ui/Player";
@@ -204,7 +205,7 @@ function Order({ film }: { film: Film }) {
   const [shape, setShape] = useState<(typeof SHAPES)[number]["name"]>("1080p");
   const [rate, setRate] = useState<number>(24);
   const [loudness, setLoudness] = useState<string>(LOUDNESS[0].value);
-  const key = useRef(crypto.randomUUID());
+  const key = useRef(idempotencyKey());
   const { width, height } = SHAPES.find((one) => one.name === shape) ?? SHAPES[0];
   const body = { width, height, fps: rate, loudness_lufs: Number(loudness) };
   const price = useQuery({
@@ -217,7 +218,7 @@ function Order({ film }: { film: Film }) {
   const order = useMutation({
     mutationFn: (max_price_micro: number) => boardCalls.export(id, { ...body, max_price_micro }, key.current),
     onSettled: () => {
-      key.current = crypto.randomUUID();
+      key.current = idempotencyKey();
     },
     onSuccess: (run) => {
       client.setQueryData<BoardRun[]>(boardKeys.runs(id), (old) => [run, ...(old ?? [])]);
