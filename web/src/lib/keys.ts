@@ -18,3 +18,8 @@ export function idempotencyKey(): string {
 export function randomId(): string {
   return randomHex([VERSION, VARIANT]).replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
+
+/** A combination of keys as this machine's keyboard has it: "⌘K" is "Ctrl K" where there is no ⌘. */
+export function keyLabel(keys: string, isApple: boolean): string {
+  return isApple ? keys : keys.replace("⇧", "Shift ").replace("⌘", "Ctrl ");
+}

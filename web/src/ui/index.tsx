@@ -14,6 +14,7 @@ import { Link, type LinkProps } from "react-router";
 import { OFFLINE_CODE, toProblem } from "../api/problem";
 import { ago, clock, dateTime, shortId } from "../lib/format";
 import type { Phase } from "../api/types";
+import { keyLabel } from "../lib/keys";
 import { stateWord, tagWord, WAITING_PHASES } from "../lib/phases";
 import { Icon, type IconName } from "./Icon";
 import { useToasts } from "./toasts";
@@ -112,8 +113,11 @@ export function Tip({ text, keys, children }: { text: string; keys?: string; chi
   );
 }
 
-export function Kbd({ children }: { children: ReactNode }) {
-  return <kbd className={css.kbd}>{children}</kbd>;
+const IS_APPLE = /Mac|iPhone|iPad/.test(navigator.platform);
+
+/** A key, or keys that are pressed together, as the keyboard here calls them. */
+export function Kbd({ children }: { children: string }) {
+  return <kbd className={css.kbd}>{keyLabel(children, IS_APPLE)}</kbd>;
 }
 
 export function FieldFrame({
