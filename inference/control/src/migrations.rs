@@ -18,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(Charges),
             Box::new(Batches),
             Box::new(Deadlines),
+            Box::new(EndedBadly),
         ]
     }
 
@@ -259,6 +260,25 @@ impl MigrationName for Deadlines {
 impl MigrationTrait for Deadlines {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let sql = "ALTER TABLE jobs ADD COLUMN deadline_at BIGINT";
+        manager.get_connection().execute_unprepared(sql).await?;
+        Ok(())
+    }
+}
+
+struct EndedBadly;
+
+impl MigrationName for EndedBadly {
+    fn name(&self) -> &'static str {
+        "m0011_ended_badly"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for EndedBadly {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        // Few are: whoever lists them shall not read all that succeeded, and these pay nothing for it.
+        let sql = "CREATE INDEX jobs_ended_badly ON jobs (namespace, state, created_at, id)
+                   WHERE ended_at IS NOT NULL AND state <> 'succeeded'";
         manager.get_connection().execute_unprepared(sql).await?;
         Ok(())
     }

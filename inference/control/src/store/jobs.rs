@@ -6,7 +6,7 @@ use backlot_foundation_db::{Db, WriteTx};
 use backlot_foundation_time::Timestamp;
 use backlot_inference_api::JobId;
 use backlot_inference_scheduler::Fence;
-use sea_orm::{ConnectionTrait as _, DbErr, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait as _, DatabaseBackend, DbErr, QueryResult, Statement, Value};
 
 use super::{
     broken, execute, from_json,
@@ -201,7 +201,20 @@ pub(crate) struct JobFilter {
 
 /// A page of jobs, newest first.
 pub(crate) async fn jobs_by_filter(db: &Db, filter: &JobFilter) -> Result<Vec<Job>, Error> {
-    let mut sql = format!("SELECT {JOB_COLUMNS} FROM jobs WHERE namespace = $1");
+    let (sql, values) = page_of(filter, db.backend());
+    let jobs = rows(db, &sql, values).await?.iter().map(decode_job).collect::<Result<Vec<_>, _>>()?;
+    Ok(with_attempts(db, jobs).await?)
+}
+
+fn page_of(filter: &JobFilter, backend: DatabaseBackend) -> (String, Vec<Value>) {
+    // Nearly all that are kept have succeeded. What ended otherwise has an index of its own, which is used only where the query
+    // says what it says. SQLite, which counts no rows by itself, takes another one for as good, and has to be told.
+    let badly = filter.state.is_some_and(|state| state.is_terminal() && state != JobState::Succeeded);
+    let by = if badly && backend == DatabaseBackend::Sqlite { " INDEXED BY jobs_ended_badly" } else { "" };
+    let mut sql = format!("SELECT {JOB_COLUMNS} FROM jobs{by} WHERE namespace = $1");
+    if badly {
+        sql += " AND state <> 'succeeded' AND ended_at IS NOT NULL";
+    }
     let mut values: Vec<Value> = vec![filter.namespace.as_str().into()];
     if let Some(tenant) = &filter.tenant {
         values.push(tenant.as_str().into());
@@ -219,8 +232,7 @@ pub(crate) async fn jobs_by_filter(db: &Db, filter: &JobFilter) -> Result<Vec<Jo
         );
     }
     sql += &format!(" ORDER BY created_at DESC, id DESC LIMIT {}", filter.limit);
-    let jobs = rows(db, &sql, values).await?.iter().map(decode_job).collect::<Result<Vec<_>, _>>()?;
-    Ok(with_attempts(db, jobs).await?)
+    (sql, values)
 }
 
 /// One job of a namespace.
@@ -392,4 +404,29 @@ fn decode_attempt(row: &QueryResult) -> Result<(JobId, Attempt), DbErr> {
         charge: if charge.is_empty() { None } else { Some(from_json(&charge)?) },
     };
     Ok((row.try_get("", "job_id")?, attempt))
+}
+
+#[cfg(test)]
+mod tests {
+    use backlot_foundation_testkit::TestDb;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn jobs_that_ended_badly_are_listed_without_reading_those_that_succeeded() {
+        let test = TestDb::sqlite("inference").await;
+        crate::Service::migrate(&test.db).await.unwrap();
+        let tenants = [None, Some("t".to_owned())];
+        let befores = [None, Some(JobId::generate())];
+        for state in [JobState::Failed, JobState::Canceled, JobState::Expired] {
+            for (tenant, before) in tenants.iter().zip(befores) {
+                let (namespace, state) = ("studio".to_owned(), Some(state));
+                let filter = JobFilter { namespace, tenant: tenant.clone(), state, before, limit: 50 };
+                let (sql, values) = page_of(&filter, test.db.backend());
+                let found = rows(&test.db, &format!("EXPLAIN QUERY PLAN {sql}"), values).await.unwrap();
+                let plan: Vec<String> = found.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
+                assert!(plan.iter().any(|step| step.contains("INDEX jobs_ended_badly")), "{plan:?}");
+            }
+        }
+    }
 }

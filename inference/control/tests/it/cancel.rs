@@ -81,3 +81,32 @@ fn a_job_that_backs_off_is_canceled_at_once() {
         assert_eq!(process.cancel(&job.id).state(), v1::JobState::Canceled);
     });
 }
+
+#[test]
+fn a_list_of_one_state_has_all_of_it_and_nothing_else() {
+    on_every_database(|world| {
+        let process = world.start();
+        echo(&process);
+        let submit = |n: usize| {
+            process.wait_ms(1);
+            process.submit(&format!("k{n}")).id
+        };
+        let ids: Vec<String> = (0..6).map(submit).collect();
+        for id in ids.iter().step_by(2) {
+            process.cancel(id);
+        }
+        let list = |state: v1::JobState, tenant: &str, limit: i32, before: &str| -> Vec<String> {
+            let (tenant, before) = (tenant.to_owned(), before.to_owned());
+            let request = v1::ListJobsRequest { tenant, state: state.into(), limit, before };
+            let listed = process.run(process.control().list_jobs(request)).unwrap().into_inner();
+            listed.jobs.into_iter().map(|job| job.id).collect()
+        };
+        let canceled = [4, 2, 0].map(|n| ids[n].clone());
+        assert_eq!(list(v1::JobState::Canceled, "", 0, ""), canceled);
+        assert_eq!(list(v1::JobState::Canceled, "t1", 1, &ids[4]), canceled[1..2]);
+        assert!(list(v1::JobState::Canceled, "t2", 0, "").is_empty());
+        assert_eq!(list(v1::JobState::Queued, "t1", 0, ""), [5, 3, 1].map(|n| ids[n].clone()));
+        assert!(list(v1::JobState::Failed, "", 0, "").is_empty());
+        assert_eq!(list(v1::JobState::Unspecified, "", 0, "").len(), 6);
+    });
+}
