@@ -112,6 +112,9 @@ pub enum Error {
     /// The invoice was canceled.
     #[error("the invoice is not open")]
     InvoiceNotOpen,
+    /// One person has given another as many mandates as there may be.
+    #[error("at most {0} live mandates from one person to another")]
+    GivenLimit(i64),
     /// Others asked for a proof of the ledger before.
     #[error("others asked for a proof before")]
     ProofBusy,
@@ -266,6 +269,12 @@ impl From<Error> for Problem {
             Error::InvoiceNotOpen => Self::new(
                 &codes::INVOICE_NOT_OPEN,
                 "The invoice was canceled. Subscribe again to get a new one.",
+            ),
+            Error::GivenLimit(limit) => Self::new(
+                &mandate_codes::MANDATE_LIMIT,
+                format!(
+                    "You have given this person {limit} live mandates already. Revoke some first, or give one that is wider."
+                ),
             ),
             Error::ProofBusy => Self::new(
                 &common::RATE_LIMITED,

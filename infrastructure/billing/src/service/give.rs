@@ -23,6 +23,9 @@ use crate::store::mandates::MandateRow;
 
 /// Most live mandates of one organisation.
 const MANDATES_MAX: i64 = 10_000;
+/// Most live mandates that one person gives another. A request that names none considers a bounded number of the actor's;
+/// so nobody can hide what others gave behind what they give.
+const GIVEN_TO_ONE_MAX: i64 = 24;
 /// Longest purpose, in characters.
 const PURPOSE_CHARS_MAX: usize = 200;
 /// Most patterns of actions of one mandate.
@@ -296,6 +299,13 @@ pub(crate) async fn give_in(
     let limit = usize::try_from(MANDATES_MAX).unwrap_or(usize::MAX);
     if store::mandates::count_active(&**tx, organisation).await? >= MANDATES_MAX {
         return Err(Error::MandateLimit(limit));
+    }
+    // What comes with a place is given in the root's name, and is one of each.
+    if role.is_empty()
+        && store::mandates::count_given(&**tx, organisation, giver, proposal.grantee).await?
+            >= GIVEN_TO_ONE_MAX
+    {
+        return Err(Error::GivenLimit(GIVEN_TO_ONE_MAX));
     }
     let parent = store::mandates::find(&**tx, organisation, parent).await?;
     let parent = parent.ok_or(Error::Unknown("mandate"))?;

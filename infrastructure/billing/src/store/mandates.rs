@@ -260,6 +260,19 @@ pub(crate) async fn count_active(
     Ok(total.unwrap_or(0))
 }
 
+/// How many live mandates this person has given that one by hand.
+pub(crate) async fn count_given(
+    connection: &impl ConnectionTrait,
+    organisation: OrganisationId,
+    grantor: UserId,
+    grantee: UserId,
+) -> Result<i64, DbErr> {
+    let sql = "SELECT COUNT(*) AS total FROM mandates
+               WHERE organisation_id = $1 AND grantee_id = $2 AND grantor_id = $3 AND state = 'active' AND role = ''";
+    let values: [Value; 3] = [organisation.into(), grantee.into(), grantor.into()];
+    Ok(one(connection, sql, values, |row| row.try_get("", "total")).await?.unwrap_or(0))
+}
+
 /// The mandate with its ancestors and what each envelope has seen, ready to decide over.
 pub(crate) async fn chain(
     connection: &impl ConnectionTrait,

@@ -39,6 +39,35 @@ async fn give_on(
 }
 
 #[tokio::test]
+async fn nobody_hides_what_others_give_behind_what_they_give() {
+    for studio in studios().await {
+        let (middle, lead) = give_on(&studio, studio.root, studio.owner, cap(100)).await;
+        let artist = UserId::generate();
+        let useless = |tool: &str| GiveOrder {
+            grantee: artist,
+            depth_max: 0,
+            tools: Some(BTreeSet::from([tool.to_owned()])),
+            ..studio.give_order(middle, lead, cap(1))
+        };
+        let mut given = 0;
+        let refusal = loop {
+            match studio.service.give(&useless("nothing")).await {
+                Ok(_) => given += 1,
+                Err(error) => break code(error),
+            }
+        };
+        assert_eq!((given, refusal.as_str()), (24, "mandate_limit"));
+        let order = GiveOrder { grantee: artist, ..studio.give_order(studio.root, studio.owner, cap(50)) };
+        let wide = studio.service.give(&order).await.unwrap().row.mandate.id;
+        assert_eq!(studio.hold(artist, 40).await.mandate, wide, "found without being named");
+        let first = studio.service.mandates(studio.organisation).await.unwrap();
+        let first = first.iter().find(|view| view.row.mandate.parent == Some(middle)).unwrap().row.mandate.id;
+        studio.service.revoke(studio.organisation, lead, first).await.unwrap();
+        studio.service.give(&useless("another")).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_transfer_is_set_aside_spent_from_and_returns_what_is_unspent_once() {
     for studio in studios().await {
         let (mandate, artist) = studio.give(transfer(100)).await;
