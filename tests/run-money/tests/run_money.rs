@@ -152,6 +152,8 @@ async fn late_hold(house: &House) {
     };
     house.billing.hold(&order).await.unwrap();
     house.until_ended(order.run).await;
+    // Business writes down what billing has done.
+    house.until(run.id, |run| run.due_at.is_none()).await;
     let hold = house.billing.find_hold(order.run).await.unwrap();
     assert_eq!((hold.state, hold.reason.as_str()), (HoldState::Voided, "refused"));
     assert_eq!(house.balance().await, before);
