@@ -16,8 +16,8 @@
         sepia.main()
 
 The annotations are the form, the price is what a person pays, and the returned picture or path is the result.
-`python sepia.py --picture photo.jpg --strength 0.5` runs it here; saved in a studio's extensions folder, the same
-file is a tool of the studio. Nothing but the standard library is needed, and Pillow where pictures are returned.
+`python sepia.py --picture photo.jpg --strength 0.5` runs it here, where this library is on Python's path; saved in a
+studio's extensions folder, the same file is a tool of the studio. Nothing but the standard library is needed, and Pillow where pictures are returned.
 """
 
 from __future__ import annotations

@@ -31,7 +31,8 @@ pub(crate) fn run(args: &ToolArgs) -> anyhow::Result<()> {
     let ToolCommand::New { name, extensions } = &args.command;
     let file = new(name, extensions)?;
     println!("backlot: {} is a tool; change it and save, and the studio has it", file.display());
-    println!("         run it here: python {} --picture PHOTO", file.display());
+    println!("         from a checkout, with Pillow, it runs without a studio:");
+    println!("         PYTHONPATH=sdk/python python {} --picture PHOTO", file.display());
     Ok(())
 }
 
