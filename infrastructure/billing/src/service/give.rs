@@ -7,9 +7,11 @@ use backlot_foundation_events::{EventMeta, outbox};
 use backlot_foundation_time::Timestamp;
 use backlot_infrastructure_api::events::billing as events;
 use backlot_infrastructure_api::{MandateId, OrganisationId, ProjectId, UserId};
+use backlot_infrastructure_identity::audit;
 use backlot_infrastructure_mandates::{
     ActionPattern, Conditions, Envelope, GiveRefusal, Link, Mandate, Proposal, SHARE_BPS_WHOLE, Source, give,
 };
+use serde_json::json;
 
 use super::authority::envelope_of;
 use super::{Service, check_amount, retried, used};
@@ -208,6 +210,7 @@ impl Service {
         if let Some(key) = key {
             store::keys::insert(&tx, order.organisation, key, &id.to_string(), now).await?;
         }
+        write_down(&tx, now, order.giver, "mandate.given", &row.mandate).await?;
         let view = view(&*tx, row, now).await?;
         tx.commit().await?;
         Ok(view)
@@ -359,6 +362,27 @@ async fn set_aside(
     });
     let (subject, lines) = (mandate.id.to_string(), lines.collect());
     store::ledger::post_lines(tx, ledger, now, &subject, EntryKind::Transfer, lines).await
+}
+
+/// Writes into the organisation's audit log that somebody gave a mandate or took it back. What was given out of it ends
+/// with it, and has no row of its own.
+pub(super) async fn write_down(
+    tx: &WriteTx,
+    at: Timestamp,
+    actor: UserId,
+    action: &'static str,
+    mandate: &Mandate,
+) -> Result<(), Error> {
+    let (mode, amount, _) = store::mandates::envelope_parts(mandate.envelope);
+    let entry = audit::Entry {
+        organisation: Some(mandate.scope.organisation),
+        actor: &actor.to_string(),
+        action,
+        subject: mandate.id.to_string(),
+        detail: json!({"grantee_id": mandate.grantee, "envelope": mode, "amount_micro": amount}),
+        at,
+    };
+    Ok(audit::write(&**tx, entry).await?)
 }
 
 pub(crate) async fn publish_given(tx: &WriteTx, mandate: &Mandate, now: Timestamp) -> Result<(), Error> {

@@ -9,6 +9,7 @@ use backlot_infrastructure_api::events::billing as events;
 use backlot_infrastructure_api::{GrantId, MandateId, OrganisationId, UserId};
 use backlot_infrastructure_mandates::{CHAIN_LINKS_MAX, Envelope, State, may_revoke};
 
+use super::give::write_down;
 use super::{Service, retried};
 use crate::error::Error;
 use crate::ledger::posting::moved;
@@ -50,6 +51,7 @@ impl Service {
             return Err(Error::RevokeRefused);
         }
         if row.mandate.state == State::Active {
+            write_down(&tx, now, actor, "mandate.revoked", &row.mandate).await?;
             end(&tx, &mut ledger, now, row, State::Revoked, Some(actor)).await?;
             tx.commit().await?;
         }

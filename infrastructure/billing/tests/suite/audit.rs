@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use backlot_foundation_tokens::Claims;
 use backlot_infrastructure_api::{HoldId, OrganisationId, UserId};
-use backlot_infrastructure_billing::{Error, HoldOrder};
+use backlot_infrastructure_billing::{Error, GiveOrder, HoldOrder};
 use backlot_infrastructure_identity::audit::Wanted;
 use backlot_infrastructure_identity::{self as identity, Actor, AuditRow, Credential, PasswordCost};
+use backlot_infrastructure_mandates::{Envelope, Period};
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
@@ -124,5 +125,32 @@ async fn nothing_is_moved_by_hand_without_a_reason_or_without_its_row() {
         connection.execute_unprepared("ALTER TABLE gone RENAME TO identity_audit").await.unwrap();
         service.refund(organisation, run, CREDIT, &by_hand("late")).await.unwrap();
         assert_eq!((balance().await, deeds(&identity, &ada).await.len()), (before + CREDIT, 1));
+    }
+}
+
+#[tokio::test]
+async fn who_gave_a_mandate_to_whom_and_who_took_it_back_is_written_down_once() {
+    for studio in studios().await {
+        let (identity, ada) = owner(&studio).await;
+        let organisation = ada.organisation.unwrap();
+        let root = studio.service.mandates(organisation).await.unwrap()[0].row.mandate.id;
+        let envelope = Envelope::Cap { limit_micro: 50 * CREDIT, period: Period::Life };
+        let order = GiveOrder { organisation, ..studio.give_order(root, ada.user, envelope) };
+        let mut given = Vec::new();
+        // A repetition gives nothing, nor does taking back what has ended.
+        for _ in 0..2 {
+            given.push(studio.service.give_with_key(&order, Some("g")).await.unwrap().row.mandate.id);
+        }
+        for _ in 0..2 {
+            studio.service.revoke(organisation, ada.user, given[0]).await.unwrap();
+        }
+        let wanted = Wanted { limit: 200, kind: Some("mandate"), ..Wanted::default() };
+        let rows = identity.audit(&ada, wanted).await.unwrap();
+        let told: Vec<_> =
+            rows.iter().rev().map(|row| (row.action.as_str(), &row.subject, &row.actor)).collect();
+        let (subject, actor) = (given[1].to_string(), ada.user.to_string());
+        assert_eq!(told, [("mandate.given", &subject, &actor), ("mandate.revoked", &subject, &actor)]);
+        let detail = json!({"grantee_id": order.grantee, "envelope": "cap", "amount_micro": 50 * CREDIT});
+        assert!(rows.iter().all(|row| row.detail == detail), "{rows:?}");
     }
 }

@@ -17,6 +17,7 @@ export const KINDS: readonly { kind: string; label: string; icon: IconName }[] =
   { kind: "membership", label: "Members and roles", icon: "team" },
   { kind: "invitation", label: "Invitations", icon: "link" },
   { kind: "api_key", label: "API keys", icon: "key" },
+  { kind: "mandate", label: "Mandates", icon: "shield" },
   { kind: "credits", label: "Credits by hand", icon: "billing" },
   { kind: "invoice", label: "Invoices", icon: "ledger" },
   { kind: "project", label: "Projects", icon: "board" },
@@ -61,6 +62,10 @@ function did(row: AuditRow, names: Names): string {
       return `made the API key ${keyName(row, names)} (${scopes(row.detail.scopes)})`;
     case "api_key.revoked":
       return `took the API key ${keyName(row, names)} away`;
+    case "mandate.given":
+      return `gave ${grantee(row, names)} a mandate${upTo(row)}`;
+    case "mandate.revoked":
+      return `took the mandate of ${grantee(row, names)} back`;
     case "project.created":
       return `began ${quoted(names.project(row.subject)) ?? "a project"}`;
     case "organisation.created":
@@ -82,6 +87,16 @@ function did(row: AuditRow, names: Names): string {
     default:
       return byHand(row) ?? `did “${humanise(row.action.replace(".", " ")).toLowerCase()}”`;
   }
+}
+
+function grantee({ detail }: AuditRow, names: Names): string {
+  const id = text(detail.grantee_id);
+  return names.person(id) ?? someone(id);
+}
+
+function upTo({ detail }: AuditRow): string {
+  const micro = detail.amount_micro;
+  return typeof micro === "number" ? ` of up to ${credits(micro)} ${creditWord(micro)}` : "";
 }
 
 const ENDED: Record<string, string> = {
