@@ -1,6 +1,8 @@
 //! Several jobs of a tool, in the Python that people write, compute in one call: with the real scheduler, the real agent and
 //! real processes.
 
+use std::collections::BTreeSet;
+
 use backlot_inference_api::v1::{CancelJobRequest, Job, JobState};
 use serde_json::json;
 
@@ -86,7 +88,10 @@ async fn what_waits_computes_in_one_call_and_each_has_its_own_end() {
     let bench = bench().await;
     let running = bench.agent().await;
     let jobs = bench.gathered(&[("one", "a"), ("other", "b"), ("bad", "a"), ("two", "a")]).await;
-    assert_eq!(bench.several(), "one bad two\n", "and what is of another kind waits");
+    // In which order they sit down is a race of their downloads.
+    let several = bench.several();
+    let together: BTreeSet<&str> = several.split_whitespace().collect();
+    assert_eq!(together, BTreeSet::from(["bad", "one", "two"]), "and what is of another kind waits");
     let seen = bench.until(&jobs[3], |job| job.progress_note == "two").await;
     assert_eq!(seen.state(), JobState::Running, "each says how far it is");
     bench.write("together");

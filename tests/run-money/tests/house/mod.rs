@@ -234,6 +234,8 @@ async fn infrastructure(
 ) -> (billing::Service, storage::Service, Channel) {
     let clock = SystemClock::shared();
     db.migrate::<backlot_foundation_events::Migrator>().await.unwrap();
+    // The audit log is identity's.
+    db.migrate::<backlot_infrastructure_identity::Migrator>().await.unwrap();
     db.migrate::<billing::Migrator>().await.unwrap();
     db.migrate::<storage::Migrator>().await.unwrap();
     let deps = billing::Deps { directory: Arc::new(billing::Everybody), ..billing::Deps::default() };
